@@ -1,0 +1,83 @@
+/* What hardware costs: devices, places, links as data; pure cost functions in hw/cost.h. No events.
+ *
+ * Read from a preset (hw/presets/NAME.yaml) or a path; immutable afterwards, shared by threads.
+ * Every number carries source and basis (vendor, measured, derived, literature, secondary,
+ * estimate); estimates are listed by `moesim list hardware -v`. */
+#ifndef MOE_HW_HARDWARE_H
+#define MOE_HW_HARDWARE_H
+
+#include "sim/base/diag.h"
+
+typedef enum moe_device_kind { MOE_DEVICE_GPU, MOE_DEVICE_CPU, MOE_DEVICE_RDU } moe_device_kind;
+
+/* Peak dense rates by arithmetic type, FLOP/s; 0: not supported (the next wider one is used). */
+typedef struct moe_rates {
+    double fp32, bf16, fp8, int8;
+} moe_rates;
+
+/* Something that computes, and the constants of its kernels (meaning in hw/cost.h). */
+typedef struct moe_device {
+    const char *name;
+    moe_device_kind kind;
+    int place;               /* index of the memory it computes from */
+    moe_rates peak;
+    double gemm_efficiency;  /* highest achieved share of peak of a large matrix product */
+    double stream_efficiency;/* achieved share of the place's bandwidth when streaming weights */
+    double half_rows;        /* rows (tokens per expert) at which a product reaches half of
+                                gemm_efficiency */
+    int64_t launch_ps;       /* fixed cost of one kernel */
+    int64_t expert_ps;       /* further fixed cost per distinct expert in a grouped kernel */
+    double dequant_bytes_per_s; /* weights below 8 bits are decoded at this rate (of decoded
+                                   bytes); 0: free */
+    double idle_watt, peak_watt; /* 0: unknown */
+} moe_device;
+
+/* A memory tier instance. */
+typedef struct moe_place {
+    const char *name;        /* sram, hbm, dram, flash … */
+    int64_t capacity;        /* bytes, as the driver or system reports */
+    int64_t reserved;        /* of it not usable (driver, context, operating system) */
+    double read_bytes_per_s; /* peak */
+} moe_place;
+
+/* A one-way channel between two places; the copy engine that drives it is `engine`: links with the
+ * same engine number share one. A link pair that shares one wire in both directions has the same
+ * `wire` number >= 0. */
+typedef struct moe_hw_link {
+    const char *name;
+    int from, to;            /* places */
+    double bytes_per_s;      /* achieved for large transfers (pinned) */
+    double peak_bytes_per_s; /* nominal */
+    double pageable_bytes_per_s; /* achieved from pageable memory; 0: as pinned */
+    int64_t latency_ps;      /* fixed cost of a transfer */
+    int64_t chunk_bytes;     /* granularity at which a transfer can be suspended */
+    int engine, wire;
+} moe_hw_link;
+
+typedef struct moe_hardware {
+    const char *name, *source;
+    int n_devices, n_places, n_links;
+    const moe_device *devices; /* device 0 is the accelerator that runs the model */
+    const moe_place *places;   /* fast to slow */
+    const moe_hw_link *links;
+    int host;                  /* index of the CPU device, -1: none */
+    double price_per_hour;     /* 0: unknown */
+} moe_hardware;
+
+typedef struct moe_hardware_set moe_hardware_set;
+
+moe_hardware_set *moe_hardware_load(const char *name, const char *beside, moe_loc at,
+                                    moe_diag *diag, GError **error);
+void moe_hardware_free(moe_hardware_set *set);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_hardware_set, moe_hardware_free)
+const moe_hardware *moe_hardware_get(const moe_hardware_set *set);
+void moe_hardware_canonical(const moe_hardware *hw, GString *out);
+/* Readable description; with `verbose` each number with basis and source, estimates marked. */
+void moe_hardware_describe(const moe_hardware_set *set, bool verbose, GString *out);
+
+int moe_hardware_place(const moe_hardware *hw, const char *name); /* -1: none */
+/* Links of the cheapest chain from place `from` to place `to` (fewest hops, then fastest);
+ * returns the number of hops (0: same place, -1: no way). `max` >= hops needed. */
+int moe_hardware_route(const moe_hardware *hw, int from, int to, int *links, int max);
+
+#endif

@@ -1,0 +1,37 @@
+/* The registry of policies: one line per policy in policies.def, one moe_variant per line.
+ *
+ * A policy named `next-layer` of kind `prefetch` is the file sim/policy/prefetch/next_layer.c,
+ * which defines `const moe_variant moe_prefetch_next_layer`; its `ops` point to the kind's
+ * descriptor (struct moe_prefetch_ops). */
+#ifndef MOE_POLICY_POLICY_H
+#define MOE_POLICY_POLICY_H
+
+#include "sim/base/param.h"
+
+typedef enum moe_policy_kind {
+    MOE_POLICY_EVICT,
+    MOE_POLICY_PREDICT,
+    MOE_POLICY_PREFETCH,
+    MOE_POLICY_SERVE,
+    MOE_POLICY_KINDS,
+} moe_policy_kind;
+
+/* One line per kind: what it decides. */
+const char *moe_policy_kind_name(moe_policy_kind kind);
+const char *moe_policy_kind_question(moe_policy_kind kind);
+
+/* All policies of a kind, in the order of policies.def; arrays for parameter tables. */
+extern const moe_variant *const moe_evict_policies[];
+extern const moe_variant *const moe_predict_policies[];
+extern const moe_variant *const moe_prefetch_policies[];
+extern const moe_variant *const moe_serve_policies[];
+extern const size_t moe_policy_counts[MOE_POLICY_KINDS];
+
+/* The same by kind, and by name (NULL: no such policy). */
+const moe_variant *const *moe_policy_list(moe_policy_kind kind, size_t *n);
+const moe_variant *moe_policy_find(moe_policy_kind kind, const char *name);
+
+/* Checks every descriptor once (required hooks, rows over config_size); asserts on a bug. */
+void moe_policy_check_all(void);
+
+#endif

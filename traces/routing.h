@@ -1,0 +1,100 @@
+/* Routing traces: which experts each token went to, layer by layer (DESIGN section 9).
+ *
+ * Opened from a safetensors file (memory-mapped, validated whole: ids in range, no duplicates in a
+ * row, sentinels only trailing) or built in memory by importers and generators. Immutable once
+ * open; shared by threads. Rows are tokens in file order; `moe_routing_sequence` gives the rows
+ * of a sequence in order of position. Layers of the trace are the MoE layers only. */
+#ifndef MOE_TRACES_ROUTING_H
+#define MOE_TRACES_ROUTING_H
+
+#include "sim/base/diag.h"
+
+#define MOE_ROUTING_MAX_LOOKAHEAD 8
+
+typedef enum moe_phase { MOE_PREFILL = 0, MOE_DECODE = 1 } moe_phase;
+
+typedef struct moe_lookahead {
+    uint32_t distance; /* D: what layer l's gate says on layer l-D's hidden state */
+    uint32_t k;
+    const void *ids;   /* [tokens, layers, k], same type as expert_ids */
+} moe_lookahead;
+
+typedef struct moe_routing {
+    const char *path;  /* or a name */
+    const char *model; /* as recorded, "" if unknown */
+    const char *engine;
+    uint64_t n_tokens;
+    uint32_t n_layers, n_experts, k;
+    uint32_t id_bytes;     /* 1 or 2 */
+    const void *ids;       /* [n_tokens, n_layers, k]; sentinels 0xFF / 0xFFFF trailing */
+    const uint32_t *layer_ids; /* [n_layers]: layer numbers in the model */
+    const uint32_t *sequence, *position, *step; /* [n_tokens]; step may be NULL */
+    const uint8_t *phase;  /* [n_tokens] */
+    const float *weights;  /* [n_tokens, n_layers, k] or NULL */
+    uint32_t n_sequences;
+    const uint64_t *sequence_first; /* [n_sequences + 1]: into rows */
+    const uint32_t *rows;  /* rows of each sequence by position; NULL: identity */
+    const uint32_t *sequence_ids;   /* [n_sequences]: as recorded */
+    uint64_t n_prefill;    /* tokens of phase prefill */
+    uint32_t n_lookahead;
+    moe_lookahead lookahead[MOE_ROUTING_MAX_LOOKAHEAD];
+} moe_routing;
+
+typedef struct moe_routing_file moe_routing_file; /* owns a routing and its mapping */
+
+/* Opens a safetensors trace. Unreadable: `error`. Wrong content: messages in `diag` such as
+ * "x.safetensors: tensor expert_ids, token 1042, layer 3: …". */
+moe_routing_file *moe_routing_open(const char *path, moe_diag *diag, GError **error);
+void moe_routing_close(moe_routing_file *file);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_routing_file, moe_routing_close)
+const moe_routing *moe_routing_get(const moe_routing_file *file);
+
+/* The number of valid ids of a row at a layer, copied to out[k] as uint16. */
+uint32_t moe_routing_row(const moe_routing *routing, uint64_t row, uint32_t layer, uint16_t *out);
+
+static inline uint32_t
+moe_routing_id(const moe_routing *routing, uint64_t row, uint32_t layer, uint32_t j)
+{
+    uint64_t at = (row * routing->n_layers + layer) * routing->k + j;
+    if (routing->id_bytes == 1) {
+        uint8_t id = ((const uint8_t *)routing->ids)[at];
+        return id >= 0xFE ? 0xFF00u + id : id; /* 0xFFFF / 0xFFFE, as in 16-bit files */
+    }
+    return ((const uint16_t *)routing->ids)[at];
+}
+
+/* Row of the i-th token of sequence s (index, not recorded id). */
+static inline uint64_t
+moe_routing_token(const moe_routing *routing, uint32_t s, uint64_t i)
+{
+    uint64_t at = routing->sequence_first[s] + i;
+    return routing->rows ? routing->rows[at] : at;
+}
+
+/* In-memory building, for importers and generators: append tokens in any order, then finish. */
+typedef struct moe_routing_builder moe_routing_builder;
+moe_routing_builder *moe_routing_builder_new(uint32_t n_layers, uint32_t n_experts, uint32_t k);
+/* ids[n_layers * k] with 0xFFFF for none; weights may be NULL (but then for all tokens). */
+void moe_routing_builder_add(moe_routing_builder *builder, uint32_t sequence, uint32_t position,
+                             moe_phase phase, const uint16_t *ids, const float *weights);
+/* Free-form metadata ("model", "engine", "licence", …). */
+void moe_routing_builder_meta(moe_routing_builder *builder, const char *key, const char *value);
+/* Writes the safetensors file (to a temporary name, then renamed); frees the builder. */
+bool moe_routing_builder_write(moe_routing_builder *builder, const char *path, GError **error);
+/* Turns it into an open trace named `name`; frees the builder. */
+moe_routing_file *moe_routing_builder_finish(moe_routing_builder *builder, const char *name);
+void moe_routing_builder_free(moe_routing_builder *builder);
+
+/* CSV import: `seq,pos,layer,experts[,weights]`, experts and weights separated by spaces, plain,
+ * .gz or .zst by content. Experts absent from the file give n_experts = largest id + 1 unless
+ * `n_experts` > 0 says more. `report` gets one line per thing dropped or noticed. progress (may be
+ * NULL) is called with bytes read of bytes total. */
+typedef void moe_progress(void *context, double done, double total);
+moe_routing_builder *moe_routing_import_csv(const char *path, uint32_t n_experts,
+                                            moe_progress *progress, void *context,
+                                            moe_diag *diag, GString *report, GError **error);
+
+/* `trace info` text: shapes, phases, sequences, metadata. */
+void moe_routing_describe(const moe_routing_file *file, GString *out);
+
+#endif
