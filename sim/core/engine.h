@@ -100,6 +100,8 @@ typedef struct moe_observer {
 
 moe_engine *moe_engine_new(uint64_t seed);
 void moe_engine_free(moe_engine *engine);
+/* What every task's on_done gets as its context. */
+void moe_engine_set_context(moe_engine *engine, void *context);
 
 /* Set-up, before the first task. Names are copied. */
 uint16_t moe_engine_add_cause(moe_engine *engine, const char *name, moe_cause_kind kind);
