@@ -20,6 +20,45 @@ typedef enum moe_policy_kind {
 const char *moe_policy_kind_name(moe_policy_kind kind);
 const char *moe_policy_kind_question(moe_policy_kind kind);
 
+/* How many policies each kind has, as constants for parameter tables. */
+#define MOE_IS_EVICT_evict 1
+#define MOE_IS_EVICT_predict 0
+#define MOE_IS_EVICT_prefetch 0
+#define MOE_IS_EVICT_serve 0
+#define MOE_IS_PREDICT_evict 0
+#define MOE_IS_PREDICT_predict 1
+#define MOE_IS_PREDICT_prefetch 0
+#define MOE_IS_PREDICT_serve 0
+#define MOE_IS_PREFETCH_evict 0
+#define MOE_IS_PREFETCH_predict 0
+#define MOE_IS_PREFETCH_prefetch 1
+#define MOE_IS_PREFETCH_serve 0
+#define MOE_IS_SERVE_evict 0
+#define MOE_IS_SERVE_predict 0
+#define MOE_IS_SERVE_prefetch 0
+#define MOE_IS_SERVE_serve 1
+enum {
+#define MOE_POLICY(kind, name) +MOE_IS_EVICT_##kind
+    MOE_N_EVICT = 0
+#include "sim/policy/policies.def"
+    ,
+#undef MOE_POLICY
+#define MOE_POLICY(kind, name) +MOE_IS_PREDICT_##kind
+    MOE_N_PREDICT = 0
+#include "sim/policy/policies.def"
+    ,
+#undef MOE_POLICY
+#define MOE_POLICY(kind, name) +MOE_IS_PREFETCH_##kind
+    MOE_N_PREFETCH = 0
+#include "sim/policy/policies.def"
+    ,
+#undef MOE_POLICY
+#define MOE_POLICY(kind, name) +MOE_IS_SERVE_##kind
+    MOE_N_SERVE = 0
+#include "sim/policy/policies.def"
+#undef MOE_POLICY
+};
+
 /* All policies of a kind, in the order of policies.def; arrays for parameter tables. */
 extern const moe_variant *const moe_evict_policies[];
 extern const moe_variant *const moe_predict_policies[];
