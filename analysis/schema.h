@@ -73,8 +73,10 @@ typedef struct moe_table {
 const moe_table *moe_schema_tables(size_t *n);
 const moe_table *moe_schema_find(const char *name); /* NULL: no such table */
 
-/* What takes a database from version v to v + 1, for v in 0..MOE_SCHEMA_VERSION - 1: SQL, yours
- * to free. Version 0 is an empty file. */
-char *moe_schema_migration(int version);
+/* SQL that makes the newest schema in an empty database, version and application id included;
+ * yours to free. */
+char *moe_schema_create(void);
+/* SQL that takes a database of `version` (>= 1) to the next one; NULL at MOE_SCHEMA_VERSION. */
+const char *moe_schema_upgrade(int version);
 
 #endif

@@ -1,0 +1,102 @@
+#include "analysis/schema.h"
+
+#include <glib.h>
+#include <string.h>
+
+#define TABLE_COLUMNS(table, keys, help, ...)                                                      \
+    static const moe_column table##_columns[] = {__VA_ARGS__};
+MOE_SCHEMA(TABLE_COLUMNS)
+
+#define TABLE_ROW(table, keys, help, ...)                                                          \
+    {#table, help, keys, MOE_COUNT(table##_columns), table##_columns},
+static const moe_table tables[] = {MOE_SCHEMA(TABLE_ROW)};
+
+/* What is not filled by moe_result_add: the run itself, and what a scenario expected of its runs.
+ * An expectation without a value could not be evaluated (`note` says why). */
+static const char fixed_tables[] =
+    "CREATE TABLE run(\n"
+    "  identity TEXT NOT NULL PRIMARY KEY, scenario TEXT NOT NULL, path TEXT NOT NULL,\n"
+    "  version TEXT NOT NULL, semantics INTEGER NOT NULL, seed INTEGER NOT NULL,\n"
+    "  settings TEXT NOT NULL, host TEXT NOT NULL, wall_s REAL NOT NULL) WITHOUT ROWID;\n"
+    "CREATE TABLE expectation(\n"
+    "  scenario TEXT NOT NULL, number INTEGER NOT NULL, pair INTEGER NOT NULL,\n"
+    "  metric TEXT NOT NULL, of TEXT NOT NULL, over TEXT NOT NULL, agg TEXT NOT NULL,\n"
+    "  expected REAL NOT NULL, within REAL NOT NULL, bound TEXT NOT NULL, got REAL,\n"
+    "  verdict TEXT NOT NULL, basis TEXT NOT NULL, source TEXT NOT NULL, note TEXT NOT NULL,\n"
+    "  PRIMARY KEY(scenario, number, pair)) WITHOUT ROWID;\n";
+
+/* v_metric: every metric with its run's swept keys as one text.
+ * v_blame: blame as a share of the run's whole device time.
+ * v_speedup: pairs of runs of one scenario that differ in exactly one swept key. */
+static const char views[] =
+    "CREATE VIEW v_run AS SELECT r.*, coalesce((SELECT group_concat(key || '=' || value, ' ')\n"
+    "  FROM (SELECT key, value FROM parameter WHERE run = r.identity ORDER BY key)), '')\n"
+    "  AS parameters FROM run r;\n"
+    "CREATE VIEW v_metric AS SELECT r.scenario, r.parameters, r.seed, m.name, m.value, m.unit,\n"
+    "  m.contention_free, m.perfect_cache, m.roofline, m.run\n"
+    "  FROM metric m JOIN v_run r ON r.identity = m.run;\n"
+    "CREATE VIEW v_blame AS SELECT r.scenario, r.parameters, b.device, b.kind, b.cause,\n"
+    "  b.ps, b.ps * 1.0 / nullif((SELECT sum(ps) FROM blame WHERE run = b.run), 0) AS share,\n"
+    "  b.run FROM blame b JOIN v_run r ON r.identity = b.run;\n"
+    "CREATE VIEW v_speedup AS SELECT a.scenario, p.key, p.value AS of, q.value AS over,\n"
+    "  m.name, m.value / nullif(n.value, 0) AS ratio, m.value AS value_of,\n"
+    "  n.value AS value_over, a.identity AS run_of, b.identity AS run_over\n"
+    "  FROM run a JOIN run b ON b.scenario = a.scenario AND b.identity <> a.identity\n"
+    "  JOIN parameter p ON p.run = a.identity\n"
+    "  JOIN parameter q ON q.run = b.identity AND q.key = p.key AND q.value <> p.value\n"
+    "  JOIN metric m ON m.run = a.identity\n"
+    "  JOIN metric n ON n.run = b.identity AND n.name = m.name\n"
+    "  WHERE NOT EXISTS (SELECT 1 FROM parameter x LEFT JOIN parameter y\n"
+    "    ON y.run = b.identity AND y.key = x.key\n"
+    "    WHERE x.run = a.identity AND x.key <> p.key AND y.value IS NOT x.value);\n";
+
+/* Row v takes version v to v + 1; version 1 is the first there was. */
+static const char *const upgrades[MOE_SCHEMA_VERSION + 1] = {NULL};
+
+const moe_table *
+moe_schema_tables(size_t *n)
+{
+    *n = MOE_COUNT(tables);
+    return tables;
+}
+
+const moe_table *
+moe_schema_find(const char *name)
+{
+    for (size_t i = 0; i < MOE_COUNT(tables); i++)
+        if (!strcmp(tables[i].name, name))
+            return &tables[i];
+    return NULL;
+}
+
+static void
+append_table(GString *sql, const moe_table *table)
+{
+    g_string_append_printf(sql, "CREATE TABLE %s(\n  run TEXT NOT NULL REFERENCES run(identity)",
+                           table->name);
+    for (size_t i = 0; i < table->n_columns; i++)
+        g_string_append_printf(sql, ", %s %s", table->columns[i].name, table->columns[i].type);
+    g_string_append(sql, ",\n  PRIMARY KEY(run");
+    for (size_t i = 0; i < table->n_keys; i++)
+        g_string_append_printf(sql, ", %s", table->columns[i].name);
+    g_string_append(sql, ")) WITHOUT ROWID;\n");
+}
+
+char *
+moe_schema_create(void)
+{
+    GString *sql = g_string_new(fixed_tables);
+    for (size_t i = 0; i < MOE_COUNT(tables); i++)
+        append_table(sql, &tables[i]);
+    g_string_append(sql, views);
+    g_string_append_printf(sql, "PRAGMA application_id = %d;\nPRAGMA user_version = %d;\n",
+                           MOE_SCHEMA_APPLICATION, MOE_SCHEMA_VERSION);
+    return g_string_free(sql, FALSE);
+}
+
+const char *
+moe_schema_upgrade(int version)
+{
+    moe_assert(version >= 1 && version <= MOE_SCHEMA_VERSION, "schema version %d", version);
+    return upgrades[version];
+}

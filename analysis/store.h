@@ -1,0 +1,81 @@
+/* The store: one SQLite file with the results of finished runs (tables: analysis/schema.h).
+ *
+ * Each run is written in one transaction, so that what is in the file is complete: a sweep that
+ * was killed goes on where it stopped. Rows are keyed by the run's identity; what is there already
+ * is never written again. Used by one thread. Errors are the environment's (MOE_ERROR_DATABASE,
+ * prefixed with the path); after one, nothing of the failed transaction is in the file. */
+#ifndef MOE_ANALYSIS_STORE_H
+#define MOE_ANALYSIS_STORE_H
+
+#include "sim/core/sink.h"
+
+#include <glib.h>
+
+typedef struct moe_store moe_store;
+
+typedef enum moe_store_mode {
+    MOE_STORE_READ,  /* the file must exist and is not changed */
+    MOE_STORE_WRITE, /* created when absent, upgraded when older */
+} moe_store_mode;
+
+/* Refuses, before anything is written: files that are not databases, other applications'
+ * databases, and those of a newer moesim. Waits up to 5 s for another program's lock. */
+moe_store *moe_store_open(const char *path, moe_store_mode mode, GError **error);
+void moe_store_close(moe_store *store);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_store, moe_store_close)
+
+/* What is said of a run beside its result. Texts are borrowed for the call. */
+typedef struct moe_store_run {
+    const char *identity, *scenario, *path, *version, *settings, *host;
+    int64_t semantics;
+    uint64_t seed;
+    double wall_s;
+    size_t n_swept;
+    const char *const *keys, *const *values;
+} moe_store_run;
+
+/* Whether the run is in the store. */
+bool moe_store_has(moe_store *store, const char *identity, bool *has, GError **error);
+/* Writes a finished run; a run that another program has stored meanwhile is left as it is. */
+bool moe_store_add(moe_store *store, const moe_store_run *run, const moe_result *result,
+                   GError **error);
+/* Adds swept keys that an earlier scenario, which had the same run, did not sweep. */
+bool moe_store_add_keys(moe_store *store, const char *identity, const char *const *keys,
+                        const char *const *values, size_t n, GError **error);
+
+/* One metric of one run; NAN where the database has NULL. */
+typedef struct moe_measure {
+    double value, contention_free, perfect_cache, roofline;
+} moe_measure;
+
+/* NAN in every field when the run or the metric is not there. */
+bool moe_store_measure(moe_store *store, const char *identity, const char *metric,
+                       moe_measure *measure, GError **error);
+/* The unit under which a metric was stored, and all metrics there are, sorted; yours to free. */
+bool moe_store_unit(moe_store *store, const char *metric, char **unit, GError **error);
+char **moe_store_metrics(moe_store *store, GError **error);
+
+typedef void moe_store_blame_row(void *context, const char *kind, const char *cause, int64_t ps);
+/* The run's blame summed over devices, ordered by kind and cause. */
+bool moe_store_blame(moe_store *store, const char *identity, moe_store_blame_row *row,
+                     void *context, GError **error);
+
+typedef void moe_store_key_row(void *context, const char *identity, const char *key,
+                               const char *value);
+/* Every run's swept keys, ordered by scenario, identity and key; a run without any comes once with
+ * key NULL. `scenario` NULL: of all scenarios. */
+bool moe_store_keys(moe_store *store, const char *scenario, moe_store_key_row *row, void *context,
+                    GError **error);
+
+/* One line of the table `expectation`; got NAN: not evaluated. */
+typedef struct moe_store_expectation {
+    int number, pair;
+    const char *metric, *of, *over, *agg, *bound, *verdict, *basis, *source, *note;
+    double expected, within, got;
+} moe_store_expectation;
+
+/* Replaces all expectations of `scenario` by these. */
+bool moe_store_set_expectations(moe_store *store, const char *scenario,
+                                const moe_store_expectation *rows, size_t n, GError **error);
+
+#endif
