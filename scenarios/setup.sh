@@ -6,7 +6,7 @@
 moe_needs_build='
 gcc|command -v cc || command -v gcc || command -v clang
 libc6-dev|test -e /usr/include/stdio.h
-cmake|echo "cmake_minimum_required(VERSION 3.25)" | cmake -P /dev/stdin
+cmake|cmake --version | grep -Eq "version (3[.](2[5-9]|[3-9][0-9])|[4-9])"
 ninja-build|command -v ninja
 pkg-config|command -v pkg-config
 libglib2.0-dev|pkg-config --exists "glib-2.0 >= 2.74" gio-2.0

@@ -1,0 +1,43 @@
+"""Each header compiles alone, and twice, with the project's own flags.
+
+headers.py SOURCE BUILD: the flags are those of the build folder's compile_commands.json."""
+import concurrent.futures
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import source
+
+
+def flags(build):
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        commands = json.load(file)
+    if not commands:
+        sys.exit(f"{build}/compile_commands.json is empty")
+    words = shlex.split(commands[0]["command"])
+    # Up to the output: what follows names the one file of that command.
+    return words[:words.index("-o")] + ["-fsyntax-only", "-x", "c", "-"]
+
+
+def compile_alone(command, header):
+    text = f'#include "{header}"\n#include "{header}"\n'
+    done = subprocess.run(command, input=text, cwd=source.root(), text=True, capture_output=True,
+                          check=False)
+    return header, done.returncode, done.stderr
+
+
+def main():
+    report = source.Report()
+    command = flags(sys.argv[2])
+    headers = [f for f in source.c_files() if f.endswith(".h")]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for header, code, message in pool.map(lambda h: compile_alone(command, h), headers):
+            report.checked += 1
+            if code != 0:
+                report.add(header, 1, "does not compile alone\n" + message.rstrip())
+    report.end("headers alone")
+
+
+main()
