@@ -1,0 +1,131 @@
+#include "sim/machine/config.h"
+
+#include "models/model.h"
+#include "sim/policy/policy.h"
+#include "sim/residency/residency.h"
+
+#include <string.h>
+
+#define AT(field) offsetof(moe_config, field)
+#define IN_STAGING(field) offsetof(moe_cache_config, field)
+#define ID MOE_PARAM_IDENTITY
+#define ID_RECORDED (MOE_PARAM_IDENTITY | MOE_PARAM_RECORDED)
+#define MAX_BATCH 4096.0
+
+static const moe_param rows[] = {
+    {"name", MOE_PARAM_TEXT, AT(name), "unnamed", .help = "Title of the scenario in tables and figures."},
+    {"label", MOE_PARAM_TEXT, AT(label), NULL, .flags = ID,
+     .help = "Name of a run among its siblings; sweep it with `zip` to name combinations of keys."},
+    {"model", MOE_PARAM_TEXT, AT(model), NULL, .flags = MOE_PARAM_REQUIRED,
+     .help = "A preset (`moesim list models`), a model file, or a Hugging Face config.json."},
+    {"hardware", MOE_PARAM_TEXT, AT(hardware), NULL, .flags = MOE_PARAM_REQUIRED,
+     .help = "A preset (`moesim list hardware`) or a hardware file."},
+    {"seed", MOE_PARAM_INT, AT(seed), "1", 0, 9.2e18, .flags = ID,
+     .help = "Seed of every random stream of the run."},
+    {"store", MOE_PARAM_ENUM, AT(store), "summary", .choices = "summary|layer|step|request|all",
+     .help = "Which detailed rows go to the database besides the summary."},
+
+    {"precision.weights", MOE_PARAM_ENUM, AT(precision.weights), "native", .choices = MOE_DTYPES,
+     .flags = ID, .help = "Weights other than routed experts; `native` is the model's own dtype."},
+    {"precision.experts", MOE_PARAM_ENUM, AT(precision.experts), "native", .choices = MOE_DTYPES,
+     .flags = ID, .help = "Weights of routed experts, in every tier."},
+    {"precision.kv", MOE_PARAM_ENUM, AT(precision.kv), "bf16", .choices = MOE_DTYPES, .flags = ID,
+     .help = "Elements of the KV cache."},
+    {"precision.activations", MOE_PARAM_ENUM, AT(precision.activations), "bf16",
+     .choices = MOE_DTYPES, .flags = ID,
+     .help = "Activations; selects the arithmetic's peak rate."},
+
+    {"routing.trace", MOE_PARAM_TEXT, AT(routing.trace), NULL, .flags = MOE_PARAM_REQUIRED,
+     .help = "Routing trace (safetensors; `moesim trace import` makes one)."},
+    {"routing.profile", MOE_PARAM_SHARE, AT(routing.profile), "10%", 0, 1, .flags = ID,
+     .help = "Share of the trace's sequences, from its start, whose expert popularity is known "
+             "beforehand to policies that ask for a profile."},
+
+    {"workload.kind", MOE_PARAM_ENUM, AT(workload.kind), "offline", .choices = "offline",
+     .flags = ID, .help = "offline: all requests are there at the start, served in batches."},
+    {"workload.requests", MOE_PARAM_COUNT, AT(workload.requests), "all", 1, 1e6,
+     .unit = "requests", .flags = ID, .help = "Requests to serve; `all`: one per sequence."},
+    {"workload.prompt", MOE_PARAM_COUNT, AT(workload.prompt), "recorded", 0, 1e7,
+     .unit = "tokens", .flags = ID_RECORDED, .help = "Prompt tokens of each request."},
+    {"workload.output", MOE_PARAM_COUNT, AT(workload.output), "recorded", 1, 1e7,
+     .unit = "tokens", .flags = ID_RECORDED, .help = "Decoded tokens of each request."},
+    {"workload.batch", MOE_PARAM_INT, AT(workload.batch), "1", 1, MAX_BATCH, .unit = "requests",
+     .flags = ID, .help = "Requests in flight; a finished one is replaced by the next."},
+    {"workload.warmup", MOE_PARAM_INT, AT(workload.warmup), "0", 0, 1e6, .unit = "requests",
+     .flags = ID, .help = "Measurement starts at the step after this many requests have finished."},
+    {"workload.prefill", MOE_PARAM_ENUM, AT(workload.prefill), "recorded",
+     .choices = "recorded|from-decode", .flags = ID,
+     .help = "from-decode: let decode routing stand in for prompts of a trace without prefill."},
+    {"workload.encoder", MOE_PARAM_TIME, AT(workload.encoder_ps), "0", 0, 3.6e15, .flags = ID,
+     .help = "Stated time of a request's encoder pass (encoder-decoder models; encoders are not "
+             "simulated yet)."},
+
+    {"overhead.layer", MOE_PARAM_TIME, AT(overhead.layer_ps), "0", 0, 1e12, .flags = ID,
+     .help = "Framework time per layer on the compute stream beyond the kernels' own cost."},
+    {"overhead.step", MOE_PARAM_TIME, AT(overhead.step_ps), "0", 0, 1e12, .flags = ID,
+     .help = "Framework time per step (scheduling, sampling on the host)."},
+    {"overhead.gate", MOE_PARAM_TIME, AT(overhead.gate_ps), "0", 0, 1e12, .flags = ID,
+     .help = "From a gate's result on the device to the first load the host issues for it."},
+    {"overhead.pageable", MOE_PARAM_BOOL, AT(overhead.pageable), "false", .flags = ID,
+     .help = "Loads come from pageable instead of pinned host memory."},
+
+    {"experts.home", MOE_PARAM_TEXT, AT(experts.home), "", .flags = ID,
+     .help = "Place that holds every expert; empty: the device's own memory (no offloading)."},
+    {"experts.cache.place", MOE_PARAM_TEXT, AT(experts.cache.place), "", .flags = ID,
+     .help = "Place of the expert cache; empty: the device's own memory."},
+    {"experts.cache.capacity", MOE_PARAM_AMOUNT, AT(experts.cache.capacity), "25%",
+     .unit = "share, size or slots", .flags = ID,
+     .help = "Room for experts: a share of the expert bytes in scope, bytes of the whole cache, "
+             "`12 slots` per scope, or `rest`; floored to whole slots."},
+    {"experts.cache.scope", MOE_PARAM_ENUM, AT(experts.cache.scope), "model",
+     .choices = "model|layer", .flags = ID,
+     .help = "One pool of slots for all layers, or one of equal size per layer."},
+    {"experts.cache.evict", MOE_PARAM_CHOICE, AT(experts.cache.evict), "lru",
+     .variants = moe_evict_policies, .n_variants = MOE_N_EVICT, .flags = ID,
+     .help = "Who leaves when a slot is needed."},
+    {"experts.staging", MOE_PARAM_LIST, AT(experts.staging), NULL,
+     .stride = sizeof(moe_cache_config), .max_items = MOE_MAX_TIERS - 1, .flags = ID,
+     .help = "Further caches between the home and the cache, fast to slow."},
+    {"experts.staging.*.place", MOE_PARAM_TEXT, IN_STAGING(place), NULL,
+     .flags = ID | MOE_PARAM_REQUIRED, .help = "Place of this tier."},
+    {"experts.staging.*.capacity", MOE_PARAM_AMOUNT, IN_STAGING(capacity), "50%",
+     .unit = "share, size or slots", .flags = ID, .help = "As experts.cache.capacity."},
+    {"experts.staging.*.scope", MOE_PARAM_ENUM, IN_STAGING(scope), "model",
+     .choices = "model|layer", .flags = ID, .help = "As experts.cache.scope."},
+    {"experts.staging.*.evict", MOE_PARAM_CHOICE, IN_STAGING(evict), "lru",
+     .variants = moe_evict_policies, .n_variants = MOE_N_EVICT, .flags = ID,
+     .help = "As experts.cache.evict."},
+    {"experts.retention", MOE_PARAM_ENUM, AT(experts.retention), "cache",
+     .choices = "cache|none", .flags = ID,
+     .help = "none: a layer's experts leave the cache when the layer is done (a plain buffer)."},
+    {"experts.granularity", MOE_PARAM_ENUM, AT(experts.granularity), "layer",
+     .choices = "layer|expert", .flags = ID,
+     .help = "layer: one grouped kernel once all experts are there; expert: a kernel per expert "
+             "as each arrives."},
+    {"experts.predict.kind", MOE_PARAM_CHOICE, AT(experts.predict), "oracle",
+     .variants = moe_predict_policies, .n_variants = MOE_N_PREDICT, .flags = ID,
+     .help = "Where forecasts come from, for prefetch policies that ask for them."},
+    {"experts.prefetch.kind", MOE_PARAM_CHOICE, AT(experts.prefetch), "none",
+     .variants = moe_prefetch_policies, .n_variants = MOE_N_PREFETCH, .flags = ID,
+     .help = "What is loaded before it is asked for."},
+    {"experts.serve.kind", MOE_PARAM_CHOICE, AT(experts.serve), "load",
+     .variants = moe_serve_policies, .n_variants = MOE_N_SERVE, .flags = ID,
+     .help = "How a demanded expert that is not resident is served."},
+};
+
+const moe_param_table moe_config_table = {"scenario", rows, MOE_COUNT(rows), sizeof(moe_config)};
+
+double
+moe_config_bits(int dtype, double native)
+{
+    if (dtype == 0)
+        return native;
+    const char *name = MOE_DTYPES;
+    for (int i = 0; i < dtype; i++)
+        name = strchr(name, '|') + 1;
+    char text[16];
+    size_t length = strcspn(name, "|");
+    memcpy(text, name, length);
+    text[length] = '\0';
+    return moe_dtype_bits(text);
+}

@@ -1,0 +1,67 @@
+/* What a scenario's keys say, as one struct; sim/machine/config.c holds the table of rows from
+ * which parser, help, schema and the README's key reference come. Private to sim/machine. */
+#ifndef MOE_MACHINE_CONFIG_H
+#define MOE_MACHINE_CONFIG_H
+
+#include "sim/base/param.h"
+
+enum { MOE_RECORDED = -1 }; /* prompt, output: as the trace has it */
+
+typedef enum moe_retention { MOE_RETENTION_CACHE, MOE_RETENTION_NONE } moe_retention;
+typedef enum moe_granularity { MOE_GRANULARITY_LAYER, MOE_GRANULARITY_EXPERT } moe_granularity;
+typedef enum moe_prefill_rule { MOE_PREFILL_RECORDED, MOE_PREFILL_FROM_DECODE } moe_prefill_rule;
+
+enum { /* store */
+    MOE_STORE_SUMMARY,
+    MOE_STORE_LAYER,
+    MOE_STORE_STEP,
+    MOE_STORE_REQUEST,
+    MOE_STORE_ALL,
+};
+
+typedef struct moe_cache_config {
+    const char *place;
+    moe_amount capacity;
+    int scope;
+    moe_choice evict;
+} moe_cache_config;
+
+typedef struct moe_config {
+    const char *name, *label, *model, *hardware;
+    int64_t seed;
+    int store;
+    struct {
+        int weights, experts, kv, activations; /* indices in MOE_DTYPES */
+    } precision;
+    struct {
+        const char *trace;
+        double profile; /* share of the sequences whose popularity policies may know */
+    } routing;
+    struct {
+        int kind;
+        int64_t requests, prompt, output, batch, warmup;
+        int prefill;
+        int64_t encoder_ps;
+    } workload;
+    struct {
+        int64_t layer_ps, step_ps, gate_ps;
+        bool pageable;
+    } overhead;
+    struct {
+        const char *home;
+        moe_cache_config cache;
+        moe_list staging; /* of moe_cache_config, fast to slow */
+        int retention, granularity;
+        moe_choice predict, prefetch, serve;
+    } experts;
+} moe_config;
+
+/* '|'-separated dtype names, the first being "native". */
+#define MOE_DTYPES "native|f32|bf16|fp16|fp8|int8|mxfp4|nvfp4|int4|int3|int2"
+
+extern const moe_param_table moe_config_table;
+
+/* Bits per element for a dtype index; `native` for index 0. */
+double moe_config_bits(int dtype, double native);
+
+#endif

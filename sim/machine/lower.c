@@ -1,0 +1,425 @@
+#include "sim/machine/lower.h"
+
+#include <string.h>
+
+/* Kernels per stage of an unfused decoder, for launch costs: norm + qkv + rope/cache + output
+ * projection; gate product + top-k; a grouped expert layer launches its own (hw/cost.h). */
+#define PROJECTION_KERNELS 4
+#define ATTENTION_KERNELS 1
+#define ROUTER_KERNELS 2
+#define HEAD_KERNELS 2
+
+/* Layers of one shape, with their stages' costs in the current step. */
+typedef struct shape {
+    moe_layer layer;
+    uint32_t tokens; /* for which the token-dependent costs below hold; MOE_NONE: none */
+    moe_cost projection, cross_projection, router, shared, dense;
+    moe_cost attention, cross; /* depend on contexts: every step anew */
+} shape;
+
+typedef struct pattern {
+    uint32_t *count; /* layers of each shape */
+    bool head;
+    uint32_t gate;   /* shape of the last layer; MOE_NONE in the tail */
+    bool first;
+    moe_segment segment;
+} pattern;
+
+struct moe_lowering {
+    const moe_model *model;
+    const moe_hardware *hw;
+    const moe_device *device, *host;
+    const moe_config *config;
+    const moe_schedule *schedule;
+    moe_precision bits;
+    shape *shapes;
+    uint32_t n_shapes, n_moe;
+    pattern *patterns;
+    uint32_t n_patterns;
+    uint32_t *segment_pattern; /* [n_moe + 1] */
+    uint32_t *moe_shape;       /* [n_moe] */
+    moe_cost **single;         /* [n_moe's shape][n]: n experts with one token each */
+    moe_cost head;
+    uint32_t head_rows;
+    uint32_t step;
+};
+
+moe_precision
+moe_lowering_precision(const moe_model *model, const moe_config *config)
+{
+    return (moe_precision){
+        .weights = moe_config_bits(config->precision.weights, model->weight_bits),
+        .experts = moe_config_bits(config->precision.experts, model->expert_bits),
+        .kv = moe_config_bits(config->precision.kv, model->weight_bits),
+        .activations = moe_config_bits(config->precision.activations, model->weight_bits),
+    };
+}
+
+static const moe_layer *
+moe_layer_at(const moe_model *model, uint32_t m)
+{
+    const moe_stack *stack = moe_model_decoder(model);
+    for (int i = 0; i < stack->n_layers; i++)
+        if (stack->layers[i].moe_index == (int)m)
+            return &stack->layers[i];
+    moe_assert(false, "model %s has no MoE layer %u", model->name, m);
+    return NULL;
+}
+
+int64_t
+moe_expert_bytes(const moe_model *model, const moe_config *config, uint32_t m)
+{
+    const moe_layer *layer = moe_layer_at(model, m);
+    return moe_weight_bytes(moe_expert_params(model, &layer->ffn),
+                            moe_lowering_precision(model, config).experts);
+}
+
+static bool
+same_shape(const moe_layer *a, const moe_layer *b)
+{
+    moe_layer x = *a, y = *b;
+    x.moe_index = y.moe_index = 0;
+    return memcmp(&x.attention, &y.attention, sizeof x.attention) == 0 &&
+           memcmp(&x.cross, &y.cross, sizeof x.cross) == 0 &&
+           memcmp(&x.ffn, &y.ffn, sizeof x.ffn) == 0;
+}
+
+static uint32_t
+shape_of(moe_lowering *lowering, const moe_layer *layer)
+{
+    for (uint32_t i = 0; i < lowering->n_shapes; i++)
+        if (same_shape(&lowering->shapes[i].layer, layer))
+            return i;
+    lowering->shapes[lowering->n_shapes] = (shape){.layer = *layer, .tokens = MOE_NONE};
+    return lowering->n_shapes++;
+}
+
+static uint32_t
+pattern_of(moe_lowering *lowering, const pattern *wanted)
+{
+    for (uint32_t i = 0; i < lowering->n_patterns; i++) {
+        const pattern *p = &lowering->patterns[i];
+        if (p->head == wanted->head && p->gate == wanted->gate && p->first == wanted->first &&
+            memcmp(p->count, wanted->count, lowering->n_shapes * sizeof *p->count) == 0)
+            return i;
+    }
+    pattern *p = &lowering->patterns[lowering->n_patterns];
+    *p = *wanted;
+    p->count = g_memdup2(wanted->count, lowering->n_shapes * sizeof *p->count);
+    return lowering->n_patterns++;
+}
+
+/* Cuts the decoder at its gates. */
+static void
+cut(moe_lowering *lowering, const moe_stack *stack, const uint32_t *shapes)
+{
+    g_autofree uint32_t *count = g_new0(uint32_t, lowering->n_shapes);
+    pattern next = {.count = count, .gate = MOE_NONE, .first = true};
+    uint32_t m = 0;
+    for (int i = 0; i < stack->n_layers; i++) {
+        count[shapes[i]]++;
+        if (stack->layers[i].moe_index < 0)
+            continue;
+        lowering->moe_shape[m] = shapes[i];
+        next.gate = shapes[i];
+        lowering->segment_pattern[m++] = pattern_of(lowering, &next);
+        memset(count, 0, lowering->n_shapes * sizeof *count);
+        next.first = false;
+    }
+    next.gate = MOE_NONE;
+    next.head = true;
+    lowering->segment_pattern[m] = pattern_of(lowering, &next);
+}
+
+moe_lowering *
+moe_lowering_new(const moe_model *model, const moe_hardware *hw, const moe_config *config,
+                 const moe_schedule *schedule)
+{
+    const moe_stack *stack = moe_model_decoder(model);
+    moe_lowering *lowering = g_new0(moe_lowering, 1);
+    lowering->model = model;
+    lowering->hw = hw;
+    lowering->device = &hw->devices[0];
+    lowering->host = hw->host >= 0 ? &hw->devices[hw->host] : NULL;
+    lowering->config = config;
+    lowering->schedule = schedule;
+    lowering->bits = moe_lowering_precision(model, config);
+    lowering->n_moe = (uint32_t)stack->n_moe;
+    lowering->shapes = g_new0(shape, (size_t)stack->n_layers);
+    lowering->patterns = g_new0(pattern, (size_t)stack->n_moe + 1);
+    lowering->segment_pattern = g_new0(uint32_t, (size_t)stack->n_moe + 1);
+    lowering->moe_shape = g_new0(uint32_t, (size_t)stack->n_moe + 1);
+    g_autofree uint32_t *shapes = g_new0(uint32_t, (size_t)stack->n_layers);
+    for (int i = 0; i < stack->n_layers; i++)
+        shapes[i] = shape_of(lowering, &stack->layers[i]);
+    cut(lowering, stack, shapes);
+    lowering->single = g_new0(moe_cost *, lowering->n_shapes);
+    lowering->head_rows = MOE_NONE;
+    return lowering;
+}
+
+void
+moe_lowering_free(moe_lowering *lowering)
+{
+    if (!lowering)
+        return;
+    for (uint32_t i = 0; i < lowering->n_patterns; i++)
+        g_free(lowering->patterns[i].count);
+    for (uint32_t i = 0; i < lowering->n_shapes; i++)
+        g_free(lowering->single[i]);
+    g_free(lowering->single);
+    g_free(lowering->shapes);
+    g_free(lowering->patterns);
+    g_free(lowering->segment_pattern);
+    g_free(lowering->moe_shape);
+    g_free(lowering);
+}
+
+/* A product of `params` weights with `rows` activations; the inner size is the hidden one. */
+static moe_cost
+product(const moe_lowering *lowering, double rows, double params, int kernels)
+{
+    double k = lowering->model->hidden;
+    return moe_cost_gemm(lowering->hw, lowering->device, rows, params / k, k,
+                         lowering->bits.weights, lowering->bits.activations, kernels);
+}
+
+/* Costs that depend on the number of tokens only. */
+static void
+cost_tokens(const moe_lowering *lowering, shape *s, uint32_t tokens)
+{
+    const moe_model *model = lowering->model;
+    const moe_ffn *ffn = &s->layer.ffn;
+    double rows = tokens;
+    s->tokens = tokens;
+    s->projection = product(lowering, rows,
+                            (double)moe_attention_params(model, &s->layer.attention),
+                            PROJECTION_KERNELS);
+    if (s->layer.cross.kind != MOE_ATTENTION_NONE) /* q and o; k and v belong to the encoder */
+        s->cross_projection = product(
+            lowering, rows, (double)moe_attention_params(model, &s->layer.cross) / 2, 2);
+    if (ffn->kind == MOE_FFN_DENSE)
+        s->dense = product(lowering, rows, (double)moe_dense_params(model, ffn), ffn->matrices);
+    if (ffn->kind != MOE_FFN_MOE)
+        return;
+    s->router = product(lowering, rows, (double)moe_router_params(model, ffn), ROUTER_KERNELS);
+    if (ffn->shared_width > 0)
+        s->shared = product(lowering, rows, (double)moe_shared_params(model, ffn), ffn->matrices);
+}
+
+/* Keys read and scored by the step's tokens through one attention block. */
+typedef struct reach {
+    double scored; /* sum over query tokens of the keys they attend to */
+    double read;   /* keys read from memory: each request's once in prefill, per token in decode */
+} reach;
+
+static reach
+self_reach(const moe_schedule *schedule, const moe_step *step, const moe_attention *attention)
+{
+    reach r = {0, 0};
+    for (uint64_t t = step->first; t < step->first + step->n; t++) {
+        double span = (double)moe_attention_span(attention, schedule->context[t]);
+        bool last = t + 1 == step->first + step->n ||
+                    schedule->request[t + 1] != schedule->request[t];
+        r.scored += span;
+        if (step->phase == MOE_DECODE)
+            r.read += span;
+        else if (last)
+            r.read += (double)schedule->context[t];
+    }
+    return r;
+}
+
+static reach
+cross_reach(const moe_schedule *schedule, const moe_step *step)
+{
+    reach r = {0, 0};
+    for (uint64_t t = step->first; t < step->first + step->n; t++)
+        r.scored += (double)schedule->requests[schedule->request[t]].encoder;
+    r.read = r.scored;
+    return r;
+}
+
+static moe_cost
+attend(const moe_lowering *lowering, const moe_step *step, const moe_attention *attention, reach r)
+{
+    double kv_bytes = r.read * (double)moe_attention_kv(attention) * lowering->bits.kv / 8;
+    double flops = r.scored * moe_attention_score_flops(attention, 1);
+    double rows = step->phase == MOE_DECODE ? 1 : step->n;
+    return moe_cost_attention(lowering->hw, lowering->device, step->n, kv_bytes, flops, rows,
+                              lowering->bits.activations);
+}
+
+static void
+add_part(moe_segment *segment, int cause, const moe_cost *cost, uint32_t times)
+{
+    segment->parts[cause] += times * (cost->total_ps - cost->launch_ps);
+    segment->parts[MOE_CAUSE_launch] += times * cost->launch_ps;
+    segment->flops += times * cost->flops;
+    segment->bytes += times * cost->bytes;
+}
+
+static void
+cost_pattern(const moe_lowering *lowering, pattern *p, const moe_step *step)
+{
+    moe_segment *segment = &p->segment;
+    memset(segment, 0, sizeof *segment);
+    if (p->first)
+        segment->parts[MOE_CAUSE_encoder] = step->admitted * lowering->config->workload.encoder_ps;
+    for (uint32_t i = 0; i < lowering->n_shapes && step->n > 0; i++) {
+        const shape *s = &lowering->shapes[i];
+        if (p->count[i] == 0)
+            continue;
+        add_part(segment, MOE_CAUSE_attention, &s->projection, p->count[i]);
+        add_part(segment, MOE_CAUSE_attention, &s->attention, p->count[i]);
+        add_part(segment, MOE_CAUSE_attention, &s->cross_projection, p->count[i]);
+        add_part(segment, MOE_CAUSE_attention, &s->cross, p->count[i]);
+        add_part(segment, MOE_CAUSE_dense, &s->dense, p->count[i]);
+        add_part(segment, MOE_CAUSE_router, &s->router, p->count[i]);
+        segment->parts[MOE_CAUSE_overhead] += p->count[i] * lowering->config->overhead.layer_ps;
+    }
+    if (p->gate != MOE_NONE && step->n > 0)
+        segment->gate = lowering->shapes[p->gate].router.total_ps;
+    if (p->head && step->n > 0) {
+        add_part(segment, MOE_CAUSE_head, &lowering->head, 1);
+        segment->parts[MOE_CAUSE_overhead] += lowering->config->overhead.step_ps;
+    }
+    for (int c = 0; c < MOE_N_CAUSES; c++)
+        segment->total += segment->parts[c];
+}
+
+/* Tokens whose logits are needed: one per request. */
+static uint32_t
+output_rows(const moe_schedule *schedule, const moe_step *step)
+{
+    if (step->phase == MOE_DECODE)
+        return step->n;
+    uint32_t rows = 0;
+    for (uint64_t t = step->first; t < step->first + step->n; t++)
+        rows += t == step->first || schedule->request[t] != schedule->request[t - 1];
+    return rows;
+}
+
+void
+moe_lowering_step(moe_lowering *lowering, uint32_t number)
+{
+    const moe_schedule *schedule = lowering->schedule;
+    const moe_step *step = &schedule->steps[number];
+    lowering->step = number;
+    for (uint32_t i = 0; i < lowering->n_shapes && step->n > 0; i++) {
+        shape *s = &lowering->shapes[i];
+        if (s->tokens != step->n)
+            cost_tokens(lowering, s, step->n);
+        s->attention = attend(lowering, step, &s->layer.attention,
+                              self_reach(schedule, step, &s->layer.attention));
+        if (s->layer.cross.kind != MOE_ATTENTION_NONE)
+            s->cross = attend(lowering, step, &s->layer.cross, cross_reach(schedule, step));
+    }
+    uint32_t rows = step->n ? output_rows(schedule, step) : 0;
+    if (rows && rows != lowering->head_rows) {
+        double params = (double)lowering->model->hidden * lowering->model->vocab;
+        lowering->head = product(lowering, rows, params, HEAD_KERNELS);
+        lowering->head_rows = rows;
+    }
+    for (uint32_t i = 0; i < lowering->n_patterns; i++)
+        cost_pattern(lowering, &lowering->patterns[i], step);
+}
+
+const moe_segment *
+moe_lowering_segment(const moe_lowering *lowering, uint32_t m)
+{
+    return &lowering->patterns[lowering->segment_pattern[m]].segment;
+}
+
+static moe_expert_shape
+expert_shape(const moe_lowering *lowering, const moe_ffn *ffn)
+{
+    return (moe_expert_shape){
+        .params = (double)moe_expert_params(lowering->model, ffn),
+        .flops = moe_expert_flops(lowering->model, ffn),
+        .hidden = lowering->model->hidden,
+        .width = ffn->width,
+        .weight_bits = lowering->bits.experts,
+        .activation_bits = lowering->bits.activations,
+    };
+}
+
+moe_cost
+moe_lowering_experts(moe_lowering *lowering, uint32_t m, const uint32_t *tokens, uint32_t n)
+{
+    uint32_t s = lowering->moe_shape[m];
+    const moe_ffn *ffn = &lowering->shapes[s].layer.ffn;
+    bool ones = n <= (uint32_t)ffn->experts;
+    for (uint32_t i = 0; i < n && ones; i++)
+        ones = tokens[i] == 1;
+    if (!ones || n == 0) {
+        moe_expert_shape e = expert_shape(lowering, ffn);
+        return moe_cost_experts(lowering->hw, lowering->device, &e, tokens, n);
+    }
+    if (!lowering->single[s]) {
+        moe_expert_shape e = expert_shape(lowering, ffn);
+        lowering->single[s] = g_new0(moe_cost, (size_t)ffn->experts + 1);
+        for (uint32_t i = 1; i <= (uint32_t)ffn->experts; i++)
+            lowering->single[s][i] =
+                moe_cost_experts(lowering->hw, lowering->device, &e, NULL, i);
+    }
+    return lowering->single[s][n];
+}
+
+moe_cost
+moe_lowering_host(const moe_lowering *lowering, uint32_t m, uint32_t tokens)
+{
+    moe_expert_shape e =
+        expert_shape(lowering, &lowering->shapes[lowering->moe_shape[m]].layer.ffn);
+    return moe_cost_experts(lowering->hw, lowering->host, &e, &tokens, 1);
+}
+
+const moe_cost *
+moe_lowering_shared(const moe_lowering *lowering, uint32_t m)
+{
+    return &lowering->shapes[lowering->moe_shape[m]].shared;
+}
+
+static void
+explain_part(GString *out, uint32_t times, const char *stage, const moe_cost *cost)
+{
+    if (cost->total_ps == 0)
+        return;
+    g_string_append_printf(out, "    %3u x %-10s ", times, stage);
+    moe_cost_explain(cost, out);
+    g_string_append_c(out, '\n');
+}
+
+static void
+explain_fixed(GString *out, uint32_t times, const char *stage, moe_time ps)
+{
+    if (ps == 0)
+        return;
+    g_autofree char *text = moe_format_time(ps);
+    g_string_append_printf(out, "    %3u x %-10s %s (stated)\n", times, stage, text);
+}
+
+void
+moe_lowering_explain(const moe_lowering *lowering, uint32_t m, GString *out)
+{
+    const moe_step *step = &lowering->schedule->steps[lowering->step];
+    const pattern *p = &lowering->patterns[lowering->segment_pattern[m]];
+    if (p->first)
+        explain_fixed(out, step->admitted, "encoder", lowering->config->workload.encoder_ps);
+    for (uint32_t i = 0; i < lowering->n_shapes && step->n > 0; i++) {
+        const shape *s = &lowering->shapes[i];
+        if (p->count[i] == 0)
+            continue;
+        explain_part(out, p->count[i], "projection", &s->projection);
+        explain_part(out, p->count[i], "attention", &s->attention);
+        explain_part(out, p->count[i], "cross proj", &s->cross_projection);
+        explain_part(out, p->count[i], "cross", &s->cross);
+        explain_part(out, p->count[i], "dense", &s->dense);
+        explain_part(out, p->count[i], "router", &s->router);
+        explain_fixed(out, p->count[i], "overhead", lowering->config->overhead.layer_ps);
+    }
+    if (p->head && step->n > 0) {
+        explain_part(out, 1, "head", &lowering->head);
+        explain_fixed(out, 1, "overhead", lowering->config->overhead.step_ps);
+    }
+}

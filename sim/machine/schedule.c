@@ -1,0 +1,440 @@
+#include "sim/machine/schedule.h"
+
+#include "sim/base/random.h"
+
+#include <string.h>
+
+#define OFFSET_BLOCK 16 /* tokens: later rounds start at a multiple of this */
+
+typedef struct build {
+    const moe_routing *routing;
+    const moe_config *config;
+    moe_schedule *out;
+    uint32_t *order;            /* sequences as requests take them */
+    uint32_t *n_prefill;        /* per sequence: leading prefill rows */
+    GArray *steps;
+    GArray *rows, *context, *request;
+    uint64_t *used;             /* bitmap over trace rows */
+} build;
+
+/* Tokens of sequence s in a phase; decode rows can stand in for prompts. */
+static uint64_t
+phase_length(const build *b, uint32_t s, moe_phase phase)
+{
+    uint64_t n = b->routing->sequence_first[s + 1] - b->routing->sequence_first[s];
+    bool decode = phase == MOE_DECODE || b->config->workload.prefill == MOE_PREFILL_FROM_DECODE;
+    return decode ? n - b->n_prefill[s] : b->n_prefill[s];
+}
+
+static uint32_t
+phase_row(const build *b, uint32_t s, moe_phase phase, uint64_t i)
+{
+    bool decode = phase == MOE_DECODE || b->config->workload.prefill == MOE_PREFILL_FROM_DECODE;
+    return (uint32_t)moe_routing_token(b->routing, s, decode ? b->n_prefill[s] + i : i);
+}
+
+static void
+add_token(build *b, uint32_t row, uint32_t context, uint32_t request)
+{
+    uint64_t bit = 1ull << (row & 63);
+    if (b->used[row >> 6] & bit)
+        b->out->reused++;
+    b->used[row >> 6] |= bit;
+    g_array_append_val(b->rows, row);
+    g_array_append_val(b->context, context);
+    g_array_append_val(b->request, request);
+}
+
+/* Where a request reads its next token of a phase. */
+typedef struct cursor {
+    uint32_t slot; /* index in order */
+    uint64_t i;
+} cursor;
+
+typedef struct active {
+    uint32_t request;
+    uint32_t done; /* decode tokens so far */
+    uint32_t length; /* KV tokens so far */
+    cursor at[2];
+} active;
+
+static uint32_t
+take_row(build *b, active *a, moe_phase phase)
+{
+    cursor *c = &a->at[phase];
+    uint32_t n = b->routing->n_sequences;
+    for (uint32_t tries = 0; c->i >= phase_length(b, b->order[c->slot], phase); tries++) {
+        moe_assert(tries <= n, "no tokens of phase %d in the trace", (int)phase);
+        c->slot = (c->slot + 1) % n;
+        c->i = 0;
+    }
+    return phase_row(b, b->order[c->slot], phase, c->i++);
+}
+
+static bool
+recorded(const moe_config *config)
+{
+    return config->workload.prompt == MOE_RECORDED && config->workload.output == MOE_RECORDED;
+}
+
+static void
+plan_requests(build *b, bool encoder)
+{
+    const moe_config *config = b->config;
+    moe_schedule *out = b->out;
+    uint32_t n_sequences = b->routing->n_sequences;
+    out->n_requests = config->workload.requests == INT64_MAX ? n_sequences
+                                                             : (uint32_t)config->workload.requests;
+    out->requests = g_new0(moe_request, out->n_requests);
+    for (uint32_t r = 0; r < out->n_requests; r++) {
+        moe_request *request = &out->requests[r];
+        uint32_t s = b->order[r % n_sequences];
+        uint64_t prompt = config->workload.prompt == MOE_RECORDED
+                              ? b->n_prefill[s]
+                              : (uint64_t)config->workload.prompt;
+        request->sequence = s;
+        request->prompt = encoder ? 0 : (uint32_t)prompt;
+        request->encoder = encoder ? (uint32_t)prompt : 0;
+        request->output = config->workload.output == MOE_RECORDED
+                              ? (uint32_t)phase_length(b, s, MOE_DECODE)
+                              : (uint32_t)config->workload.output;
+    }
+}
+
+static active
+start_request(build *b, uint32_t r)
+{
+    uint32_t n = b->routing->n_sequences, round = r / n;
+    active a = {.request = r};
+    for (int phase = 0; phase < 2; phase++) {
+        a.at[phase].slot = r % n;
+        uint64_t length = phase_length(b, b->order[r % n], (moe_phase)phase);
+        uint64_t offset = (uint64_t)round * 7 * OFFSET_BLOCK;
+        a.at[phase].i = length ? offset % length / OFFSET_BLOCK * OFFSET_BLOCK : 0;
+    }
+    if (b->config->workload.prefill == MOE_PREFILL_FROM_DECODE)
+        a.at[MOE_DECODE].i += b->out->requests[r].prompt; /* the output follows the prompt */
+    return a;
+}
+
+/* KV tokens before the first one processed: a recorded decode-only sequence starts at its first
+ * recorded position. */
+static uint32_t
+initial_length(const build *b, uint32_t r)
+{
+    const moe_request *request = &b->out->requests[r];
+    if (!recorded(b->config) || request->encoder)
+        return 0;
+    uint64_t first = moe_routing_token(b->routing, request->sequence, 0);
+    return b->routing->position[first];
+}
+
+static void
+prefill_step(build *b, active *fresh, uint32_t n)
+{
+    moe_step step = {.first = b->rows->len, .admitted = n, .phase = MOE_PREFILL};
+    uint32_t number = b->steps->len;
+    bool encodes = false;
+    for (uint32_t i = 0; i < n; i++) {
+        moe_request *request = &b->out->requests[fresh[i].request];
+        request->admitted = number;
+        fresh[i].length = initial_length(b, fresh[i].request);
+        for (uint32_t t = 0; t < request->prompt; t++)
+            add_token(b, take_row(b, &fresh[i], MOE_PREFILL), ++fresh[i].length,
+                      fresh[i].request);
+        encodes |= request->encoder > 0;
+        request->first = number + (request->prompt == 0); /* a prefill gives the first token */
+    }
+    step.n = (uint32_t)(b->rows->len - step.first);
+    if (step.n == 0 && !encodes) { /* nothing to prefill: decoding starts at once */
+        for (uint32_t i = 0; i < n; i++)
+            b->out->requests[fresh[i].request].first = number;
+        return;
+    }
+    g_array_append_val(b->steps, step);
+}
+
+static uint32_t
+decode_step(build *b, active *in_flight, uint32_t n, uint32_t admitted)
+{
+    uint32_t number = b->steps->len, kept = 0;
+    moe_step step = {.first = b->rows->len, .admitted = admitted, .phase = MOE_DECODE};
+    for (uint32_t i = 0; i < n; i++) {
+        active *a = &in_flight[i];
+        moe_request *request = &b->out->requests[a->request];
+        add_token(b, take_row(b, a, MOE_DECODE), ++a->length, a->request);
+        request->last = number;
+        request->context = a->length;
+        if (++a->done < request->output)
+            in_flight[kept++] = *a;
+    }
+    step.n = (uint32_t)(b->rows->len - step.first);
+    g_array_append_val(b->steps, step);
+    return kept;
+}
+
+static void
+lay_out(build *b)
+{
+    moe_schedule *out = b->out;
+    uint32_t batch = (uint32_t)b->config->workload.batch, n = 0, next = 0, finished = 0;
+    g_autofree active *in_flight = g_new0(active, batch);
+    bool measuring = b->config->workload.warmup == 0;
+    while (n > 0 || next < out->n_requests) {
+        uint32_t fresh = 0, before = b->steps->len;
+        while (n + fresh < batch && next < out->n_requests)
+            in_flight[n + fresh++] = start_request(b, next++);
+        if (fresh)
+            prefill_step(b, in_flight + n, fresh);
+        bool prefilled = b->steps->len > before;
+        uint32_t running = n + fresh;
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < running; i++) /* a prompt without output is done */
+            if (out->requests[in_flight[i].request].output > 0)
+                in_flight[kept++] = in_flight[i];
+        n = kept ? decode_step(b, in_flight, kept, prefilled ? 0 : fresh) : 0;
+        finished += running - n;
+        if (!measuring && finished >= b->config->workload.warmup) {
+            out->measured = b->steps->len;
+            measuring = true;
+        }
+    }
+    for (uint32_t r = 0; r < out->n_requests; r++)
+        if (out->requests[r].output == 0)
+            out->requests[r].last = out->requests[r].first = out->requests[r].admitted;
+    if (!measuring)
+        out->measured = b->steps->len;
+}
+
+/* Largest sum of final lengths of requests in flight: their KV is reserved in full. */
+static void
+measure_context(moe_schedule *out)
+{
+    g_autofree int64_t *delta = g_new0(int64_t, out->n_steps + 1);
+    for (uint32_t r = 0; r < out->n_requests; r++) {
+        const moe_request *request = &out->requests[r];
+        uint32_t context = MAX(request->context, request->prompt) + request->encoder;
+        delta[request->admitted] += context;
+        delta[request->last + 1] -= context;
+    }
+    int64_t sum = 0;
+    for (uint32_t s = 0; s < out->n_steps; s++) {
+        sum += delta[s];
+        out->peak_context = MAX(out->peak_context, (uint64_t)sum);
+        out->max_tokens = MAX(out->max_tokens, out->steps[s].n);
+    }
+}
+
+/* Members of groups while they are collected. */
+typedef struct members {
+    uint16_t *expert;
+    uint32_t *tokens;
+    uint64_t n;
+} members;
+
+static void
+count_group(const moe_schedule *out, const moe_step *step, uint32_t layer, uint32_t *slot,
+            members *m)
+{
+    const moe_routing *routing = out->routing;
+    uint64_t first = m->n;
+    for (uint64_t t = step->first; t < step->first + step->n; t++)
+        for (uint32_t j = 0; j < routing->k; j++) {
+            uint32_t id = moe_routing_id(routing, out->rows[t], layer, j);
+            if (id >= 0xFFFE)
+                break;
+            if (slot[id] != MOE_NONE) {
+                m->tokens[first + slot[id]]++;
+                continue;
+            }
+            slot[id] = (uint32_t)(m->n - first);
+            m->expert[m->n] = (uint16_t)id;
+            m->tokens[m->n++] = 1;
+        }
+    for (uint64_t i = first; i < m->n; i++)
+        slot[m->expert[i]] = MOE_NONE;
+}
+
+static uint64_t
+most_members(const moe_schedule *out)
+{
+    uint64_t most = 0;
+    for (uint32_t s = 0; s < out->n_steps; s++) {
+        uint64_t pairs = (uint64_t)out->steps[s].n * out->routing->k;
+        most += MIN(pairs, out->routing->n_experts);
+    }
+    return most * out->routing->n_layers;
+}
+
+/* For each member the group of its object's next use, by one pass backwards. */
+static uint32_t *
+link_uses(const uint64_t *first, const members *m, uint32_t n_steps, uint32_t n_layers,
+          uint32_t n_experts)
+{
+    uint32_t *next_use = g_new(uint32_t, m->n + 1);
+    g_autofree uint32_t *last = g_new(uint32_t, (size_t)n_layers * n_experts);
+    memset(last, 0xFF, (size_t)n_layers * n_experts * sizeof *last);
+    for (uint32_t s = n_steps; s-- > 0;)
+        for (uint32_t l = n_layers; l-- > 0;) {
+            uint64_t g = (uint64_t)s * n_layers + l;
+            for (uint64_t i = first[g]; i < first[g + 1]; i++) {
+                uint32_t object = l * n_experts + m->expert[i];
+                next_use[i] = last[object];
+                last[object] = (uint32_t)g;
+            }
+        }
+    return next_use;
+}
+
+static void
+collect_demand(moe_schedule *out)
+{
+    uint32_t n_layers = out->routing->n_layers, n_experts = out->routing->n_experts;
+    uint64_t most = most_members(out), g = 0;
+    members m = {g_new(uint16_t, most + 1), g_new(uint32_t, most + 1), 0};
+    uint64_t *first = g_new(uint64_t, (uint64_t)out->n_steps * n_layers + 1);
+    uint32_t *step_tokens = g_new(uint32_t, out->n_steps + 1);
+    g_autofree uint32_t *slot = g_new(uint32_t, n_experts);
+    memset(slot, 0xFF, n_experts * sizeof *slot);
+    for (uint32_t s = 0; s < out->n_steps; s++) {
+        step_tokens[s] = out->steps[s].n;
+        for (uint32_t l = 0; l < n_layers; l++) {
+            first[g++] = m.n;
+            count_group(out, &out->steps[s], l, slot, &m);
+        }
+    }
+    first[g] = m.n;
+    out->demand = (moe_demand){
+        .n_steps = out->n_steps,
+        .n_layers = n_layers,
+        .n_experts = n_experts,
+        .first = first,
+        .expert = m.expert,
+        .tokens = m.tokens,
+        .next_use = link_uses(first, &m, out->n_steps, n_layers, n_experts),
+        .step_tokens = step_tokens,
+    };
+}
+
+static void
+profile(build *b)
+{
+    const moe_routing *routing = b->routing;
+    uint32_t n_experts = routing->n_experts;
+    b->out->popularity = g_new0(uint32_t, (size_t)routing->n_layers * n_experts);
+    uint32_t n = (uint32_t)(b->config->routing.profile * routing->n_sequences + 0.5);
+    for (uint64_t i = 0; n > 0 && i < routing->sequence_first[MIN(n, routing->n_sequences)]; i++) {
+        uint64_t row = routing->rows ? routing->rows[i] : i;
+        for (uint32_t l = 0; l < routing->n_layers; l++)
+            for (uint32_t j = 0; j < routing->k; j++) {
+                uint32_t id = moe_routing_id(routing, row, l, j);
+                if (id < n_experts)
+                    b->out->popularity[(size_t)l * n_experts + id]++;
+            }
+    }
+}
+
+static bool
+check_lengths(const build *b, bool encoder, moe_loc at, moe_diag *diag)
+{
+    const moe_config *config = b->config;
+    const moe_routing *routing = b->routing;
+    bool wants_prompt = config->workload.prompt > 0 && !encoder;
+    if (wants_prompt && routing->n_prefill == 0 &&
+        config->workload.prefill == MOE_PREFILL_RECORDED) {
+        moe_diag_error(diag, at,
+                       "the trace %s has no prefill tokens, but 'workload.prompt' is %lld; use "
+                       "'prompt: recorded', or 'prefill: from-decode' to let decode routing "
+                       "stand in",
+                       routing->path, (long long)config->workload.prompt);
+        return false;
+    }
+    if (routing->n_tokens == routing->n_prefill && config->workload.output > 0) {
+        moe_diag_error(diag, at, "the trace %s has no decode tokens, but 'workload.output' is %lld",
+                       routing->path, (long long)config->workload.output);
+        return false;
+    }
+    if (routing->n_tokens > UINT32_MAX / routing->n_layers - 1) {
+        moe_diag_error(diag, at, "the trace %s has %llu tokens; at most %u of its %u layers fit one "
+                       "run", routing->path, (unsigned long long)routing->n_tokens,
+                       UINT32_MAX / routing->n_layers - 1, routing->n_layers);
+        return false;
+    }
+    return true;
+}
+
+static void
+prepare(build *b)
+{
+    const moe_routing *routing = b->routing;
+    uint32_t n = routing->n_sequences;
+    b->order = g_new(uint32_t, n);
+    b->n_prefill = g_new0(uint32_t, n);
+    for (uint32_t s = 0; s < n; s++) {
+        uint64_t length = routing->sequence_first[s + 1] - routing->sequence_first[s];
+        while (b->n_prefill[s] < length &&
+               routing->phase[moe_routing_token(routing, s, b->n_prefill[s])] == MOE_PREFILL)
+            b->n_prefill[s]++;
+        b->order[s] = s;
+    }
+    if (!recorded(b->config)) {
+        moe_stream stream = moe_stream_new((uint64_t)b->config->seed, "sequence order", 0);
+        for (uint32_t s = n; s > 1; s--) {
+            uint32_t other = (uint32_t)moe_stream_below(&stream, s), keep = b->order[s - 1];
+            b->order[s - 1] = b->order[other];
+            b->order[other] = keep;
+        }
+    }
+    b->used = g_new0(uint64_t, routing->n_tokens / 64 + 1);
+    b->steps = g_array_new(false, false, sizeof(moe_step));
+    b->rows = g_array_new(false, false, sizeof(uint32_t));
+    b->context = g_array_new(false, false, sizeof(uint32_t));
+    b->request = g_array_new(false, false, sizeof(uint32_t));
+}
+
+moe_schedule *
+moe_schedule_new(const moe_routing *routing, const moe_config *config, bool encoder, moe_loc at,
+                 moe_diag *diag)
+{
+    build b = {.routing = routing, .config = config};
+    if (!check_lengths(&b, encoder, at, diag))
+        return NULL;
+    b.out = g_new0(moe_schedule, 1);
+    b.out->routing = routing;
+    prepare(&b);
+    plan_requests(&b, encoder);
+    lay_out(&b);
+    moe_schedule *out = b.out;
+    out->n_steps = b.steps->len;
+    out->n_tokens = b.rows->len;
+    out->steps = (moe_step *)(void *)g_array_free(b.steps, false);
+    out->rows = (uint32_t *)(void *)g_array_free(b.rows, false);
+    out->context = (uint32_t *)(void *)g_array_free(b.context, false);
+    out->request = (uint32_t *)(void *)g_array_free(b.request, false);
+    measure_context(out);
+    collect_demand(out);
+    profile(&b);
+    g_free(b.order);
+    g_free(b.n_prefill);
+    g_free(b.used);
+    return out;
+}
+
+void
+moe_schedule_free(moe_schedule *schedule)
+{
+    if (!schedule)
+        return;
+    g_free(schedule->requests);
+    g_free(schedule->steps);
+    g_free(schedule->rows);
+    g_free(schedule->context);
+    g_free(schedule->request);
+    g_free(schedule->popularity);
+    g_free((void *)(uintptr_t)schedule->demand.first);
+    g_free((void *)(uintptr_t)schedule->demand.expert);
+    g_free((void *)(uintptr_t)schedule->demand.tokens);
+    g_free((void *)(uintptr_t)schedule->demand.next_use);
+    g_free((void *)(uintptr_t)schedule->demand.step_tokens);
+    g_free(schedule);
+}

@@ -1,0 +1,69 @@
+/* Which tokens run together, and what they ask for: a workload laid over a routing trace.
+ *
+ * A schedule is a function of (trace, workload keys, seed) alone, never of time or policy, so all
+ * runs of a sweep that agree on those share one. Slots of the batch are filled in order; when
+ * requests finish, the next ones take their slots at the following step. Newly admitted requests
+ * with a prompt run one common prefill step first; decode steps take all requests in flight.
+ *
+ * Requests take sequences in the order of a permutation keyed by the seed (in file order when both
+ * lengths are `recorded`); past its end a request goes on in the next sequence. When there are
+ * more requests than sequences, later rounds start at a block-aligned offset. reused counts tokens
+ * whose trace row had been used before. */
+#ifndef MOE_MACHINE_SCHEDULE_H
+#define MOE_MACHINE_SCHEDULE_H
+
+#include "sim/machine/config.h"
+#include "sim/policy/demand.h"
+#include "traces/routing.h"
+
+typedef struct moe_request {
+    uint32_t sequence;           /* index in the trace it starts in */
+    uint32_t prompt, output;     /* tokens processed in prefill, in decode */
+    uint32_t encoder;            /* tokens of its encoder pass (encoder-decoder models) */
+    uint32_t context;            /* tokens in its KV cache when it ends */
+    uint32_t admitted, first, last; /* steps: admission, first output token, last token */
+} moe_request;
+
+typedef struct moe_step {
+    uint64_t first;    /* its tokens: first .. first + n */
+    uint32_t n;        /* 0: an encoder pass only */
+    uint32_t admitted; /* requests admitted at its start */
+    uint8_t phase;
+} moe_step;
+
+typedef struct moe_schedule {
+    uint32_t n_requests, n_steps;
+    moe_request *requests;
+    moe_step *steps;
+    uint64_t n_tokens;
+    uint32_t *rows;    /* per token: row of the trace */
+    uint32_t *context; /* per token: tokens it attends to, itself included */
+    uint32_t *request; /* per token */
+    uint64_t reused;
+    uint64_t peak_context; /* most KV tokens reserved at once (requests in flight, full length) */
+    uint32_t max_tokens;   /* of a step */
+    uint32_t measured;     /* first step after warm-up */
+    moe_demand demand;
+    uint32_t *popularity;  /* [n_layers * n_experts]: tokens in the profiling slice */
+    const moe_routing *routing;
+} moe_schedule;
+
+/* `encoder`: the model has an encoder, which takes the prompt. Problems (a prompt asked of a trace
+ * without prefill, …) go to diag at `at`; NULL then. */
+moe_schedule *moe_schedule_new(const moe_routing *routing, const moe_config *config, bool encoder,
+                               moe_loc at, moe_diag *diag);
+void moe_schedule_free(moe_schedule *schedule);
+
+/* The trace's look-ahead as predictors see it: see moe_predict_view.recorded; source is the
+ * schedule. */
+struct moe_forecast;
+size_t moe_schedule_recorded(const void *source, uint32_t step, uint32_t layer, uint32_t distance,
+                             struct moe_forecast *out, size_t max);
+
+/* Fewest loads that any policy with `slots` per pool can do from `from_step` on, starting empty:
+ * greedy over the intervals between uses, groups at once, bypass allowed (exact for equal sizes:
+ * Belady's rule with bypass; see DESIGN section 7). */
+uint64_t moe_schedule_least_loads(const moe_schedule *schedule, bool per_layer, uint32_t slots,
+                                  uint32_t from_step);
+
+#endif
