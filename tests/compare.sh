@@ -7,7 +7,7 @@
 # source tree in $source. MOE_UPDATE_GOLDEN=1 writes EXPECTED instead.
 #
 # The compared text: what came out on stdout, then on stderr below a line `stderr:`, then the
-# exit code when it is not 0, then the names of files that the case made. Paths below the source
+# exit code when it is not 0 (77: skipped), then the names of files that the case made. Paths below the source
 # tree are shown relative to it. Results go to out.db, which is not listed when `run` succeeds.
 set -u
 moesim=$1
@@ -25,6 +25,10 @@ case $name in
 *.sh)
     sh "./$name" >../stdout 2>../stderr
     status=$?
+    if [ $status = 77 ]; then
+        cat ../stdout
+        exit 77
+    fi
     ;;
 *)
     arguments=$(sed -n 's/^# moesim: //p' "$name" | head -n 1)
