@@ -21,6 +21,11 @@
 _Noreturn void moe_assert_failed(const char *file, int line, const char *expr, const char *fmt, ...)
     MOE_PRINTF(4, 5);
 
+/* What a failed assertion of this thread adds to its message: `describe` writes one line about
+ * `context` (simulated time, seed) into text[size]. NULL takes it back. */
+typedef void moe_assert_describe(const void *context, char *text, size_t size);
+void moe_assert_context(moe_assert_describe *describe, const void *context);
+
 #define moe_assert(expr, ...)                                                                      \
     do {                                                                                           \
         if (MOE_UNLIKELY(!(expr)))                                                                 \

@@ -1,11 +1,12 @@
 /* Located diagnostics: what is wrong with the user's input, where, and what was probably meant.
  *
  * A moe_diag collects every error of a load; nothing is printed by libraries. Ownership: the diag
- * is yours (moe_diag_new / moe_diag_free, g_autoptr works); texts given to it are copied; a
- * moe_loc borrows its file name, which must outlive the diag (use moe_diag_intern).
+ * is yours (moe_diag_new / moe_diag_free, g_autoptr works); texts given to it, file names of a
+ * moe_loc included, are copied. Control characters in them are shown as pictures.
  *
  * Rendering: sorted by file, line, column, then order of arrival; duplicates dropped; at most
- * 20 shown and "and N more". With the source text registered, the line and a caret follow:
+ * 20 errors and 20 warnings shown, then "and N more". FILE[:LINE[:COLUMN]]: comes first, nothing
+ * without a file. With the source text registered, the line and a caret follow:
  *   c.yaml:2:1: error: unknown key 'sede'; did you mean 'seed'?
  *       sede: 7
  *       ^^^^
