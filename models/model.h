@@ -14,13 +14,20 @@ typedef enum moe_attention_kind {
     MOE_ATTENTION_MLA,
 } moe_attention_kind;
 
+/* Normalisation of queries and keys: over each head, or over all heads together. */
+typedef enum moe_qk_norm { MOE_QK_NORM_NONE, MOE_QK_NORM_HEAD, MOE_QK_NORM_FULL } moe_qk_norm;
+
 /* One attention block. For MLA head_dim is unused; its cache holds kv_lora + rope elements. */
 typedef struct moe_attention {
     moe_attention_kind kind;
     int heads, kv_heads, head_dim;
     int q_lora, kv_lora, nope_dim, rope_dim, value_dim; /* MLA; q_lora 0: q from hidden directly */
     int window; /* sliding window in tokens; 0: full */
-    bool bias;  /* biases on q, k, v, o */
+    bool bias;        /* biases on q, k, v */
+    bool output_bias; /* bias on o */
+    bool sinks;       /* one learned sink logit per head */
+    moe_qk_norm qk_norm;
+    int relative_buckets; /* T5: learned position biases per head, in a stack's first layer */
 } moe_attention;
 
 typedef enum moe_ffn_kind { MOE_FFN_NONE, MOE_FFN_DENSE, MOE_FFN_MOE } moe_ffn_kind;
@@ -57,6 +64,8 @@ typedef struct moe_model {
     const char *source;      /* where the shape comes from */
     int hidden, vocab;
     bool tied;               /* input and output embeddings are one matrix */
+    bool head_bias;          /* the unembedding has a bias */
+    bool norm_bias;          /* LayerNorm (scale and bias) instead of RMSNorm (scale) */
     int n_stacks;
     const moe_stack *stacks; /* encoder before decoder */
     double expert_bits;      /* native bits per expert weight (4.25 MXFP4); 16 by default */
@@ -64,18 +73,21 @@ typedef struct moe_model {
     double published_total, published_active; /* parameters; 0: not published */
     const char *counting;    /* which convention the published active number follows, see
                                 moe_model_active */
+    const char *published_source; /* NULL: not published */
 } moe_model;
 
 typedef struct moe_model_set moe_model_set; /* owns a model and its arrays */
 
-/* `name`: a preset's name, or a path to a .yaml preset or a config.json. `beside`: folder of the
+/* `name`: a preset's name, or a path to a .yaml preset or a Hugging Face config.json (a name that
+ * ends in .json). `beside`: folder of the
  * file that names it, for relative paths; may be NULL. `at` locates messages about the name. */
 moe_model_set *moe_model_load(const char *name, const char *beside, moe_loc at, moe_diag *diag,
                               GError **error);
 void moe_model_free(moe_model_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_model_set, moe_model_free)
 const moe_model *moe_model_get(const moe_model_set *set);
-/* Every shape and number, canonical, for identities: the same model, the same text. */
+/* Every shape and number, canonical, for identities: the same model, the same text, whatever its
+ * name and wherever it was read from. Published figures are no part of it. */
 void moe_model_canonical(const moe_model *model, GString *out);
 /* A readable description (`list models -v`). */
 void moe_model_describe(const moe_model *model, GString *out);
@@ -92,7 +104,8 @@ int64_t moe_shared_params(const moe_model *model, const moe_ffn *ffn);
 int64_t moe_dense_params(const moe_model *model, const moe_ffn *ffn);
 int64_t moe_norm_params(const moe_model *model, const moe_layer *layer);
 int64_t moe_layer_params(const moe_model *model, const moe_layer *layer); /* all of it */
-int64_t moe_embedding_params(const moe_model *model); /* input, and output when not tied */
+/* Input, and output when not tied, with the output's bias. */
+int64_t moe_embedding_params(const moe_model *model);
 int64_t moe_model_total(const moe_model *model);
 /* Parameters that one token's forward pass uses. counting: "all" (input and output embeddings),
  * "output" (unembedding only), "none" (no embeddings). Encoder and decoder both. */
@@ -105,7 +118,8 @@ int64_t moe_attention_kv(const moe_attention *attention);
 int64_t moe_attention_span(const moe_attention *attention, int64_t length);
 /* FLOPs (2 per multiply-add) of the projections for one token. */
 double moe_attention_proj_flops(const moe_model *model, const moe_attention *attention);
-/* FLOPs of scores and weighted values for one query token over `span` keys. */
+/* FLOPs of scores and weighted values for one query token over `span` keys. MLA: in the absorbed
+ * form, on the latent cache. */
 double moe_attention_score_flops(const moe_attention *attention, int64_t span);
 double moe_expert_flops(const moe_model *model, const moe_ffn *ffn); /* one token, one expert */
 double moe_shared_flops(const moe_model *model, const moe_ffn *ffn);
