@@ -1,0 +1,75 @@
+#include "analysis/section.h"
+
+#include <string.h>
+
+static size_t
+find_key(const moe_section_view *view, const moe_yaml *node, const char *canonical, bool *absent,
+         moe_diag *diag)
+{
+    size_t key = moe_frame_find(view->frame, canonical);
+    if (key != SIZE_MAX)
+        return key;
+    if (view->partial) {
+        *absent = true;
+        return SIZE_MAX;
+    }
+    moe_diag_error(diag, node->loc, "'%s' is not swept here, so it cannot tell runs apart",
+                   node->text);
+    return SIZE_MAX;
+}
+
+static void
+select_one(const moe_yaml *key_node, const moe_yaml *value_node, const moe_section_view *view,
+           moe_selector *selector, bool *absent, moe_diag *diag)
+{
+    const char *canonical = NULL;
+    g_autofree char *value = NULL;
+    if (!view->canonical(view->context, key_node->text, value_node, key_node->loc, &canonical,
+                         &value, diag))
+        return;
+    size_t key = find_key(view, key_node, canonical, absent, diag);
+    if (key == SIZE_MAX)
+        return;
+    moe_selector_add(selector, key, value);
+    g_autoptr(GPtrArray) values = moe_frame_values(view->frame, key);
+    for (size_t i = 0; i < values->len; i++)
+        if (!strcmp(g_ptr_array_index(values, i), value))
+            return;
+    if (view->partial) {
+        *absent = true;
+        return;
+    }
+    const char *close = moe_suggest(value, (const char *const *)values->pdata, values->len);
+    moe_diag_error(diag, value_node->loc, "no run has %s: %s%s%s%s", key_node->text, value,
+                   close ? "; did you mean '" : "", close ? close : "", close ? "'?" : "");
+}
+
+void
+moe_section_select(const moe_yaml *map, const moe_section_view *view, moe_selector *selector,
+                   bool *absent, moe_diag *diag)
+{
+    if (map->kind != MOE_YAML_MAP) {
+        moe_diag_error(diag, map->loc, "wants a map of swept keys and values, not %s",
+                       moe_yaml_kind_name(map->kind));
+        return;
+    }
+    for (size_t i = 0; i < map->n; i++)
+        select_one(&map->keys[i], &map->items[i], view, selector, absent, diag);
+}
+
+size_t
+moe_section_metric(const moe_yaml *node, const moe_section_view *view, moe_diag *diag)
+{
+    const char *name = NULL;
+    if (!moe_yaml_text(node, "metric", &name, diag))
+        return SIZE_MAX;
+    for (size_t i = 0; i < view->n_metrics; i++)
+        if (!strcmp(view->metrics[i], name))
+            return i;
+    const char *close = moe_suggest(name, view->metrics, view->n_metrics);
+    if (close)
+        moe_diag_error(diag, node->loc, "unknown metric '%s'; did you mean '%s'?", name, close);
+    else
+        moe_diag_error(diag, node->loc, "unknown metric '%s' (`moesim list metrics`)", name);
+    return SIZE_MAX;
+}
