@@ -12,10 +12,10 @@
 
 typedef struct moe_demand {
     uint32_t n_steps, n_layers, n_experts;
-    const uint64_t *first;    /* [n_steps * n_layers + 1]: group g has members first[g]..first[g+1] */
-    const uint16_t *expert;   /* per member */
-    const uint32_t *tokens;   /* per member: tokens routed to it in this step */
-    const uint32_t *next_use; /* per member: group of the object's next use, MOE_NONE: never */
+    const uint64_t *first;  /* [n_steps * n_layers + 1]: group g has members first[g]..first[g+1] */
+    const uint16_t *expert; /* per member */
+    const uint32_t *tokens; /* per member: tokens routed to it in this step */
+    const uint32_t *next_use;    /* per member: group of the object's next use, MOE_NONE: never */
     const uint32_t *step_tokens; /* per step: tokens processed */
 } moe_demand;
 

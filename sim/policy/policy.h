@@ -2,7 +2,18 @@
  *
  * A policy named `next-layer` of kind `prefetch` is the file sim/policy/prefetch/next_layer.c,
  * which defines `const moe_variant moe_prefetch_next_layer`; its `ops` point to the kind's
- * descriptor (struct moe_prefetch_ops). */
+ * descriptor (struct moe_prefetch_ops).
+ *
+ * A new policy touches three places:
+ *   1. sim/policy/<kind>/<identifier>.c, in the order of sections of the others: the idea, its
+ *      invariant and the paper; config struct; state struct; parameter rows; life cycle;
+ *      decisions; descriptor and variant last. It includes its kind's header, base and core, and
+ *      never another policy. The kind's header says who calls what and when. An `evict` policy
+ *      writes its decisions as `static inline` and ends with MOE_EVICT_DEFINE (evict/replay.h).
+ *   2. MOE_POLICY(<kind>, <identifier>) in policies.def. Parameter tables, help, schema, sweeps
+ *      and the property tests, which go over every line of the registry, follow from it.
+ *   3. A golden scenario in tests/golden that uses it.
+ * Nothing else knows policies by name. */
 #ifndef MOE_POLICY_POLICY_H
 #define MOE_POLICY_POLICY_H
 

@@ -12,18 +12,18 @@
 #include "sim/policy/predict/predict.h"
 
 typedef struct moe_want {
-    uint32_t layer;  /* MoE layer */
+    uint32_t layer; /* MoE layer */
     uint32_t expert;
 } moe_want;
 
 /* What is asked, borrowed for the call. */
 typedef struct moe_prefetch_query {
-    uint32_t step, layer;       /* whose gate is now known */
+    uint32_t step, layer; /* whose gate is now known */
     uint32_t n_layers, n_experts;
-    uint32_t reach;             /* layers ahead that can be predicted, >= 1 */
-    uint32_t demanded;          /* distinct experts of the group just known */
-    int64_t window_ps;          /* estimated time from now until the next MoE layer's gate is known */
-    int64_t load_ps;            /* one expert's load time with the path to itself */
+    uint32_t reach;    /* layers ahead that can be predicted, >= 1 */
+    uint32_t demanded; /* distinct experts of the group just known */
+    int64_t window_ps; /* estimated time from now until the next MoE layer's gate is known */
+    int64_t load_ps;   /* one expert's load time with the path to itself */
     /* Ranked forecast for `target` > layer; returns how many were written. */
     size_t (*forecast)(void *source, uint32_t target, moe_forecast *out, size_t max);
     void *source;
@@ -31,7 +31,7 @@ typedef struct moe_prefetch_query {
 
 typedef struct moe_prefetch_ops {
     bool timed;
-    bool predicts; /* asks for forecasts: needs a predictor */
+    bool predicts;                     /* asks for forecasts: needs a predictor */
     void *(*open)(const void *config); /* may be NULL: state is the config */
     void (*close)(void *state);        /* may be NULL */
     size_t (*want)(void *state, const moe_prefetch_query *query, moe_want *out, size_t max);

@@ -13,11 +13,11 @@ typedef enum moe_serve_how {
 } moe_serve_how;
 
 typedef struct moe_serve_query {
-    uint32_t tokens;     /* routed to it */
-    int64_t load_ps;     /* until it could be on the device: backlog of the path and its own load */
-    int64_t device_ps;   /* its computation on the device */
-    int64_t host_ps;     /* until the host would be done: backlog, its computation, moving the
-                            activations; INT64_MAX when the host cannot */
+    uint32_t tokens;   /* routed to it */
+    int64_t load_ps;   /* until it could be on the device: backlog of the path and its own load */
+    int64_t device_ps; /* its computation on the device */
+    int64_t host_ps;   /* until the host would be done: backlog, its computation, moving the
+                          activations; INT64_MAX when the host cannot */
 } moe_serve_query;
 
 typedef struct moe_serve_ops {

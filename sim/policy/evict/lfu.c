@@ -1,0 +1,144 @@
+/* lfu: the object used least often since it was admitted leaves; among equals the one that has
+ * been at that count longest.
+ *
+ * Counts live in the cache only: an evicted object starts again at 1. Residents of one count form
+ * a bucket, a list in order of arrival; the buckets in use stand in ascending order of count.
+ * Invariant: no bucket in that order is empty, so the victim is the oldest of the first bucket.
+ * A hit moves an object to the next bucket; alone in its bucket, it takes the bucket with it.
+ *
+ * Shah, Mitra, Matani, An O(1) algorithm for implementing the LFU cache eviction scheme, 2010. */
+#include "sim/policy/evict/list.h"
+#include "sim/policy/evict/replay.h"
+
+struct bucket {
+    uint32_t count;
+    uint32_t lower, higher; /* neighbours in the order; `higher` links the unused ones too */
+};
+
+struct lfu {
+    moe_link *links;        /* list of bucket b: node n_objects + b */
+    uint32_t *bucket_of;    /* per object */
+    struct bucket *buckets; /* [0] closes the order on both sides */
+    uint32_t n_objects;
+    uint32_t unused;
+};
+
+static struct lfu *
+lfu_open(const moe_evict_setup *setup, const void *config)
+{
+    uint32_t n_buckets = setup->n_slots + 2; /* one being emptied beside one being filled */
+    struct lfu *lfu = moe_policy_alloc(1, sizeof *lfu);
+    lfu->links = moe_list_new(setup->n_objects, n_buckets);
+    lfu->bucket_of = moe_policy_alloc(setup->n_objects, sizeof *lfu->bucket_of);
+    lfu->buckets = moe_policy_alloc(n_buckets, sizeof *lfu->buckets);
+    lfu->n_objects = setup->n_objects;
+    lfu->unused = 1;
+    for (uint32_t b = 1; b < n_buckets; b++)
+        lfu->buckets[b].higher = b + 1;
+    return lfu;
+}
+
+static void
+lfu_close(struct lfu *lfu)
+{
+    free(lfu->links);
+    free(lfu->bucket_of);
+    free(lfu->buckets);
+    free(lfu);
+}
+
+static inline bool
+lfu_holds(const struct lfu *lfu, uint32_t object)
+{
+    return moe_list_holds(lfu->links, object);
+}
+
+/* A new bucket of `count` above bucket `lower`. */
+static inline uint32_t
+lfu_insert_bucket(struct lfu *lfu, uint32_t lower, uint32_t count)
+{
+    uint32_t b = lfu->unused, higher = lfu->buckets[lower].higher;
+    lfu->unused = lfu->buckets[b].higher;
+    lfu->buckets[b] = (struct bucket){count, lower, higher};
+    lfu->buckets[lower].higher = b;
+    lfu->buckets[higher].lower = b;
+    return b;
+}
+
+static inline void
+lfu_leave_bucket(struct lfu *lfu, uint32_t b)
+{
+    uint32_t end = lfu->n_objects + b;
+    if (moe_list_oldest(lfu->links, end) != end)
+        return;
+    struct bucket *bucket = &lfu->buckets[b];
+    lfu->buckets[bucket->lower].higher = bucket->higher;
+    lfu->buckets[bucket->higher].lower = bucket->lower;
+    bucket->higher = lfu->unused;
+    lfu->unused = b;
+}
+
+static inline void
+lfu_join_bucket(struct lfu *lfu, uint32_t b, uint32_t object)
+{
+    lfu->bucket_of[object] = b;
+    moe_list_push(lfu->links, lfu->n_objects + b, object);
+}
+
+static inline void
+lfu_hit(struct lfu *lfu, uint32_t object)
+{
+    uint32_t b = lfu->bucket_of[object];
+    uint32_t higher = lfu->buckets[b].higher, count = lfu->buckets[b].count + 1;
+    bool joins = lfu->buckets[higher].count == count;
+    if (!joins && lfu->links[object].prev == lfu->links[object].next) {
+        lfu->buckets[b].count = count;
+        return;
+    }
+    if (!joins)
+        higher = lfu_insert_bucket(lfu, b, count);
+    moe_list_unlink(lfu->links, object);
+    lfu_leave_bucket(lfu, b);
+    lfu_join_bucket(lfu, higher, object);
+}
+
+static inline void
+lfu_remove(struct lfu *lfu, uint32_t object)
+{
+    moe_list_drop(lfu->links, object);
+    lfu_leave_bucket(lfu, lfu->bucket_of[object]);
+}
+
+static inline uint32_t
+lfu_victim(struct lfu *lfu, uint32_t incoming, const moe_evict_bar *bar)
+{
+    for (uint32_t b = lfu->buckets[0].higher; b; b = lfu->buckets[b].higher) {
+        uint32_t end = lfu->n_objects + b, object = moe_list_oldest(lfu->links, end);
+        while (object != end && moe_evict_barred(bar, object))
+            object = lfu->links[object].prev;
+        if (object != end) {
+            lfu_remove(lfu, object);
+            return object;
+        }
+    }
+    return MOE_NONE;
+}
+
+static inline void
+lfu_admit(struct lfu *lfu, uint32_t object)
+{
+    uint32_t lowest = lfu->buckets[0].higher;
+    if (lfu->buckets[lowest].count != 1)
+        lowest = lfu_insert_bucket(lfu, 0, 1);
+    lfu_join_bucket(lfu, lowest, object);
+}
+
+MOE_EVICT_ACCESS(lfu)
+MOE_EVICT_DEFINE(lfu, 0)
+
+const moe_variant moe_evict_lfu = {
+    .name = "lfu",
+    .help = "Evict the expert used least often since it was loaded; of equals, the one that has "
+            "stood at its count longest.",
+    .ops = &lfu_ops,
+};
