@@ -73,3 +73,42 @@ moe_section_metric(const moe_yaml *node, const moe_section_view *view, moe_diag 
         moe_diag_error(diag, node->loc, "unknown metric '%s' (`moesim list metrics`)", name);
     return SIZE_MAX;
 }
+
+/* "a.kind" and "a" address the same choice. */
+static size_t
+stem_length(const char *key)
+{
+    return g_str_has_suffix(key, ".kind") ? strlen(key) - strlen(".kind") : strlen(key);
+}
+
+static bool
+same_key(const char *a, const char *b)
+{
+    size_t length = stem_length(a);
+    return length == stem_length(b) && !strncmp(a, b, length);
+}
+
+size_t
+moe_section_key(const char *text, moe_loc loc, const moe_section_view *view, bool *absent,
+                moe_diag *diag)
+{
+    g_autoptr(GPtrArray) keys = g_ptr_array_new();
+    for (size_t i = 0; i < moe_frame_keys(view->frame); i++) {
+        if (same_key(moe_frame_key(view->frame, i), text))
+            return i;
+        g_ptr_array_add(keys, (gpointer)(uintptr_t)moe_frame_key(view->frame, i));
+    }
+    if (view->partial) {
+        *absent = true;
+        return SIZE_MAX;
+    }
+    const char *close = moe_suggest(text, (const char *const *)keys->pdata, keys->len);
+    g_ptr_array_add(keys, NULL);
+    g_autofree char *list = g_strjoinv(", ", (char **)keys->pdata);
+    if (close)
+        moe_diag_error(diag, loc, "'%s' is not swept here; did you mean '%s'?", text, close);
+    else
+        moe_diag_error(diag, loc, "'%s' is not swept here (%s%s)", text,
+                       *list ? "swept: " : "nothing is", list);
+    return SIZE_MAX;
+}

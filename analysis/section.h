@@ -24,6 +24,10 @@ typedef struct moe_section_view {
  * values that no run has; when the view is partial these set *absent instead. */
 void moe_section_select(const moe_yaml *map, const moe_section_view *view, moe_selector *selector,
                         bool *absent, moe_diag *diag);
+/* The index of a swept key, or SIZE_MAX after a located error (*absent when the view is partial).
+ */
+size_t moe_section_key(const char *text, moe_loc loc, const moe_section_view *view, bool *absent,
+                       moe_diag *diag);
 /* The index in view->metrics, or SIZE_MAX after a located error. */
 size_t moe_section_metric(const moe_yaml *node, const moe_section_view *view, moe_diag *diag);
 

@@ -1,0 +1,102 @@
+#include "analysis/plot_private.h"
+
+#include "sim/base/units.h"
+
+#include <math.h>
+#include <string.h>
+
+char *
+moe_plot_key_title(const char *key)
+{
+    g_auto(GStrv) parts = g_strsplit(key, ".", -1);
+    unsigned n = g_strv_length(parts);
+    if (n > 1 && !strcmp(parts[n - 1], "kind"))
+        g_clear_pointer(&parts[--n], g_free);
+    if (n > 1 && (!strcmp(parts[0], "experts") || !strcmp(parts[0], "workload")))
+        return g_strjoinv(" ", parts + 1);
+    if (n == 2)
+        return g_strdup_printf("%s %s", parts[1], parts[0]);
+    return g_strjoinv(" ", parts);
+}
+
+/* The number a text begins with, and what follows it; false when it does not begin with one. */
+static bool
+split_number(const char *text, double *number, const char **rest)
+{
+    if (!g_ascii_isdigit(text[text[0] == '-']))
+        return false;
+    char *end = NULL;
+    *number = g_ascii_strtod(text, &end);
+    while (*end == ' ')
+        end++;
+    *rest = end;
+    return isfinite(*number);
+}
+
+/* A quantity in its base unit; the kind says which of the parsers took it. */
+static bool
+base_value(const char *text, int kind, double *value)
+{
+    int64_t integer = 0;
+    switch (kind) {
+    case 0:
+        if (!moe_parse_bytes(text, &integer))
+            return false;
+        break;
+    case 1:
+        if (!moe_parse_time(text, &integer))
+            return false;
+        break;
+    case 2:
+        return moe_parse_rate(text, value);
+    default:
+        return moe_parse_flops(text, value);
+    }
+    *value = (double)integer;
+    return true;
+}
+
+/* Quantities of different prefixes: all in the unit of the first. */
+static bool
+convert_numbers(const GPtrArray *texts, const char *unit, GArray *numbers)
+{
+    g_autofree char *one = g_strconcat("1", unit, NULL);
+    for (int kind = 0; kind < 4; kind++) {
+        double scale = 0, value = 0;
+        bool all = base_value(one, kind, &scale) && scale > 0;
+        for (size_t i = 0; all && i < texts->len; i++) {
+            all = base_value(g_ptr_array_index(texts, i), kind, &value);
+            value /= scale;
+            if (all)
+                g_array_append_val(numbers, value);
+        }
+        if (all)
+            return true;
+        g_array_set_size(numbers, 0);
+    }
+    return false;
+}
+
+bool
+moe_plot_numbers(const GPtrArray *texts, GArray *numbers, char **unit)
+{
+    const char *rest = NULL, *first = NULL;
+    bool same = true;
+    for (size_t i = 0; i < texts->len; i++) {
+        double number = 0;
+        if (!split_number(g_ptr_array_index(texts, i), &number, &rest))
+            return false;
+        first = first ? first : rest;
+        same = same && !strcmp(first, rest);
+        g_array_append_val(numbers, number);
+    }
+    if (!first)
+        return false;
+    if (!same) {
+        g_array_set_size(numbers, 0);
+        if (!convert_numbers(texts, first, numbers))
+            return false;
+    }
+    *unit = g_strdup(first);
+    return true;
+}
