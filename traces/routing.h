@@ -10,13 +10,18 @@
 #include "sim/base/diag.h"
 
 #define MOE_ROUTING_MAX_LOOKAHEAD 8
+#define MOE_ROUTING_MAX_LAYERS 4096
+#define MOE_ROUTING_MAX_EXPERTS 65534u /* ids up to 65533 */
+#define MOE_ROUTING_MAX_K 256
+#define MOE_ROUTING_NO_EXPERT 0xFFFFu /* what moe_routing_id gives for the sentinels */
+#define MOE_ROUTING_NOT_RUN 0xFFFEu   /* the layer did not run for this token: all k ids */
 
 typedef enum moe_phase { MOE_PREFILL = 0, MOE_DECODE = 1 } moe_phase;
 
 typedef struct moe_lookahead {
     uint32_t distance; /* D: what layer l's gate says on layer l-D's hidden state */
     uint32_t k;
-    const void *ids;   /* [tokens, layers, k], same type as expert_ids */
+    const void *ids; /* [tokens, layers, k], same type as expert_ids */
 } moe_lookahead;
 
 typedef struct moe_routing {
@@ -25,17 +30,18 @@ typedef struct moe_routing {
     const char *engine;
     uint64_t n_tokens;
     uint32_t n_layers, n_experts, k;
-    uint32_t id_bytes;     /* 1 or 2 */
-    const void *ids;       /* [n_tokens, n_layers, k]; sentinels 0xFF / 0xFFFF trailing */
+    uint32_t id_bytes;         /* 1 or 2 */
+    const void *ids;           /* [n_tokens, n_layers, k]; 0xFF / 0xFFFF: none (trailing);
+                                  0xFE / 0xFFFE: layer not run for this token (all k) */
     const uint32_t *layer_ids; /* [n_layers]: layer numbers in the model */
     const uint32_t *sequence, *position, *step; /* [n_tokens]; step may be NULL */
-    const uint8_t *phase;  /* [n_tokens] */
-    const float *weights;  /* [n_tokens, n_layers, k] or NULL */
+    const uint8_t *phase;                       /* [n_tokens] */
+    const float *weights;                       /* [n_tokens, n_layers, k] or NULL */
     uint32_t n_sequences;
     const uint64_t *sequence_first; /* [n_sequences + 1]: into rows */
-    const uint32_t *rows;  /* rows of each sequence by position; NULL: identity */
+    const uint32_t *rows;           /* rows of each sequence by position; NULL: identity */
     const uint32_t *sequence_ids;   /* [n_sequences]: as recorded */
-    uint64_t n_prefill;    /* tokens of phase prefill */
+    uint64_t n_prefill;             /* tokens of phase prefill */
     uint32_t n_lookahead;
     moe_lookahead lookahead[MOE_ROUTING_MAX_LOOKAHEAD];
 } moe_routing;
@@ -47,7 +53,12 @@ typedef struct moe_routing_file moe_routing_file; /* owns a routing and its mapp
 moe_routing_file *moe_routing_open(const char *path, moe_diag *diag, GError **error);
 void moe_routing_close(moe_routing_file *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_routing_file, moe_routing_close)
+/* The same from bytes in memory, which must outlive the result; `name` stands for the path. */
+moe_routing_file *moe_routing_open_memory(const char *name, const void *bytes, size_t n_bytes,
+                                          moe_diag *diag);
 const moe_routing *moe_routing_get(const moe_routing_file *file);
+/* The value of a metadata key ("licence", "hardware", …), NULL when absent. */
+const char *moe_routing_meta(const moe_routing_file *file, const char *key);
 
 /* The number of valid ids of a row at a layer, copied to out[k] as uint16. */
 uint32_t moe_routing_row(const moe_routing *routing, uint64_t row, uint32_t layer, uint16_t *out);
@@ -71,28 +82,61 @@ moe_routing_token(const moe_routing *routing, uint32_t s, uint64_t i)
     return routing->rows ? routing->rows[at] : at;
 }
 
-/* In-memory building, for importers and generators: append tokens in any order, then finish. */
+/* Copies the ids that look-ahead `i` predicts for a row at a layer to out[lookahead[i].k], best
+ * first, and returns how many there are (0 for the first `distance` layers). */
+uint32_t moe_routing_lookahead_row(const moe_routing *routing, uint32_t i, uint64_t row,
+                                   uint32_t layer, uint16_t *out);
+/* The share of routed (token, layer, expert) triples that look-ahead `i` names, over the layers
+ * it predicts at all; 0 when there are none. */
+double moe_routing_recall(const moe_routing *routing, uint32_t i);
+
+/* In-memory building, for importers and generators: append tokens in any order, then finish.
+ * What is appended must be as in a file (ids below n_experts, none twice in a row, sentinels
+ * trailing, no (sequence, position) twice): who builds from a user's input and has not made sure
+ * asks moe_routing_builder_check first; write and finish assert it. Running out of memory is
+ * remembered and reported by check, write and finish. */
 typedef struct moe_routing_builder moe_routing_builder;
 moe_routing_builder *moe_routing_builder_new(uint32_t n_layers, uint32_t n_experts, uint32_t k);
+/* Layer numbers in the model, ascending; 0 .. n_layers - 1 unless said. */
+void moe_routing_builder_layers(moe_routing_builder *builder, const uint32_t *layer_ids);
+/* Declares tensor lookahead.`distance` of `k` ids, before the first token; returns its index. */
+uint32_t moe_routing_builder_lookahead(moe_routing_builder *builder, uint32_t distance, uint32_t k);
 /* ids[n_layers * k] with 0xFFFF for none; weights may be NULL (but then for all tokens). */
 void moe_routing_builder_add(moe_routing_builder *builder, uint32_t sequence, uint32_t position,
                              moe_phase phase, const uint16_t *ids, const float *weights);
-/* Free-form metadata ("model", "engine", "licence", …). */
+/* For the token added last: ids[n_layers * k] of look-ahead `index`. Tokens without have none. */
+void moe_routing_builder_predicted(moe_routing_builder *builder, uint32_t index,
+                                   const uint16_t *ids);
+/* For the token added last: the engine iteration it ran in. For all tokens or for none. */
+void moe_routing_builder_step(moe_routing_builder *builder, uint32_t step);
+/* Free-form metadata ("model", "engine", "licence", …); a key written again is replaced. The
+ * format's own keys (format, version, layer_ids, experts, top_k) are the builder's. */
 void moe_routing_builder_meta(moe_routing_builder *builder, const char *key, const char *value);
+/* Whether it holds a valid routing; if not, messages as on opening a file called `name`. */
+bool moe_routing_builder_check(const moe_routing_builder *builder, const char *name,
+                               moe_diag *diag);
 /* Writes the safetensors file (to a temporary name, then renamed); frees the builder. */
 bool moe_routing_builder_write(moe_routing_builder *builder, const char *path, GError **error);
 /* Turns it into an open trace named `name`; frees the builder. */
 moe_routing_file *moe_routing_builder_finish(moe_routing_builder *builder, const char *name);
 void moe_routing_builder_free(moe_routing_builder *builder);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_routing_builder, moe_routing_builder_free)
 
-/* CSV import: `seq,pos,layer,experts[,weights]`, experts and weights separated by spaces, plain,
- * .gz or .zst by content. Experts absent from the file give n_experts = largest id + 1 unless
- * `n_experts` > 0 says more. `report` gets one line per thing dropped or noticed. progress (may be
- * NULL) is called with bytes read of bytes total. */
+/* CSV import: a header line naming the columns seq, pos, layer, experts and, if wanted, weights and
+ * phase (0 or prefill, 1 or decode); experts and weights separated by spaces, plain, .gz or .zst
+ * by content. Without a phase column all tokens are decode. n_experts = largest id + 1 unless
+ * `n_experts` > 0 says more. Rows of a token may come in any order; shorter rows are padded.
+ * `report` (may be NULL) gets one line per thing dropped or noticed. progress (may be NULL) is
+ * called with bytes read of bytes total. Wrong content: messages such as "x.csv:1042:17: …" in
+ * `diag`, the first 20, and NULL; unreadable: `error` and NULL. */
 typedef void moe_progress(void *context, double done, double total);
 moe_routing_builder *moe_routing_import_csv(const char *path, uint32_t n_experts,
-                                            moe_progress *progress, void *context,
-                                            moe_diag *diag, GString *report, GError **error);
+                                            moe_progress *progress, void *context, moe_diag *diag,
+                                            GString *report, GError **error);
+/* The same from bytes in memory; `name` stands for the path. */
+moe_routing_builder *moe_routing_import_csv_memory(const char *name, const void *bytes,
+                                                   size_t n_bytes, uint32_t n_experts,
+                                                   moe_diag *diag, GString *report, GError **error);
 
 /* `trace info` text: shapes, phases, sequences, metadata. */
 void moe_routing_describe(const moe_routing_file *file, GString *out);

@@ -1,0 +1,141 @@
+#include "traces/routing_file.h"
+
+#include "sim/base/units.h"
+
+#include <string.h>
+
+static void
+describe_layers(const moe_routing *r, GString *out)
+{
+    uint32_t first = r->layer_ids[0], last = r->layer_ids[r->n_layers - 1];
+    g_string_append_printf(out, "layers       %u", r->n_layers);
+    if (last - first + 1 == r->n_layers) {
+        g_string_append_printf(out, first ? " (numbers %u .. %u)\n" : "\n", first, last);
+        return;
+    }
+    g_string_append(out, " (numbers");
+    for (uint32_t i = 0; i < r->n_layers; i++)
+        g_string_append_printf(out, " %u", r->layer_ids[i]);
+    g_string_append(out, ")\n");
+}
+
+static void
+describe_sequences(const moe_routing *r, GString *out)
+{
+    uint64_t shortest = UINT64_MAX, longest = 0;
+    for (uint32_t s = 0; s < r->n_sequences; s++) {
+        uint64_t n = r->sequence_first[s + 1] - r->sequence_first[s];
+        shortest = MIN(shortest, n);
+        longest = MAX(longest, n);
+    }
+    g_string_append_printf(
+        out, "sequences    %u, of %" G_GUINT64_FORMAT " .. %" G_GUINT64_FORMAT " tokens%s\n",
+        r->n_sequences, shortest, longest,
+        r->rows ? " (rows not in order of sequence and position)" : "");
+}
+
+/* How evenly the experts are used: of each layer the most used expert's share over the mean. */
+static void
+describe_balance(const moe_routing *r, GString *out)
+{
+    g_autofree uint64_t *counts = g_new0(uint64_t, (gsize)r->n_layers * r->n_experts);
+    uint64_t empty = 0, not_run = 0;
+    for (uint64_t row = 0; row < r->n_tokens; row++) {
+        for (uint32_t layer = 0; layer < r->n_layers; layer++) {
+            uint64_t *count = counts + (size_t)layer * r->n_experts;
+            uint32_t id = MOE_ROUTING_NO_EXPERT;
+            for (uint32_t j = 0; j < r->k; j++) {
+                id = moe_routing_id(r, row, layer, j);
+                if (id >= MOE_ROUTING_NOT_RUN)
+                    break;
+                count[id]++;
+            }
+            empty += id == MOE_ROUTING_NO_EXPERT;
+            not_run += id == MOE_ROUTING_NOT_RUN;
+        }
+    }
+    double low = 0, high = 0, mean = 0;
+    for (uint32_t layer = 0; layer < r->n_layers; layer++) {
+        const uint64_t *count = counts + (size_t)layer * r->n_experts;
+        uint64_t sum = 0, most = 0;
+        for (uint32_t e = 0; e < r->n_experts; e++) {
+            sum += count[e];
+            most = MAX(most, count[e]);
+        }
+        double ratio = sum ? (double)most * r->n_experts / (double)sum : 0;
+        low = layer == 0 ? ratio : MIN(low, ratio);
+        high = MAX(high, ratio);
+        mean += ratio / r->n_layers;
+    }
+    g_string_append_printf(out,
+                           "balance      busiest expert %.2f x the mean (layers: %.2f .. %.2f)\n",
+                           mean, low, high);
+    if (empty)
+        g_string_append_printf(out, "short rows   %" G_GUINT64_FORMAT "\n", empty);
+    if (not_run)
+        g_string_append_printf(out, "not run      %" G_GUINT64_FORMAT " token-layers\n", not_run);
+}
+
+/* Tensors that the file holds and the routing does not use. */
+static void
+describe_others(const moe_routing_file *file, GString *out)
+{
+    static const char *const known[] = {"expert_ids", "gate_weights", "sequence",
+                                        "position",   "step",         "phase"};
+    for (size_t i = 0; file->tensors && i < moe_safetensors_count(file->tensors); i++) {
+        const moe_tensor *tensor = moe_safetensors_at(file->tensors, i);
+        bool used = g_str_has_prefix(tensor->name, "lookahead.") &&
+                    !g_str_has_suffix(tensor->name, ".weights");
+        for (size_t j = 0; j < MOE_COUNT(known); j++)
+            used |= strcmp(known[j], tensor->name) == 0;
+        if (used)
+            continue;
+        g_autofree char *shape = moe_tensor_shape_text(tensor);
+        g_string_append_printf(out, "not used     tensor %s, %s\n", tensor->name, shape);
+    }
+}
+
+/* Free texts come from files: what could move a terminal's cursor is shown as a space. */
+static void
+describe_meta(const moe_routing_file *file, GString *out)
+{
+    static const char *const shown[] = {"format", "version", "layer_ids", "experts", "top_k"};
+    for (size_t i = 0; i < file->n_meta; i++) {
+        bool skip = false;
+        for (size_t j = 0; j < MOE_COUNT(shown); j++)
+            skip |= strcmp(shown[j], file->meta[i].key) == 0;
+        if (skip)
+            continue;
+        g_autofree char *value = g_strndup(file->meta[i].value, strlen(file->meta[i].value));
+        for (char *c = value; *c; c++)
+            if ((unsigned char)*c < 0x20 || *c == 0x7F)
+                *c = ' ';
+        g_string_append_printf(out, "%-12s %s\n", file->meta[i].key, value);
+    }
+}
+
+void
+moe_routing_describe(const moe_routing_file *file, GString *out)
+{
+    const moe_routing *r = &file->routing;
+    g_string_append_printf(out, "trace        %s\n", r->path);
+    g_string_append_printf(out,
+                           "tokens       %" G_GUINT64_FORMAT " (%" G_GUINT64_FORMAT
+                           " prefill, %" G_GUINT64_FORMAT " decode)\n",
+                           r->n_tokens, r->n_prefill, r->n_tokens - r->n_prefill);
+    if (r->n_tokens == 0)
+        return;
+    describe_sequences(r, out);
+    describe_layers(r, out);
+    g_string_append_printf(out, "experts      %u, top-%u, ids of %u byte%s\n", r->n_experts, r->k,
+                           r->id_bytes, r->id_bytes == 1 ? "" : "s");
+    describe_balance(r, out);
+    g_string_append_printf(out, "weights      %s\n", r->weights ? "yes" : "no");
+    g_string_append_printf(out, "steps        %s\n", r->step ? "yes" : "no");
+    for (uint32_t i = 0; i < r->n_lookahead; i++)
+        g_string_append_printf(out, "look-ahead   %u layer%s ahead, %u ids, recall %.3f\n",
+                               r->lookahead[i].distance, r->lookahead[i].distance == 1 ? "" : "s",
+                               r->lookahead[i].k, moe_routing_recall(r, i));
+    describe_meta(file, out);
+    describe_others(file, out);
+}

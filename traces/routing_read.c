@@ -1,0 +1,330 @@
+#include "traces/routing_file.h"
+
+#include "traces/json_scan.h"
+
+#include <string.h>
+
+/* Opening: the tensors found and their shapes compared, then the shared checks. */
+typedef struct routing_reader {
+    moe_routing_file *file;
+    moe_loc loc;
+    moe_diag *diag;
+} routing_reader;
+
+/* ---- metadata ---- */
+
+static bool
+routing_format(routing_reader *r)
+{
+    const char *format = moe_routing_meta(r->file, "format");
+    const char *version = moe_routing_meta(r->file, "version");
+    if (!format || strcmp(format, MOE_ROUTING_FORMAT) != 0) {
+        moe_diag_error(r->diag, r->loc,
+                       "no routing trace: metadata 'format' is %s%.40s%s, not '" MOE_ROUTING_FORMAT
+                       "'",
+                       format ? "'" : "", format ? format : "absent", format ? "'" : "");
+        return false;
+    }
+    if (!version || strcmp(version, MOE_ROUTING_VERSION) != 0) {
+        moe_diag_error(
+            r->diag, r->loc,
+            "metadata 'version' is '%.40s'; this program reads version " MOE_ROUTING_VERSION,
+            version ? version : "");
+        return false;
+    }
+    return true;
+}
+
+/* A whole number in the metadata; false after a message. `required` or left alone. */
+static bool
+routing_meta_whole(routing_reader *r, const char *key, bool required, uint64_t max, uint64_t *out)
+{
+    const char *text = moe_routing_meta(r->file, key);
+    if (!text) {
+        if (required)
+            moe_diag_error(r->diag, r->loc, "metadata '%s' is absent", key);
+        return !required;
+    }
+    moe_scan scan = {.begin = text, .at = text, .end = text + strlen(text)};
+    uint64_t value;
+    if (!moe_scan_whole(&scan, &value) || !moe_scan_end(&scan) || value < 1 || value > max) {
+        moe_diag_error(r->diag, r->loc,
+                       "metadata '%s' is '%.40s', not a whole number 1 .. %" G_GUINT64_FORMAT, key,
+                       text, max);
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
+/* "[0, 1, 2]": n_layers ascending numbers. */
+static bool
+routing_layer_ids(routing_reader *r)
+{
+    moe_routing *routing = &r->file->routing;
+    const char *text = moe_routing_meta(r->file, "layer_ids");
+    if (!text) {
+        moe_diag_error(r->diag, r->loc, "metadata 'layer_ids' is absent");
+        return false;
+    }
+    uint32_t *ids = moe_routing_file_buffer(r->file, routing->n_layers, sizeof *ids), n = 0;
+    moe_scan scan = {.begin = text, .at = text, .end = text + strlen(text)};
+    bool ok = ids && moe_scan_take(&scan, '[');
+    while (ok) {
+        uint64_t id;
+        ok = moe_scan_whole(&scan, &id) &&
+             (n < routing->n_layers || moe_scan_fail(&scan, "more layers than expert_ids has")) &&
+             (id < MOE_NONE || moe_scan_fail(&scan, "layer number too large")) &&
+             (n == 0 || id > ids[n - 1] || moe_scan_fail(&scan, "layers must ascend"));
+        if (!ok)
+            break;
+        ids[n++] = (uint32_t)id;
+        if (!moe_scan_maybe(&scan, ','))
+            break;
+    }
+    ok = ok && moe_scan_take(&scan, ']') && moe_scan_end(&scan) &&
+         (n == routing->n_layers || moe_scan_fail(&scan, "fewer layers than expert_ids has"));
+    if (!ok)
+        moe_diag_error(r->diag, r->loc, "metadata 'layer_ids', byte %td: %s", scan.at - scan.begin,
+                       scan.why ? scan.why : "no memory");
+    routing->layer_ids = ids;
+    return ok;
+}
+
+/* ---- tensors ---- */
+
+/* The data of a tensor, where it can be read as its type: in place, or a copy. */
+static const void *
+routing_data(routing_reader *r, const moe_tensor *tensor)
+{
+    if (moe_tensor_aligned(tensor))
+        return tensor->data;
+    void *copy = moe_routing_file_buffer(r->file, tensor->bytes, 1);
+    if (!copy) {
+        moe_diag_error(r->diag, r->loc, "tensor %s: no memory for a copy", tensor->name);
+        return NULL;
+    }
+    memcpy(copy, tensor->data, tensor->bytes);
+    return copy;
+}
+
+/* A per-token tensor of one type; NULL when absent (a message, if required) or wrong. */
+static const void *
+routing_column(routing_reader *r, const char *name, moe_tensor_type type, bool required)
+{
+    const moe_tensor *tensor = moe_safetensors_find(r->file->tensors, name);
+    if (!tensor) {
+        if (required)
+            moe_diag_error(r->diag, r->loc, "tensor %s is absent", name);
+        return NULL;
+    }
+    if (tensor->type == type && tensor->rank == 1 && tensor->shape[0] == r->file->routing.n_tokens)
+        return routing_data(r, tensor);
+    g_autofree char *shape = moe_tensor_shape_text(tensor);
+    moe_diag_error(r->diag, r->loc, "tensor %s: is %s, wants %s [%" G_GUINT64_FORMAT "]", name,
+                   shape, moe_tensor_type_name(type), r->file->routing.n_tokens);
+    return NULL;
+}
+
+/* expert_ids says how many tokens, layers and slots there are. */
+static bool
+routing_ids(routing_reader *r)
+{
+    moe_routing *routing = &r->file->routing;
+    const moe_tensor *tensor = moe_safetensors_find(r->file->tensors, "expert_ids");
+    uint64_t n_experts;
+    if (!tensor) {
+        moe_diag_error(r->diag, r->loc, "tensor expert_ids is absent");
+        return false;
+    }
+    if (!routing_meta_whole(r, "experts", true, MOE_ROUTING_MAX_EXPERTS, &n_experts))
+        return false;
+    g_autofree char *shape = moe_tensor_shape_text(tensor);
+    const uint64_t *s = tensor->shape;
+    bool narrow = tensor->type == MOE_TENSOR_U8;
+    if (tensor->rank != 3 || (!narrow && tensor->type != MOE_TENSOR_U16))
+        moe_diag_error(r->diag, r->loc,
+                       "tensor expert_ids: is %s, wants U8 or U16 [tokens, layers, k]", shape);
+    else if (narrow && n_experts > 254)
+        moe_diag_error(r->diag, r->loc, "tensor expert_ids: U8 cannot name %u experts",
+                       (uint32_t)n_experts);
+    else if (s[0] < 1 || s[0] >= MOE_NONE)
+        moe_diag_error(r->diag, r->loc, "tensor expert_ids: %s holds %s tokens", shape,
+                       s[0] ? "too many" : "no");
+    else if (s[1] < 1 || s[1] > MOE_ROUTING_MAX_LAYERS)
+        moe_diag_error(r->diag, r->loc, "tensor expert_ids: %s, but layers must be 1 .. %d", shape,
+                       MOE_ROUTING_MAX_LAYERS);
+    else if (s[2] < 1 || s[2] > MIN(n_experts, MOE_ROUTING_MAX_K))
+        moe_diag_error(r->diag, r->loc, "tensor expert_ids: %s, but k must be 1 .. %u", shape,
+                       (uint32_t)MIN(n_experts, MOE_ROUTING_MAX_K));
+    else {
+        routing->n_tokens = s[0];
+        routing->n_layers = (uint32_t)s[1];
+        routing->k = (uint32_t)s[2];
+        routing->n_experts = (uint32_t)n_experts;
+        routing->id_bytes = narrow ? 1 : 2;
+        routing->ids = routing_data(r, tensor);
+    }
+    return routing->ids != NULL;
+}
+
+static float
+routing_half(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31;
+    uint32_t mantissa = half & 1023, bits;
+    float value;
+    if (exponent == 0) { /* zero and subnormal: mantissa x 2^-24, exact */
+        value = (float)mantissa * 0x1.0p-24f;
+        return sign ? -value : value;
+    }
+    bits = sign | (exponent == 31 ? 255u : exponent + 112) << 23 | mantissa << 13;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void
+routing_weights(routing_reader *r)
+{
+    moe_routing *routing = &r->file->routing;
+    const moe_tensor *tensor = moe_safetensors_find(r->file->tensors, "gate_weights");
+    if (!tensor)
+        return;
+    if ((tensor->type != MOE_TENSOR_F32 && tensor->type != MOE_TENSOR_F16) || tensor->rank != 3 ||
+        tensor->shape[0] != routing->n_tokens || tensor->shape[1] != routing->n_layers ||
+        tensor->shape[2] != routing->k) {
+        g_autofree char *shape = moe_tensor_shape_text(tensor);
+        moe_diag_error(r->diag, r->loc,
+                       "tensor gate_weights: is %s, wants F16 or F32 [%" G_GUINT64_FORMAT
+                       ", %u, %u] as expert_ids",
+                       shape, routing->n_tokens, routing->n_layers, routing->k);
+        return;
+    }
+    const void *data = routing_data(r, tensor);
+    if (!data || tensor->type == MOE_TENSOR_F32) {
+        routing->weights = data;
+        return;
+    }
+    float *wide = moe_routing_file_buffer(r->file, tensor->n_elements, sizeof *wide);
+    if (!wide) {
+        moe_diag_error(r->diag, r->loc, "tensor gate_weights: no memory to widen it");
+        return;
+    }
+    for (uint64_t i = 0; i < tensor->n_elements; i++)
+        wide[i] = routing_half(((const uint16_t *)data)[i]);
+    routing->weights = wide;
+}
+
+/* "lookahead.D": the distance, 0 when the name is another; a message when it is a near miss. */
+static uint32_t
+routing_distance(routing_reader *r, const char *name)
+{
+    uint64_t distance;
+    if (!g_str_has_prefix(name, "lookahead."))
+        return 0;
+    const char *number = name + strlen("lookahead.");
+    moe_scan scan = {.begin = number, .at = number, .end = number + strlen(number)};
+    if (g_str_has_suffix(number, ".weights"))
+        scan.end -= strlen(".weights");
+    if (*number >= '0' && *number <= '9' && moe_scan_whole(&scan, &distance) &&
+        scan.at == scan.end && distance >= 1 && distance < MOE_ROUTING_MAX_LAYERS)
+        return *scan.end ? 0 : (uint32_t)distance;
+    moe_diag_error(r->diag, r->loc,
+                   "tensor %.100s: wants lookahead.D or lookahead.D.weights with a whole D >= 1",
+                   name);
+    return 0;
+}
+
+static void
+routing_lookahead(routing_reader *r, const moe_tensor *tensor, uint32_t distance)
+{
+    moe_routing *routing = &r->file->routing;
+    moe_tensor_type type = routing->id_bytes == 1 ? MOE_TENSOR_U8 : MOE_TENSOR_U16;
+    uint64_t max_k = MIN(routing->n_experts, MOE_ROUTING_MAX_K);
+    if (tensor->type != type || tensor->rank != 3 || tensor->shape[0] != routing->n_tokens ||
+        tensor->shape[1] != routing->n_layers || tensor->shape[2] < 1 || tensor->shape[2] > max_k) {
+        g_autofree char *shape = moe_tensor_shape_text(tensor);
+        moe_diag_error(r->diag, r->loc,
+                       "tensor %s: is %s, wants %s [%" G_GUINT64_FORMAT ", %u, 1 .. %u]",
+                       tensor->name, shape, moe_tensor_type_name(type), routing->n_tokens,
+                       routing->n_layers, (uint32_t)max_k);
+        return;
+    }
+    if (routing->n_lookahead == MOE_ROUTING_MAX_LOOKAHEAD) {
+        moe_diag_error(r->diag, r->loc, "tensor %s: more than %d look-ahead tensors", tensor->name,
+                       MOE_ROUTING_MAX_LOOKAHEAD);
+        return;
+    }
+    uint32_t at = routing->n_lookahead++;
+    for (; at > 0 && routing->lookahead[at - 1].distance > distance; at--)
+        routing->lookahead[at] = routing->lookahead[at - 1];
+    routing->lookahead[at] = (moe_lookahead){
+        .distance = distance, .k = (uint32_t)tensor->shape[2], .ids = routing_data(r, tensor)};
+}
+
+/* Everything but the content of the tensors; false after messages. */
+static bool
+routing_shapes(routing_reader *r)
+{
+    moe_routing *routing = &r->file->routing;
+    unsigned before = moe_diag_errors(r->diag);
+    if (!routing_format(r) || !routing_ids(r))
+        return false;
+    routing_layer_ids(r);
+    uint64_t top_k = routing->k;
+    if (routing_meta_whole(r, "top_k", false, MOE_ROUTING_MAX_K, &top_k) && top_k != routing->k)
+        moe_diag_error(r->diag, r->loc, "metadata 'top_k' is %u, but expert_ids has %u slots",
+                       (uint32_t)top_k, routing->k);
+    routing->sequence = routing_column(r, "sequence", MOE_TENSOR_U32, true);
+    routing->position = routing_column(r, "position", MOE_TENSOR_U32, true);
+    routing->phase = routing_column(r, "phase", MOE_TENSOR_U8, true);
+    routing->step = routing_column(r, "step", MOE_TENSOR_U32, false);
+    routing_weights(r);
+    for (size_t i = 0; i < moe_safetensors_count(r->file->tensors); i++) {
+        const moe_tensor *tensor = moe_safetensors_at(r->file->tensors, i);
+        uint32_t distance = routing_distance(r, tensor->name);
+        if (distance)
+            routing_lookahead(r, tensor, distance);
+    }
+    return moe_diag_errors(r->diag) == before;
+}
+
+/* A routing over `tensors`, which it takes; NULL after messages. */
+static moe_routing_file *
+routing_from(moe_safetensors *tensors, moe_diag *diag)
+{
+    moe_routing_file *file = moe_routing_file_new(moe_safetensors_path(tensors));
+    file->tensors = tensors;
+    file->n_meta = moe_safetensors_meta_count(tensors);
+    file->meta = g_new(moe_meta, file->n_meta + 1);
+    for (size_t i = 0; i < file->n_meta; i++)
+        file->meta[i].key = moe_safetensors_meta_at(tensors, i, &file->meta[i].value);
+    const char *model = moe_routing_meta(file, "model"), *engine = moe_routing_meta(file, "engine");
+    file->routing.model = model ? model : "";
+    file->routing.engine = engine ? engine : "";
+
+    routing_reader r = {file, {.file = moe_diag_intern(diag, file->path)}, diag};
+    bool ok = routing_shapes(&r);
+    if (ok) {
+        ok = moe_routing_check(&file->routing, diag);
+        ok &= moe_routing_index(file, diag);
+    }
+    if (ok)
+        return file;
+    moe_routing_close(file);
+    return NULL;
+}
+
+moe_routing_file *
+moe_routing_open(const char *path, moe_diag *diag, GError **error)
+{
+    moe_safetensors *tensors = moe_safetensors_open(path, diag, error);
+    return tensors ? routing_from(tensors, diag) : NULL;
+}
+
+moe_routing_file *
+moe_routing_open_memory(const char *name, const void *bytes, size_t n_bytes, moe_diag *diag)
+{
+    moe_safetensors *tensors = moe_safetensors_parse(name, bytes, n_bytes, diag);
+    return tensors ? routing_from(tensors, diag) : NULL;
+}

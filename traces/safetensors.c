@@ -1,0 +1,298 @@
+#include "traces/safetensors.h"
+
+#include "sim/base/error.h"
+#include "traces/safetensors_header.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian");
+
+struct moe_safetensors {
+    char *path;
+    void *map; /* NULL: the bytes are somebody else's */
+    size_t map_bytes;
+    moe_safetensors_header header;
+    const moe_tensor **by_name;
+    const moe_meta **meta_by_key;
+};
+
+bool
+moe_tensor_aligned(const moe_tensor *tensor)
+{
+    unsigned bits = moe_tensor_type_bits(tensor->type);
+    return bits <= 8 || (uintptr_t)tensor->data % (bits / 8) == 0;
+}
+
+char *
+moe_tensor_shape_text(const moe_tensor *tensor)
+{
+    GString *text = g_string_new(moe_tensor_type_name(tensor->type));
+    g_string_append(text, " [");
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        g_string_append_printf(text, "%s%" G_GUINT64_FORMAT, i ? ", " : "", tensor->shape[i]);
+    g_string_append_c(text, ']');
+    return g_string_free(text, FALSE);
+}
+
+static int
+safetensors_by_offset(const void *a, const void *b)
+{
+    const moe_tensor *x = a, *y = b;
+    if (x->offset != y->offset)
+        return x->offset < y->offset ? -1 : 1;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* Data in order: no overlap, no hole, nothing before, beyond or behind. */
+static void
+safetensors_check_layout(moe_safetensors *file, uint64_t data_bytes, moe_loc loc, moe_diag *diag)
+{
+    moe_safetensors_header *h = &file->header;
+    uint64_t at = 0;
+    const char *before = NULL;
+    if (h->n_tensors)
+        qsort(h->tensors, h->n_tensors, sizeof *h->tensors, safetensors_by_offset);
+    for (size_t i = 0; i < h->n_tensors; i++) {
+        const moe_tensor *t = &h->tensors[i];
+        if (t->offset > data_bytes || t->bytes > data_bytes - t->offset) {
+            moe_diag_error(diag, loc,
+                           "tensor %.100s: data up to byte %" G_GUINT64_FORMAT
+                           ", but the file holds %" G_GUINT64_FORMAT " bytes of data (cut short?)",
+                           t->name, t->offset + t->bytes, data_bytes);
+            return;
+        }
+        if (t->offset < at) {
+            moe_diag_error(diag, loc, "tensor %.100s: its data overlaps that of %.100s", t->name,
+                           before);
+            return;
+        }
+        if (t->offset > at) {
+            moe_diag_error(diag, loc,
+                           "tensor %.100s: hole of %" G_GUINT64_FORMAT " bytes before its data",
+                           t->name, t->offset - at);
+            return;
+        }
+        at += t->bytes;
+        before = t->name;
+    }
+    if (at != data_bytes)
+        moe_diag_error(diag, loc, "%" G_GUINT64_FORMAT " bytes behind the last tensor",
+                       data_bytes - at);
+}
+
+static int
+safetensors_name_order(const void *a, const void *b)
+{
+    return strcmp((*(const moe_tensor *const *)a)->name, (*(const moe_tensor *const *)b)->name);
+}
+
+static int
+safetensors_key_order(const void *a, const void *b)
+{
+    return strcmp((*(const moe_meta *const *)a)->key, (*(const moe_meta *const *)b)->key);
+}
+
+/* Sorted views for look-ups; names that occur twice are found on the way. */
+static void
+safetensors_index(moe_safetensors *file, moe_loc loc, moe_diag *diag)
+{
+    const moe_safetensors_header *h = &file->header;
+    file->by_name = g_try_new(const moe_tensor *, h->n_tensors + 1);
+    file->meta_by_key = g_try_new(const moe_meta *, h->n_meta + 1);
+    if (!file->by_name || !file->meta_by_key) {
+        moe_diag_error(diag, loc, "no memory for an index of %zu tensors", h->n_tensors);
+        return;
+    }
+    for (size_t i = 0; i < h->n_tensors; i++)
+        file->by_name[i] = &h->tensors[i];
+    for (size_t i = 0; i < h->n_meta; i++)
+        file->meta_by_key[i] = &h->meta[i];
+    qsort(file->by_name, h->n_tensors, sizeof *file->by_name, safetensors_name_order);
+    qsort(file->meta_by_key, h->n_meta, sizeof *file->meta_by_key, safetensors_key_order);
+    for (size_t i = 1; i < h->n_tensors; i++) {
+        if (strcmp(file->by_name[i - 1]->name, file->by_name[i]->name) == 0)
+            moe_diag_error(diag, loc, "tensor %.100s: written twice", file->by_name[i]->name);
+    }
+    for (size_t i = 1; i < h->n_meta; i++) {
+        if (strcmp(file->meta_by_key[i - 1]->key, file->meta_by_key[i]->key) == 0)
+            moe_diag_error(diag, loc, "metadata key %.100s: written twice",
+                           file->meta_by_key[i]->key);
+    }
+}
+
+/* The header's length, from the first 8 bytes; false after a message. */
+static bool
+safetensors_header_length(const uint8_t *bytes, size_t n_bytes, moe_loc loc, moe_diag *diag,
+                          uint64_t *length)
+{
+    if (n_bytes < 8) {
+        moe_diag_error(diag, loc,
+                       "no safetensors file: %zu bytes, shorter than the header's length", n_bytes);
+        return false;
+    }
+    memcpy(length, bytes, 8);
+    if (*length > MOE_SAFETENSORS_MAX_HEADER) {
+        moe_diag_error(diag, loc,
+                       "no safetensors file: it asks for a header of %" G_GUINT64_FORMAT
+                       " bytes (at most 100 MiB)",
+                       *length);
+        return false;
+    }
+    if (*length > n_bytes - 8) {
+        moe_diag_error(diag, loc,
+                       "header of %" G_GUINT64_FORMAT
+                       " bytes, but the file ends after %zu (cut short?)",
+                       *length, n_bytes - 8);
+        return false;
+    }
+    return true;
+}
+
+/* Fills the file from its bytes; false after a message. */
+static bool
+safetensors_read(moe_safetensors *file, const uint8_t *bytes, size_t n_bytes, moe_diag *diag)
+{
+    moe_loc loc = {.file = moe_diag_intern(diag, file->path)};
+    moe_safetensors_header *h = &file->header;
+    uint64_t length;
+    if (!safetensors_header_length(bytes, n_bytes, loc, diag, &length) ||
+        !moe_safetensors_header_parse(h, loc.file, (const char *)bytes + 8, (size_t)length, diag))
+        return false;
+    unsigned before = moe_diag_errors(diag);
+    safetensors_check_layout(file, n_bytes - 8 - length, loc, diag);
+    safetensors_index(file, loc, diag);
+    if (moe_diag_errors(diag) != before)
+        return false;
+    for (size_t i = 0; i < h->n_tensors; i++)
+        h->tensors[i].data = bytes + 8 + length + h->tensors[i].offset;
+    return true;
+}
+
+moe_safetensors *
+moe_safetensors_parse(const char *name, const void *bytes, size_t n_bytes, moe_diag *diag)
+{
+    moe_safetensors *file = g_new0(moe_safetensors, 1);
+    file->path = g_strdup(name);
+    if (safetensors_read(file, bytes, n_bytes, diag))
+        return file;
+    moe_safetensors_close(file);
+    return NULL;
+}
+
+/* Maps a whole regular file. An empty one gives a map of NULL and 0 bytes. */
+static bool
+safetensors_map(const char *path, void **map, size_t *n_bytes, GError **error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot open");
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        moe_error_path(error, MOE_ERROR_FILE, path, 0, "is not a regular file");
+        close(fd);
+        return false;
+    }
+    *n_bytes = (size_t)status.st_size;
+    *map = *n_bytes ? mmap(NULL, *n_bytes, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    int problem = errno;
+    close(fd);
+    if (*map == MAP_FAILED) {
+        moe_error_path(error, MOE_ERROR_FILE, path, problem, "cannot map %zu bytes", *n_bytes);
+        return false;
+    }
+    return true;
+}
+
+moe_safetensors *
+moe_safetensors_open(const char *path, moe_diag *diag, GError **error)
+{
+    void *map;
+    size_t n_bytes;
+    if (!safetensors_map(path, &map, &n_bytes, error))
+        return NULL;
+    moe_safetensors *file = g_new0(moe_safetensors, 1);
+    file->path = g_strdup(path);
+    file->map = map;
+    file->map_bytes = n_bytes;
+    if (safetensors_read(file, map, n_bytes, diag))
+        return file;
+    moe_safetensors_close(file);
+    return NULL;
+}
+
+void
+moe_safetensors_close(moe_safetensors *file)
+{
+    if (!file)
+        return;
+    if (file->map)
+        munmap(file->map, file->map_bytes);
+    moe_safetensors_header_clear(&file->header);
+    g_free(file->by_name);
+    g_free(file->meta_by_key);
+    g_free(file->path);
+    g_free(file);
+}
+
+const char *
+moe_safetensors_path(const moe_safetensors *file)
+{
+    return file->path;
+}
+
+size_t
+moe_safetensors_count(const moe_safetensors *file)
+{
+    return file->header.n_tensors;
+}
+
+const moe_tensor *
+moe_safetensors_at(const moe_safetensors *file, size_t i)
+{
+    return &file->header.tensors[i];
+}
+
+const moe_tensor *
+moe_safetensors_find(const moe_safetensors *file, const char *name)
+{
+    moe_tensor key = {.name = name};
+    const moe_tensor *wanted = &key;
+    const moe_tensor **found = bsearch(&wanted, file->by_name, file->header.n_tensors,
+                                       sizeof *file->by_name, safetensors_name_order);
+    return found ? *found : NULL;
+}
+
+size_t
+moe_safetensors_meta_count(const moe_safetensors *file)
+{
+    return file->header.n_meta;
+}
+
+const char *
+moe_safetensors_meta_at(const moe_safetensors *file, size_t i, const char **value)
+{
+    *value = file->header.meta[i].value;
+    return file->header.meta[i].key;
+}
+
+const char *
+moe_safetensors_meta(const moe_safetensors *file, const char *key)
+{
+    moe_meta pair = {.key = key};
+    const moe_meta *wanted = &pair;
+    const moe_meta **found = bsearch(&wanted, file->meta_by_key, file->header.n_meta,
+                                     sizeof *file->meta_by_key, safetensors_key_order);
+    return found ? (*found)->value : NULL;
+}

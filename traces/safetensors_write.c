@@ -1,0 +1,207 @@
+#include "traces/safetensors.h"
+
+#include "sim/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static uint64_t
+write_bytes_of(const moe_tensor *tensor)
+{
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        n *= tensor->shape[i];
+    return (n * moe_tensor_type_bits(tensor->type) + 7) / 8;
+}
+
+static int
+write_tensor_order(const void *a, const void *b)
+{
+    const moe_tensor *x = *(const moe_tensor *const *)a, *y = *(const moe_tensor *const *)b;
+    unsigned bits_x = moe_tensor_type_bits(x->type), bits_y = moe_tensor_type_bits(y->type);
+    if (bits_x != bits_y)
+        return bits_x > bits_y ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static int
+write_meta_order(const void *a, const void *b)
+{
+    return strcmp(((const moe_meta *)a)->key, ((const moe_meta *)b)->key);
+}
+
+static void
+write_text(GString *out, const char *text)
+{
+    g_string_append_c(out, '"');
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            g_string_append_printf(out, "\\%c", *c);
+        else if ((unsigned char)*c < 0x20)
+            g_string_append_printf(out, "\\u%04x", (unsigned char)*c);
+        else
+            g_string_append_c(out, *c);
+    }
+    g_string_append_c(out, '"');
+}
+
+static void
+write_meta(GString *out, const moe_meta *meta, size_t n_meta)
+{
+    g_autofree moe_meta *sorted = g_new(moe_meta, n_meta + 1);
+    for (size_t i = 0; i < n_meta; i++)
+        sorted[i] = meta[i];
+    qsort(sorted, n_meta, sizeof *sorted, write_meta_order);
+    g_string_append(out, "\"__metadata__\":{");
+    for (size_t i = 0; i < n_meta; i++) {
+        if (i)
+            g_string_append_c(out, ',');
+        write_text(out, sorted[i].key);
+        g_string_append_c(out, ':');
+        write_text(out, sorted[i].value);
+    }
+    g_string_append_c(out, '}');
+}
+
+/* The header, padded with spaces so that the data starts at a multiple of 8. */
+static GString *
+write_header(const moe_tensor *const *tensors, size_t n_tensors, const moe_meta *meta,
+             size_t n_meta)
+{
+    GString *out = g_string_new("{");
+    uint64_t at = 0;
+    if (n_meta)
+        write_meta(out, meta, n_meta);
+    for (size_t i = 0; i < n_tensors; i++) {
+        const moe_tensor *t = tensors[i];
+        uint64_t bytes = write_bytes_of(t);
+        if (n_meta || i)
+            g_string_append_c(out, ',');
+        write_text(out, t->name);
+        g_string_append_printf(out, ":{\"dtype\":\"%s\",\"shape\":[",
+                               moe_tensor_type_name(t->type));
+        for (uint32_t d = 0; d < t->rank; d++)
+            g_string_append_printf(out, "%s%" G_GUINT64_FORMAT, d ? "," : "", t->shape[d]);
+        g_string_append_printf(out,
+                               "],\"data_offsets\":[%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "]}",
+                               at, at + bytes);
+        at += bytes;
+    }
+    g_string_append_c(out, '}');
+    while (out->len % 8)
+        g_string_append_c(out, ' ');
+    return out;
+}
+
+static bool
+write_all(int fd, const void *bytes, uint64_t n)
+{
+    const uint8_t *at = bytes;
+    while (n) {
+        size_t part = n < (1u << 30) ? (size_t)n : 1u << 30;
+        ssize_t done = write(fd, at, part);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return false;
+        at += done;
+        n -= (uint64_t)done;
+    }
+    return true;
+}
+
+static bool
+write_content(int fd, const moe_tensor *const *tensors, size_t n_tensors, const GString *header)
+{
+    uint64_t length = header->len;
+    if (!write_all(fd, &length, sizeof length) || !write_all(fd, header->str, length))
+        return false;
+    for (size_t i = 0; i < n_tensors; i++)
+        if (!write_all(fd, tensors[i]->data, write_bytes_of(tensors[i])))
+            return false;
+    return true;
+}
+
+/* Makes the rename itself durable; where a folder cannot be synced nothing is lost but that. */
+static void
+write_sync_folder(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)fsync(fd);
+    close(fd);
+}
+
+/* Pipes and devices: nothing to rename. */
+static bool
+write_in_place(const char *path, const moe_tensor *const *tensors, size_t n_tensors,
+               const GString *header, GError **error)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot open for writing");
+        return false;
+    }
+    bool ok = write_content(fd, tensors, n_tensors, header);
+    int problem = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        problem = errno;
+    }
+    if (!ok)
+        moe_error_path(error, MOE_ERROR_FILE, path, problem, "cannot write");
+    return ok;
+}
+
+static bool
+write_and_rename(const char *path, const moe_tensor *const *tensors, size_t n_tensors,
+                 const GString *header, GError **error)
+{
+    g_autofree char *temporary = g_strconcat(path, ".XXXXXX", NULL);
+    int fd = g_mkstemp_full(temporary, O_WRONLY | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot create");
+        return false;
+    }
+    bool ok = write_content(fd, tensors, n_tensors, header) && fsync(fd) == 0;
+    int problem = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        problem = errno;
+    }
+    if (ok && rename(temporary, path) != 0) {
+        ok = false;
+        problem = errno;
+    }
+    if (!ok) {
+        unlink(temporary);
+        moe_error_path(error, MOE_ERROR_FILE, path, problem, "cannot write");
+        return false;
+    }
+    write_sync_folder(path);
+    return true;
+}
+
+bool
+moe_safetensors_write(const char *path, const moe_tensor *tensors, size_t n_tensors,
+                      const moe_meta *meta, size_t n_meta, GError **error)
+{
+    g_autofree const moe_tensor **sorted = g_new(const moe_tensor *, n_tensors + 1);
+    for (size_t i = 0; i < n_tensors; i++)
+        sorted[i] = &tensors[i];
+    qsort(sorted, n_tensors, sizeof *sorted, write_tensor_order);
+    GString *header = write_header(sorted, n_tensors, meta, n_meta);
+    struct stat status;
+    bool special = stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+    bool ok = special ? write_in_place(path, sorted, n_tensors, header, error)
+                      : write_and_rename(path, sorted, n_tensors, header, error);
+    g_string_free(header, TRUE);
+    return ok;
+}
