@@ -1,10 +1,11 @@
 /* Parameter tables: one row per key is the truth from which parsing, ranges, defaults, errors,
  * `moesim help KEY`, `moesim schema` and the README's reference come.
  *
- * A table describes a C struct. moe_params_defaults fills it; moe_params_read fills it from a
- * YAML map; moe_params_set sets one key from one YAML node (for sweeps and --set). All values
- * that point (texts, lists, choice configs) live in the GStringChunk-like store of a
- * moe_settings, which owns the struct too. Unknown keys, wrong types, wrong units and values
+ * A table describes a C struct. moe_settings_new fills it with defaults; moe_settings_read from a
+ * YAML map; moe_settings_set sets one key from one YAML node (for sweeps and --set). All values
+ * that point (texts, lists, choice configs) live in memory of the moe_settings, which owns the
+ * struct too. The nodes given to read and set are remembered: their documents must outlive the
+ * settings and all copies of them. Unknown keys, wrong types, wrong units and values
  * out of range are located errors with suggestions; all are collected.
  *
  * Keys are dotted paths relative to the map the table is read from ("experts.cache.capacity").
@@ -18,7 +19,12 @@
  * rows. A choice row whose key ends in ".kind" reads the variant's rows beside it:
  *   prefetch: {kind: next-layer, budget: 2}    <- row "experts.prefetch.kind"
  *   evict: {kind: s3fifo, small: 10%}          <- row "experts.cache.evict"
- * For both, "X" and "X.kind" address the same row and "X.budget" the variant's row. */
+ * For both, "X" and "X.kind" address the same row and "X.budget" the variant's row.
+ *
+ * Choosing a variant gives it fresh defaults, then sets again what was written for parameters of
+ * this choice before, as far as the new variant has them: a sweep over kinds keeps the budget of
+ * the document for each kind that knows a budget. A map that names a kind (or means the one now
+ * chosen) must not write a key that this kind lacks. */
 #ifndef MOE_BASE_PARAM_H
 #define MOE_BASE_PARAM_H
 
@@ -53,8 +59,10 @@ enum {
 typedef struct moe_param moe_param;
 typedef struct moe_variant moe_variant;
 
-/* One row. `min`/`max` are in the type's own unit (SI base units; bytes; picoseconds) and are
- * ignored when both are 0. `unit` is for people ("bytes", "tokens/s"). `fallback` is the default
+/* One row. `min`/`max` are in the type's own unit (SI base units; bytes; picoseconds), are
+ * ignored when both are 0, and max below min means no upper bound; AMOUNT, ENUM and TEXT have no
+ * range. `unit` is for people ("bytes", "tokens/s"); of an ENUM or CHOICE it says what its names
+ * are in "unknown evict policy 'lur'" ("policy"; NULL: nothing). `fallback` is the default
  * as it would be written; NULL: none (zero, NULL, or REQUIRED). */
 struct moe_param {
     const char *key;
@@ -63,13 +71,13 @@ struct moe_param {
     const char *fallback;
     double min, max;
     const char *unit;
-    const char *choices;           /* ENUM: "model|layer" */
+    const char *choices;                /* ENUM: "model|layer" */
     const moe_variant *const *variants; /* CHOICE: n_variants of them */
     size_t n_variants;
-    size_t stride;                 /* LIST: bytes per element */
-    size_t max_items;              /* LIST */
+    size_t stride;    /* LIST: bytes per element */
+    size_t max_items; /* LIST */
     unsigned flags;
-    const char *help;              /* one or two sentences, imperative or noun phrase */
+    const char *help; /* one or two sentences, imperative or noun phrase */
 };
 
 /* One value of a choice: its name, one line of help, its own rows over its config struct. */
@@ -78,8 +86,8 @@ struct moe_variant {
     const char *help;
     const moe_param *rows;
     size_t n_rows;
-    size_t config_size;  /* 0: no parameters */
-    const void *ops;     /* what the name stands for; the caller's */
+    size_t config_size; /* 0: no parameters */
+    const void *ops;    /* what the name stands for; the caller's */
 };
 
 typedef struct moe_choice {
@@ -122,19 +130,31 @@ void *moe_settings_data(moe_settings *settings);
  * to the caller. Then, when `complete`, reports REQUIRED rows that were never set. */
 void moe_settings_read(moe_settings *settings, const moe_yaml *node, const char *const *skip,
                        bool complete, moe_diag *diag);
-/* Sets one dotted key from a node (scalar, or a map for choices and sections). */
+/* Sets one dotted key from a node (scalar, or a map for choices and sections). A parameter that
+ * only variants not chosen now have is checked, and kept for when one of them is. */
 void moe_settings_set(moe_settings *settings, const char *key, const moe_yaml *node,
                       moe_diag *diag);
+/* Reports REQUIRED rows that were never set, in chosen variants and list elements too; `node` is
+ * the map that was read, for the place, or NULL. */
+void moe_settings_complete(const moe_settings *settings, const moe_yaml *node, moe_diag *diag);
+/* Warns of keys given to moe_settings_set that the variants finally chosen do not have. */
+void moe_settings_unused(const moe_settings *settings, moe_diag *diag);
 
 /* The row a written key addresses, and its canonical spelling (borrowed from an intern table, or
- * NULL with no row). Variant rows are found through the variant now chosen. */
+ * NULL with no row; `canonical` may be NULL). Variant rows are found through the variant now
+ * chosen, else in the first variant that has them. */
 const moe_param *moe_settings_find(const moe_settings *settings, const char *key,
                                    const char **canonical);
 /* The value of a key as canonical text: the same value always gives the same text, whatever the
- * spelling ("25%", "0.25" -> "25%"; "24GiB" -> "24GiB"). Yours to free; NULL for unknown keys. */
+ * spelling ("25%", "0.25" -> "25%"; "24GiB" -> "24GiB"), and reads back as that value. Yours to
+ * free; NULL for unknown keys, "" for a parameter that the variant now chosen lacks. A choice
+ * gives its variant's name; one that moe_settings_set wrote as a map, the parameters of that map
+ * that differ from their defaults, too: "{kind: s3fifo, small: 5%}". A list is written out. */
 char *moe_settings_text(const moe_settings *settings, const char *key);
 /* Appends "key=value\n" for each IDENTITY row that differs from its default, in table order;
- * with `all`, for every row. */
+ * with `all`, for every row. Rows of variants and list elements are part of the identity when the
+ * choice or list is; a list's own value is its number of elements. A line end in a text is written
+ * "\n", a backslash "\\". */
 void moe_settings_canonical(const moe_settings *settings, bool all, GString *out);
 /* Where each SOURCED value came from; n entries, borrowed. */
 const moe_provenance *moe_settings_provenance(const moe_settings *settings, size_t *n);
@@ -145,7 +165,12 @@ const moe_provenance *moe_settings_provenance(const moe_settings *settings, size
 char *moe_param_help(const moe_param_table *table, const char *key, const char **closest);
 /* All keys as a Markdown table, for the README's reference. */
 void moe_param_markdown(const moe_param_table *table, GString *out);
-/* The table as the body of a JSON Schema object (draft 2020-12): nested by dots. */
+/* Asserts that a table makes sense: defaults that can be read and are in range, rows within the
+ * struct, variants, help for each key. For tests. */
+void moe_param_check(const moe_param_table *table);
+/* The table as the body of a JSON Schema object (draft 2020-12), without its braces: "type",
+ * "properties" nested by dots, and "required". The outermost object allows further properties,
+ * which belong to the caller; those within do not. */
 void moe_param_schema(const moe_param_table *table, GString *out);
 
 /* Typed lookups of a single scalar node, for callers that walk YAML themselves: each returns

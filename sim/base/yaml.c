@@ -23,7 +23,7 @@ typedef struct reader {
     yaml_parser_t parser;
     moe_yaml_doc *doc;
     moe_diag *diag;
-    yaml_source source;
+    moe_yaml_source source;
     unsigned errors;
 } reader;
 
@@ -114,7 +114,7 @@ reader_scalar(reader *r, const yaml_event_t *event, moe_yaml *out)
     out->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     out->text = g_string_chunk_insert_len(r->doc->texts, value, (gssize)length);
     size_t end = event->end_mark.line == event->start_mark.line ? event->end_mark.index : SIZE_MAX;
-    out->loc.length = yaml_source_length(&r->source, event->start_mark.index, end);
+    out->loc.length = moe_yaml_source_length(&r->source, event->start_mark.index, end);
 }
 
 /* Moves the nodes of `array` to memory of the document. */
@@ -298,9 +298,9 @@ moe_yaml_parse(const char *name, const char *text, size_t length, moe_diag *diag
     if (length > YAML_BYTES) {
         reader_error(&r, (moe_loc){doc->file, 0, 0, 0}, "%zu bytes; at most 1 MiB is read", length);
     } else {
-        yaml_source_init(&r.source, doc->file, text, length);
+        moe_yaml_source_init(&r.source, doc->file, text, length);
         moe_diag_source(diag, doc->file, r.source.text, r.source.length);
-        if (!yaml_source_check(&r.source, diag))
+        if (!moe_yaml_source_check(&r.source, diag))
             r.errors++;
     }
     if (r.errors == 0) {

@@ -16,11 +16,11 @@ typedef struct moe_yaml moe_yaml;
 struct moe_yaml {
     moe_yaml_kind kind;
     moe_loc loc;
-    const char *text; /* scalar: its text; else NULL */
-    bool quoted;      /* scalar: written with quotes or as a block */
-    size_t n;         /* list, map: children */
-    const moe_yaml *items;       /* list: n nodes; map: n values */
-    const moe_yaml *keys;        /* map: n scalar nodes */
+    const char *text;      /* scalar: its text; else NULL */
+    bool quoted;           /* scalar: written with quotes or as a block */
+    size_t n;              /* list, map: children */
+    const moe_yaml *items; /* list: n nodes; map: n values */
+    const moe_yaml *keys;  /* map: n scalar nodes */
 };
 
 typedef struct moe_yaml_doc moe_yaml_doc;

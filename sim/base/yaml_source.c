@@ -4,14 +4,14 @@
 #include <string.h>
 
 void
-yaml_source_init(yaml_source *source, const char *file, const char *text, size_t length)
+moe_yaml_source_init(moe_yaml_source *source, const char *file, const char *text, size_t length)
 {
     bool mark = length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0;
-    *source = (yaml_source){file, mark ? text + 3 : text, mark ? length - 3 : length, 0, 0};
+    *source = (moe_yaml_source){file, mark ? text + 3 : text, mark ? length - 3 : length, 0, 0};
 }
 
 static bool
-source_is_utf16(const yaml_source *source)
+source_is_utf16(const moe_yaml_source *source)
 {
     return source->length >= 2 &&
            (memcmp(source->text, "\xFF\xFE", 2) == 0 || memcmp(source->text, "\xFE\xFF", 2) == 0);
@@ -19,7 +19,7 @@ source_is_utf16(const yaml_source *source)
 
 /* Says what is wrong with a character; false when nothing is. */
 static bool
-source_refuse(const yaml_source *source, gunichar c, size_t at, bool ok, moe_loc loc,
+source_refuse(const moe_yaml_source *source, gunichar c, size_t at, bool ok, moe_loc loc,
               moe_diag *diag)
 {
     unsigned byte = (unsigned char)source->text[at];
@@ -38,7 +38,7 @@ source_refuse(const yaml_source *source, gunichar c, size_t at, bool ok, moe_loc
 }
 
 bool
-yaml_source_check(const yaml_source *source, moe_diag *diag)
+moe_yaml_source_check(const moe_yaml_source *source, moe_diag *diag)
 {
     moe_loc loc = {source->file, 1, 1, 1};
     if (source_is_utf16(source)) {
@@ -62,7 +62,7 @@ yaml_source_check(const yaml_source *source, moe_diag *diag)
 }
 
 int
-yaml_source_length(yaml_source *source, size_t start, size_t end)
+moe_yaml_source_length(moe_yaml_source *source, size_t start, size_t end)
 {
     if (start < source->index) /* an empty scalar can lie before what libyaml said last */
         source->index = source->byte = 0;
