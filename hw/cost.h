@@ -8,7 +8,8 @@
  * rows: how many tokens share one read of the weights (rational saturation instead of a table:
  * facts on H800 grouped GEMM give half of the best rate near 64-128 tokens per expert).
  * Expert kernels: bytes follow the distinct experts read, flops the tokens of each expert, summed
- * over experts with each expert's own rate. */
+ * over experts with each expert's own rate; expert_efficiency instead of gemm_efficiency.
+ * decode: weights below 8 bits, once per read, at dequant_bytes_per_s of decoded bytes. */
 #ifndef MOE_HW_COST_H
 #define MOE_HW_COST_H
 
@@ -44,18 +45,21 @@ moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
 
 /* Attention without its projections: `queries` query tokens in total that read `kv_bytes` of KV
  * cache and do `flops`; prefill uses the matrix rate (rows = queries per sequence), decode is
- * bound by the KV bytes. */
+ * bound by the KV bytes. Query heads that share a KV head (or MLA's latent) are rows too: the
+ * rate is that of max(rows, flops / kv_bytes), the latter being the multiply-adds per 16-bit
+ * element read. */
 moe_cost moe_cost_attention(const moe_hardware *hw, const moe_device *device, double queries,
                             double kv_bytes, double flops, double rows, double activation_bits);
 
 /* One transfer alone on its link: latency, then bytes at the achieved rate. */
 moe_cost moe_cost_copy(const moe_hw_link *link, double bytes, bool pageable);
 
-/* Adds b to a (stages fused into one task). */
+/* Adds b to a (stages fused into one task): times, bytes and FLOPs add up, the rates become the
+ * averages that lead to the same times. */
 moe_cost moe_cost_add(moe_cost a, moe_cost b);
 /* "3 kernels x 2.5 us + max(2.82 GB / 1.78 TB/s, 1.2 GFLOP / 45 TFLOP/s) = 1.58 ms" */
 void moe_cost_explain(const moe_cost *cost, GString *out);
-/* Peak rate for an activation dtype, falling back to wider types. */
+/* Peak rate for an activation dtype: fp8, else int8, for 8 bits and below; then wider types. */
 double moe_peak_flops(const moe_device *device, double activation_bits);
 
 #endif

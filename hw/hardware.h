@@ -22,9 +22,10 @@ typedef struct moe_device {
     int place;               /* index of the memory it computes from */
     moe_rates peak;
     double gemm_efficiency;  /* highest achieved share of peak of a large matrix product */
+    double expert_efficiency;/* the same of grouped expert kernels */
     double stream_efficiency;/* achieved share of the place's bandwidth when streaming weights */
     double half_rows;        /* rows (tokens per expert) at which a product reaches half of
-                                gemm_efficiency */
+                                its highest rate */
     int64_t launch_ps;       /* fixed cost of one kernel */
     int64_t expert_ps;       /* further fixed cost per distinct expert in a grouped kernel */
     double dequant_bytes_per_s; /* weights below 8 bits are decoded at this rate (of decoded
@@ -66,17 +67,21 @@ typedef struct moe_hardware {
 
 typedef struct moe_hardware_set moe_hardware_set;
 
+/* `name`: a preset's name, or a path to a preset file. `beside`: folder of the file that names it,
+ * for relative paths; may be NULL. `at` locates messages about the name. */
 moe_hardware_set *moe_hardware_load(const char *name, const char *beside, moe_loc at,
                                     moe_diag *diag, GError **error);
 void moe_hardware_free(moe_hardware_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_hardware_set, moe_hardware_free)
 const moe_hardware *moe_hardware_get(const moe_hardware_set *set);
+/* Every number that a run can depend on, and the names that a scenario can refer to. */
 void moe_hardware_canonical(const moe_hardware *hw, GString *out);
 /* Readable description; with `verbose` each number with basis and source, estimates marked. */
 void moe_hardware_describe(const moe_hardware_set *set, bool verbose, GString *out);
 
 int moe_hardware_place(const moe_hardware *hw, const char *name); /* -1: none */
-/* Links of the cheapest chain from place `from` to place `to` (fewest hops, then fastest);
+/* Links of the cheapest chain from place `from` to place `to` (fewest hops, then the least time
+ * per byte summed over the hops, then the lowest link numbers);
  * returns the number of hops (0: same place, -1: no way). `max` >= hops needed. */
 int moe_hardware_route(const moe_hardware *hw, int from, int to, int *links, int max);
 

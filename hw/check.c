@@ -1,0 +1,220 @@
+/* What a hardware description must fulfil beyond the range of each value. */
+#include "hw/spec.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct checker {
+    const moe_hardware_spec *spec;
+    const moe_yaml *root;
+    moe_diag *diag;
+} checker;
+
+static const moe_place_spec *
+places(const checker *c)
+{
+    return c->spec->places.items;
+}
+
+static const moe_device_spec *
+devices(const checker *c)
+{
+    return c->spec->devices.items;
+}
+
+static const moe_link_spec *
+links(const checker *c)
+{
+    return c->spec->links.items;
+}
+
+/* The place of list[i].key, or of what contains it. */
+static moe_loc
+at(const checker *c, const char *list, size_t i, const char *key)
+{
+    const moe_yaml *node = moe_yaml_get(c->root, list);
+
+    if (!node)
+        return c->root->loc;
+    if (node->kind == MOE_YAML_LIST && i < node->n)
+        node = &node->items[i];
+    const moe_yaml *value = node->kind == MOE_YAML_MAP ? moe_yaml_get(node, key) : NULL;
+    return value ? value->loc : node->loc;
+}
+
+int
+moe_spec_place(const moe_hardware_spec *spec, const char *name)
+{
+    const moe_place_spec *place = spec->places.items;
+
+    for (size_t i = 0; i < spec->places.n; i++)
+        if (!strcmp(place[i].name, name))
+            return (int)i;
+    return -1;
+}
+
+int
+moe_spec_device(const moe_hardware_spec *spec, const char *name)
+{
+    const moe_device_spec *device = spec->devices.items;
+
+    for (size_t i = 0; i < spec->devices.n; i++)
+        if (!strcmp(device[i].name, name))
+            return (int)i;
+    return -1;
+}
+
+static void
+unknown_place(const checker *c, moe_loc loc, const char *name)
+{
+    const char *names[MOE_HW_MAX_PLACES];
+    size_t n = c->spec->places.n;
+
+    for (size_t i = 0; i < n; i++)
+        names[i] = places(c)[i].name;
+    const char *closest = moe_suggest(name, names, n);
+    if (closest)
+        moe_diag_error(c->diag, loc, "unknown place '%s'; did you mean '%s'?", name, closest);
+    else
+        moe_diag_error(c->diag, loc, "unknown place '%s'", name);
+}
+
+/* Names of list elements must differ; `name_of` gets one. */
+static void
+check_names(const checker *c, const char *list, size_t n,
+            const char *(*name_of)(const checker *c, size_t i))
+{
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(name_of(c, i), name_of(c, j))) {
+                moe_diag_error(c->diag, at(c, list, i, "name"), "two %s are called '%s'", list,
+                               name_of(c, i));
+                break;
+            }
+}
+
+static const char *
+place_name(const checker *c, size_t i)
+{
+    return places(c)[i].name;
+}
+
+static const char *
+device_name(const checker *c, size_t i)
+{
+    return devices(c)[i].name;
+}
+
+static const char *
+link_name(const checker *c, size_t i)
+{
+    return links(c)[i].name;
+}
+
+static void
+check_place(const checker *c, size_t i)
+{
+    const moe_place_spec *p = &places(c)[i];
+
+    if (p->reserved >= p->capacity)
+        moe_diag_error(c->diag, at(c, "places", i, "reserved"),
+                       "all of '%s' is reserved: %" PRId64 " of %" PRId64 " bytes", p->name,
+                       p->reserved, p->capacity);
+    if (i && p->read > p[-1].read)
+        moe_diag_error(c->diag, at(c, "places", i, "read"),
+                       "places go from fast to slow, but '%s' is faster than '%s'", p->name,
+                       p[-1].name);
+}
+
+static void
+check_device(const checker *c, size_t i)
+{
+    const moe_device_spec *d = &devices(c)[i];
+
+    if (moe_spec_place(c->spec, d->place) < 0)
+        unknown_place(c, at(c, "devices", i, "place"), d->place);
+    if (d->peak.fp32 <= 0 && d->peak.bf16 <= 0)
+        moe_diag_error(c->diag, at(c, "devices", i, "peak"),
+                       "'%s' wants at least one of peak.bf16 and peak.fp32", d->name);
+    if (d->peak_watt > 0 && d->idle_watt > d->peak_watt)
+        moe_diag_error(c->diag, at(c, "devices", i, "power"),
+                       "'%s' takes more power when idle than under load", d->name);
+}
+
+/* How many links before i have its wire; at most one may, and it leads the other way. */
+static void
+check_wire(const checker *c, size_t i)
+{
+    const moe_link_spec *l = &links(c)[i];
+    size_t before = 0;
+
+    for (size_t j = 0; l->wire >= 0 && j < i; j++) {
+        const moe_link_spec *other = &links(c)[j];
+        if (other->wire != l->wire)
+            continue;
+        before++;
+        if (strcmp(other->from, l->to) || strcmp(other->to, l->from) || before > 1)
+            moe_diag_error(c->diag, at(c, "links", i, "wire"),
+                           "wire %" PRId64 " belongs to '%s'; only the link the other way can "
+                           "share it",
+                           l->wire, other->name);
+    }
+}
+
+static void
+check_link(const checker *c, size_t i)
+{
+    const moe_link_spec *l = &links(c)[i];
+
+    if (moe_spec_place(c->spec, l->from) < 0)
+        unknown_place(c, at(c, "links", i, "from"), l->from);
+    if (moe_spec_place(c->spec, l->to) < 0)
+        unknown_place(c, at(c, "links", i, "to"), l->to);
+    if (!strcmp(l->from, l->to))
+        moe_diag_error(c->diag, at(c, "links", i, "to"), "'%s' leads back to where it starts",
+                       l->name);
+    if (l->peak > 0 && l->rate > l->peak)
+        moe_diag_error(c->diag, at(c, "links", i, "rate"),
+                       "'%s' achieves more than its peak bandwidth", l->name);
+    if (l->pageable > l->rate)
+        moe_diag_error(c->diag, at(c, "links", i, "pageable"),
+                       "'%s' is faster from pageable memory than from pinned", l->name);
+    check_wire(c, i);
+}
+
+static void
+check_host(const checker *c)
+{
+    const moe_yaml *node = moe_yaml_get(c->root, "host");
+    const char *name = c->spec->host;
+
+    if (!name)
+        return;
+    int host = moe_spec_device(c->spec, name);
+    if (host < 0)
+        moe_diag_error(c->diag, node ? node->loc : c->root->loc, "unknown device '%s'", name);
+    else if (devices(c)[host].kind != MOE_DEVICE_CPU)
+        moe_diag_error(c->diag, node ? node->loc : c->root->loc,
+                       "'%s' is not of kind cpu, so it cannot be the host", name);
+}
+
+bool
+moe_hardware_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag *diag)
+{
+    const checker c = {spec, root, diag};
+    unsigned before = moe_diag_errors(diag);
+
+    if (!spec->places.n || !spec->devices.n)
+        moe_diag_error(diag, root->loc, "a machine has at least one place and one device");
+    check_names(&c, "places", spec->places.n, place_name);
+    check_names(&c, "devices", spec->devices.n, device_name);
+    check_names(&c, "links", spec->links.n, link_name);
+    for (size_t i = 0; i < spec->places.n; i++)
+        check_place(&c, i);
+    for (size_t i = 0; i < spec->devices.n; i++)
+        check_device(&c, i);
+    for (size_t i = 0; i < spec->links.n; i++)
+        check_link(&c, i);
+    check_host(&c);
+    return moe_diag_errors(diag) == before;
+}

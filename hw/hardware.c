@@ -1,0 +1,238 @@
+/* Names to hardware: presets and files; building, ownership, getters, routes. */
+#include "hw/hardware.h"
+
+#include "hw/set.h"
+#include "hw/spec.h"
+#include "sim/base/data.h"
+
+#include <string.h>
+
+static void
+build_places(moe_hardware_set *set, const moe_hardware_spec *spec)
+{
+    const moe_place_spec *from = spec->places.items;
+
+    set->places = g_new0(moe_place, spec->places.n);
+    for (size_t i = 0; i < spec->places.n; i++)
+        set->places[i] =
+            (moe_place){from[i].name, from[i].capacity, from[i].reserved, from[i].read};
+}
+
+static moe_device
+build_device(const moe_hardware_spec *spec, const moe_device_spec *d)
+{
+    return (moe_device){
+        .name = d->name,
+        .kind = (moe_device_kind)d->kind,
+        .place = moe_spec_place(spec, d->place),
+        .peak = d->peak,
+        .gemm_efficiency = d->gemm_efficiency,
+        .expert_efficiency = d->expert_efficiency > 0 ? d->expert_efficiency : d->gemm_efficiency,
+        .stream_efficiency = d->stream_efficiency,
+        .half_rows = d->half_rows,
+        .launch_ps = d->launch,
+        .expert_ps = d->per_expert,
+        .dequant_bytes_per_s = d->dequant,
+        .idle_watt = d->idle_watt,
+        .peak_watt = d->peak_watt,
+    };
+}
+
+static moe_hw_link
+build_link(const moe_hardware_spec *spec, const moe_link_spec *l)
+{
+    return (moe_hw_link){
+        .name = l->name,
+        .from = moe_spec_place(spec, l->from),
+        .to = moe_spec_place(spec, l->to),
+        .bytes_per_s = l->rate,
+        .peak_bytes_per_s = l->peak > 0 ? l->peak : l->rate,
+        .pageable_bytes_per_s = l->pageable,
+        .latency_ps = l->latency,
+        .chunk_bytes = l->chunk,
+        .engine = (int)l->engine,
+        .wire = (int)l->wire,
+    };
+}
+
+static void
+build(moe_hardware_set *set, const moe_hardware_spec *spec)
+{
+    const moe_device_spec *devices = spec->devices.items;
+    const moe_link_spec *links = spec->links.items;
+
+    build_places(set, spec);
+    set->devices = g_new0(moe_device, spec->devices.n);
+    for (size_t i = 0; i < spec->devices.n; i++)
+        set->devices[i] = build_device(spec, &devices[i]);
+    set->links = g_new0(moe_hw_link, spec->links.n);
+    for (size_t i = 0; i < spec->links.n; i++)
+        set->links[i] = build_link(spec, &links[i]);
+    set->hw = (moe_hardware){
+        .name = set->name,
+        .source = spec->source ? spec->source : "",
+        .n_devices = (int)spec->devices.n,
+        .n_places = (int)spec->places.n,
+        .n_links = (int)spec->links.n,
+        .devices = set->devices,
+        .places = set->places,
+        .links = set->links,
+        .host = spec->host ? moe_spec_device(spec, spec->host) : -1,
+        .price_per_hour = spec->price_per_hour,
+    };
+}
+
+static char *
+stem(const char *path)
+{
+    char *name = g_path_get_basename(path);
+    char *dot = strrchr(name, '.');
+
+    if (dot)
+        *dot = '\0';
+    return name;
+}
+
+static moe_hardware_set *
+read_doc(const moe_yaml_doc *doc, const char *path, const char *name, moe_diag *diag)
+{
+    const moe_yaml *root = moe_yaml_root(doc);
+    unsigned before = moe_diag_errors(diag);
+
+    if (root->kind != MOE_YAML_MAP) {
+        moe_diag_error(diag, root->loc, "a hardware description is a map of keys, not %s",
+                       moe_yaml_kind_name(root->kind));
+        return NULL;
+    }
+    g_autoptr(moe_hardware_set) set = g_new0(moe_hardware_set, 1);
+    set->settings = moe_settings_new(&moe_hardware_table);
+    moe_settings_read(set->settings, root, NULL, true, diag);
+    if (moe_diag_errors(diag) != before)
+        return NULL;
+    const moe_hardware_spec *spec = moe_settings_data(set->settings);
+    if (!moe_hardware_check(spec, root, diag))
+        return NULL;
+    if (spec->name || name)
+        set->name = g_strdup(spec->name ? spec->name : name);
+    else
+        set->name = stem(path);
+    build(set, spec);
+    return g_steal_pointer(&set);
+}
+
+moe_hardware_set *
+moe_hardware_read(const char *path, const char *name, moe_diag *diag, GError **error)
+{
+    g_autoptr(moe_yaml_doc) doc = moe_yaml_load(path, diag, error);
+    return doc ? read_doc(doc, path, name, diag) : NULL;
+}
+
+moe_hardware_set *
+moe_hardware_parse(const char *path, const char *text, size_t length, const char *name,
+                   moe_diag *diag)
+{
+    g_autoptr(moe_yaml_doc) doc = moe_yaml_parse(path, text, length, diag);
+    return doc ? read_doc(doc, path, name, diag) : NULL;
+}
+
+static void
+unknown_hardware(const char *name, moe_loc at, moe_diag *diag)
+{
+    g_auto(GStrv) presets = moe_data_presets("hw");
+    const char *closest =
+        presets ? moe_suggest(name, (const char *const *)presets, g_strv_length(presets)) : NULL;
+
+    if (closest)
+        moe_diag_error(diag, at, "unknown hardware '%s'; did you mean '%s'?", name, closest);
+    else
+        moe_diag_error(diag, at, "unknown hardware '%s': neither a preset nor a file", name);
+}
+
+moe_hardware_set *
+moe_hardware_load(const char *name, const char *beside, moe_loc at, moe_diag *diag, GError **error)
+{
+    g_autofree char *preset = moe_data_preset("hw", name);
+    if (preset)
+        return moe_hardware_read(preset, name, diag, error);
+    g_autofree char *path = moe_data_find(name, beside);
+    if (!path || !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+        unknown_hardware(name, at, diag);
+        return NULL;
+    }
+    return moe_hardware_read(moe_diag_intern(diag, path), NULL, diag, error);
+}
+
+void
+moe_hardware_free(moe_hardware_set *set)
+{
+    if (!set)
+        return;
+    g_clear_pointer(&set->settings, moe_settings_free);
+    g_free(set->devices);
+    g_free(set->places);
+    g_free(set->links);
+    g_free(set->name);
+    g_free(set);
+}
+
+const moe_hardware *
+moe_hardware_get(const moe_hardware_set *set)
+{
+    return &set->hw;
+}
+
+int
+moe_hardware_place(const moe_hardware *hw, const char *name)
+{
+    for (int i = 0; i < hw->n_places; i++)
+        if (!strcmp(hw->places[i].name, name))
+            return i;
+    return -1;
+}
+
+/* Shortest ways with a given number of hops: seconds per byte, and the link that ends each. */
+typedef struct way {
+    double cost;
+    int link; /* -1: no way */
+} way;
+
+/* One more hop: next[p] from all ways that end in some place. Ties keep the lower link. */
+static void
+extend(const moe_hardware *hw, const way *last, way *next)
+{
+    for (int p = 0; p < hw->n_places; p++)
+        next[p] = (way){0, -1};
+    for (int l = 0; l < hw->n_links; l++) {
+        const moe_hw_link *link = &hw->links[l];
+        if (last[link->from].link == -1)
+            continue;
+        double cost = last[link->from].cost + 1 / link->bytes_per_s;
+        way *w = &next[link->to];
+        if (w->link == -1 || cost < w->cost)
+            *w = (way){cost, l};
+    }
+}
+
+int
+moe_hardware_route(const moe_hardware *hw, int from, int to, int *links, int max)
+{
+    way ways[MOE_HW_MAX_PLACES][MOE_HW_MAX_PLACES];
+
+    if (from == to)
+        return 0;
+    moe_assert(hw->n_places <= MOE_HW_MAX_PLACES, "%d places", hw->n_places);
+    for (int p = 0; p < hw->n_places; p++)
+        ways[0][p] = (way){0, p == from ? hw->n_links : -1};
+    for (int hops = 1; hops < hw->n_places; hops++) {
+        extend(hw, ways[hops - 1], ways[hops]);
+        if (ways[hops][to].link == -1)
+            continue;
+        moe_assert(hops <= max, "%d hops, room for %d", hops, max);
+        for (int h = hops, p = to; h > 0; h--) {
+            links[h - 1] = ways[h][p].link;
+            p = hw->links[ways[h][p].link].from;
+        }
+        return hops;
+    }
+    return -1;
+}

@@ -1,0 +1,49 @@
+/* The written form of a hardware description, as its parameter table fills it. Private to hw/. */
+#ifndef MOE_HW_SPEC_H
+#define MOE_HW_SPEC_H
+
+#include "hw/hardware.h"
+#include "sim/base/param.h"
+
+#define MOE_HW_MAX_PLACES 16
+#define MOE_HW_MAX_DEVICES 64
+#define MOE_HW_MAX_LINKS 256
+
+typedef struct moe_place_spec {
+    const char *name;
+    int64_t capacity, reserved;
+    double read;
+} moe_place_spec;
+
+typedef struct moe_device_spec {
+    const char *name, *place;
+    int kind; /* moe_device_kind */
+    moe_rates peak;
+    double gemm_efficiency, expert_efficiency, stream_efficiency, half_rows;
+    int64_t launch, per_expert;
+    double dequant;
+    double idle_watt, peak_watt;
+} moe_device_spec;
+
+typedef struct moe_link_spec {
+    const char *name, *from, *to;
+    double rate, peak, pageable;
+    int64_t latency, chunk, engine, wire;
+} moe_link_spec;
+
+typedef struct moe_hardware_spec {
+    const char *name, *source, *host;
+    double price_per_hour;
+    moe_list places, devices, links;
+} moe_hardware_spec;
+
+extern const moe_param_table moe_hardware_table;
+
+/* Reports what single values cannot show (names, sums, order), each at its place below `root`;
+ * false when there was something. */
+bool moe_hardware_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag *diag);
+/* Index of the place or device called `name`, -1: none. */
+int moe_spec_place(const moe_hardware_spec *spec, const char *name);
+int moe_spec_device(const moe_hardware_spec *spec, const char *name);
+
+#endif

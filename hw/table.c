@@ -1,0 +1,103 @@
+/* The keys of a hardware description. */
+#include "hw/spec.h"
+
+#define P(field) offsetof(moe_place_spec, field)
+#define D(field) offsetof(moe_device_spec, field)
+#define L(field) offsetof(moe_link_spec, field)
+#define H(field) offsetof(moe_hardware_spec, field)
+#define NEED MOE_PARAM_REQUIRED
+#define SOURCED MOE_PARAM_SOURCED
+#define HOUR (3600.0 * 1e12)
+
+#define ROW(k, type_, offset_, fallback_, min_, max_, flags_, help_)                               \
+    {.key = k,                                                                                     \
+     .type = MOE_PARAM_##type_,                                                                    \
+     .offset = offset_,                                                                            \
+     .fallback = fallback_,                                                                        \
+     .min = min_,                                                                                  \
+     .max = max_,                                                                                  \
+     .flags = flags_,                                                                              \
+     .help = help_}
+#define LIST(k, offset_, type_, n_, help_)                                                         \
+    {.key = k,                                                                                     \
+     .type = MOE_PARAM_LIST,                                                                       \
+     .offset = offset_,                                                                            \
+     .stride = sizeof(type_),                                                                      \
+     .max_items = n_,                                                                              \
+     .flags = NEED,                                                                                \
+     .help = help_}
+
+static const moe_param rows[] = {
+    ROW("name", TEXT, H(name), NULL, 0, 0, 0, "Name of the machine; default: the file's name."),
+    ROW("source", TEXT, H(source), NULL, 0, 0, 0, "What the description as a whole follows."),
+    ROW("host", TEXT, H(host), NULL, 0, 0, 0,
+        "The device that is the host's CPU; absent: none that could run experts."),
+    ROW("price_per_hour", REAL, H(price_per_hour), "0", 0, 1e9, SOURCED,
+        "Price of the machine per hour; 0: unknown."),
+
+    LIST("places", H(places), moe_place_spec, MOE_HW_MAX_PLACES, "Memories, from fast to slow."),
+    ROW("places.*.name", TEXT, P(name), NULL, 0, 0, NEED, "What scenarios call the place."),
+    ROW("places.*.capacity", BYTES, P(capacity), NULL, 1, 1e18, NEED | SOURCED,
+        "Bytes, as the driver or the system reports them."),
+    ROW("places.*.reserved", BYTES, P(reserved), "0", 0, 1e18, SOURCED,
+        "Bytes of it that are not usable: driver, context, operating system."),
+    ROW("places.*.read", RATE, P(read), NULL, 1e6, 1e16, NEED | SOURCED, "Peak read bandwidth."),
+
+    LIST("devices", H(devices), moe_device_spec, MOE_HW_MAX_DEVICES,
+         "What computes; the first one runs the model."),
+    ROW("devices.*.name", TEXT, D(name), NULL, 0, 0, NEED, "Name of the device."),
+    {.key = "devices.*.kind",
+     .type = MOE_PARAM_ENUM,
+     .offset = D(kind),
+     .fallback = "gpu",
+     .choices = "gpu|cpu|rdu",
+     .help = "Kind of device."},
+    ROW("devices.*.place", TEXT, D(place), NULL, 0, 0, NEED, "The place it computes from."),
+    ROW("devices.*.peak.fp32", FLOPS, D(peak.fp32), "0", 0, 1e19, SOURCED,
+        "Dense FP32 rate; 0: not supported."),
+    ROW("devices.*.peak.bf16", FLOPS, D(peak.bf16), "0", 0, 1e19, SOURCED,
+        "Dense 16-bit rate with FP32 accumulation; 0: as fp32."),
+    ROW("devices.*.peak.fp8", FLOPS, D(peak.fp8), "0", 0, 1e19, SOURCED,
+        "Dense FP8 rate; 0: not supported."),
+    ROW("devices.*.peak.int8", FLOPS, D(peak.int8), "0", 0, 1e19, SOURCED,
+        "Dense INT8 rate; 0: not supported."),
+    ROW("devices.*.gemm_efficiency", SHARE, D(gemm_efficiency), NULL, 1e-4, 1, NEED | SOURCED,
+        "Highest achieved share of peak of a large matrix product."),
+    ROW("devices.*.expert_efficiency", SHARE, D(expert_efficiency), "0", 0, 1, SOURCED,
+        "The same of grouped expert kernels; default: as gemm_efficiency."),
+    ROW("devices.*.stream_efficiency", SHARE, D(stream_efficiency), NULL, 1e-4, 1, NEED | SOURCED,
+        "Achieved share of the place's bandwidth when weights are streamed."),
+    ROW("devices.*.half_rows", REAL, D(half_rows), "0", 0, 1e6, SOURCED,
+        "Rows (tokens per expert) at which a product reaches half of its highest rate."),
+    ROW("devices.*.launch", TIME, D(launch), "0", 0, 1e12, SOURCED, "Fixed cost of a kernel."),
+    ROW("devices.*.per_expert", TIME, D(per_expert), "0", 0, 1e12, SOURCED,
+        "Further fixed cost per distinct expert in a grouped kernel."),
+    ROW("devices.*.dequant", RATE, D(dequant), "0", 0, 1e16, SOURCED,
+        "Rate (of decoded bytes) at which weights below 8 bits are decoded by a pass of its own; "
+        "0: inside the kernel, free."),
+    ROW("devices.*.power.idle", POWER, D(idle_watt), "0", 0, 1e6, SOURCED,
+        "Power when idle; 0: unknown."),
+    ROW("devices.*.power.peak", POWER, D(peak_watt), "0", 0, 1e6, SOURCED,
+        "Power under full load; 0: unknown."),
+
+    LIST("links", H(links), moe_link_spec, MOE_HW_MAX_LINKS, "One-way channels between places."),
+    ROW("links.*.name", TEXT, L(name), NULL, 0, 0, NEED, "Name of the link."),
+    ROW("links.*.from", TEXT, L(from), NULL, 0, 0, NEED, "The place it reads from."),
+    ROW("links.*.to", TEXT, L(to), NULL, 0, 0, NEED, "The place it writes to."),
+    ROW("links.*.rate", RATE, L(rate), NULL, 1e6, 1e16, NEED | SOURCED,
+        "Achieved bandwidth of large transfers, from pinned memory."),
+    ROW("links.*.peak", RATE, L(peak), "0", 0, 1e16, SOURCED,
+        "Nominal bandwidth; default: as rate."),
+    ROW("links.*.pageable", RATE, L(pageable), "0", 0, 1e16, SOURCED,
+        "Achieved bandwidth from pageable memory; 0: as rate."),
+    ROW("links.*.latency", TIME, L(latency), "0", 0, 1e12, SOURCED, "Fixed cost of a transfer."),
+    ROW("links.*.chunk", BYTES, L(chunk), "16MiB", 4096, 1e12, SOURCED,
+        "Granularity at which a transfer can be suspended."),
+    ROW("links.*.engine", INT, L(engine), NULL, 0, 255, NEED,
+        "Number of the copy engine; links with the same number share it."),
+    ROW("links.*.wire", INT, L(wire), "-1", -1, 255, 0,
+        "Two opposite links with the same number share one wire; -1: duplex."),
+};
+
+const moe_param_table moe_hardware_table = {"hardware", rows, MOE_COUNT(rows),
+                                            sizeof(moe_hardware_spec)};

@@ -1,0 +1,156 @@
+/* Hardware as canonical text, and as text for people. */
+#include "hw/hardware.h"
+#include "hw/set.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void
+real(GString *out, const char *name, double value)
+{
+    char number[32];
+    g_string_append_printf(out, " %s=%s", name, moe_format_real(number, value));
+}
+
+static void
+integer(GString *out, const char *name, int64_t value)
+{
+    g_string_append_printf(out, " %s=%" PRId64, name, value);
+}
+
+static void
+canonical_device(const moe_device *d, GString *out)
+{
+    g_string_append_printf(out, "device %s kind=%d place=%d", d->name, (int)d->kind, d->place);
+    real(out, "fp32", d->peak.fp32);
+    real(out, "bf16", d->peak.bf16);
+    real(out, "fp8", d->peak.fp8);
+    real(out, "int8", d->peak.int8);
+    real(out, "gemm_efficiency", d->gemm_efficiency);
+    real(out, "expert_efficiency", d->expert_efficiency);
+    real(out, "stream_efficiency", d->stream_efficiency);
+    real(out, "half_rows", d->half_rows);
+    integer(out, "launch", d->launch_ps);
+    integer(out, "per_expert", d->expert_ps);
+    real(out, "dequant", d->dequant_bytes_per_s);
+    real(out, "idle_power", d->idle_watt);
+    real(out, "peak_power", d->peak_watt);
+    g_string_append_c(out, '\n');
+}
+
+static void
+canonical_link(const moe_hw_link *l, GString *out)
+{
+    g_string_append_printf(out, "link %s from=%d to=%d", l->name, l->from, l->to);
+    real(out, "rate", l->bytes_per_s);
+    real(out, "peak", l->peak_bytes_per_s);
+    real(out, "pageable", l->pageable_bytes_per_s);
+    integer(out, "latency", l->latency_ps);
+    integer(out, "chunk", l->chunk_bytes);
+    integer(out, "engine", l->engine);
+    integer(out, "wire", l->wire);
+    g_string_append_c(out, '\n');
+}
+
+void
+moe_hardware_canonical(const moe_hardware *hw, GString *out)
+{
+    g_string_append_printf(out, "hardware host=%d", hw->host);
+    real(out, "price_per_hour", hw->price_per_hour);
+    g_string_append_c(out, '\n');
+    for (int i = 0; i < hw->n_places; i++) {
+        const moe_place *p = &hw->places[i];
+        g_string_append_printf(out, "place %s", p->name);
+        integer(out, "capacity", p->capacity);
+        integer(out, "reserved", p->reserved);
+        real(out, "read", p->read_bytes_per_s);
+        g_string_append_c(out, '\n');
+    }
+    for (int i = 0; i < hw->n_devices; i++)
+        canonical_device(&hw->devices[i], out);
+    for (int i = 0; i < hw->n_links; i++)
+        canonical_link(&hw->links[i], out);
+}
+
+static void
+describe_places(const moe_hardware *hw, GString *out)
+{
+    for (int i = 0; i < hw->n_places; i++) {
+        const moe_place *p = &hw->places[i];
+        g_autofree char *capacity = moe_format_bytes(p->capacity);
+        g_autofree char *usable = moe_format_bytes(p->capacity - p->reserved);
+        g_autofree char *rate = moe_format_rate(p->read_bytes_per_s);
+        g_string_append_printf(out, "  place %-8s %s (%s usable), %s\n", p->name, capacity,
+                               usable, rate);
+    }
+}
+
+static void
+describe_devices(const moe_hardware *hw, GString *out)
+{
+    for (int i = 0; i < hw->n_devices; i++) {
+        const moe_device *d = &hw->devices[i];
+        double rate = d->peak.bf16 > 0 ? d->peak.bf16 : d->peak.fp32;
+        g_string_append_printf(out, "  device %-8s computes from %s, %.4g TFLOPS at %s bits%s\n",
+                               d->name, hw->places[d->place].name, rate / 1e12,
+                               d->peak.bf16 > 0 ? "16" : "32", i == hw->host ? ", host" : "");
+    }
+}
+
+static void
+describe_links(const moe_hardware *hw, GString *out)
+{
+    for (int i = 0; i < hw->n_links; i++) {
+        const moe_hw_link *l = &hw->links[i];
+        g_autofree char *rate = moe_format_rate(l->bytes_per_s);
+        g_autofree char *peak = moe_format_rate(l->peak_bytes_per_s);
+        g_autofree char *latency = moe_format_time(l->latency_ps);
+        g_string_append_printf(out, "  link %-10s %s -> %s, %s of %s, latency %s\n", l->name,
+                               hw->places[l->from].name, hw->places[l->to].name, rate, peak,
+                               latency);
+    }
+}
+
+/* A number that names no basis counts as an estimate. */
+static bool
+is_estimate(const moe_provenance *p)
+{
+    return !*p->basis || !strcmp(p->basis, "estimate");
+}
+
+static void
+describe_sources(const moe_hardware_set *set, GString *out)
+{
+    size_t n = 0, estimates = 0;
+    const moe_provenance *all = moe_settings_provenance(set->settings, &n);
+
+    g_string_append(out, "  numbers (* an estimate)\n");
+    for (size_t i = 0; i < n; i++) {
+        const moe_provenance *p = &all[i];
+        g_autofree char *value = moe_settings_text(set->settings, p->key);
+        estimates += is_estimate(p);
+        g_string_append_printf(out, "  %c %s = %s (%s)", is_estimate(p) ? '*' : ' ', p->key,
+                               value ? value : "?", *p->basis ? p->basis : "estimate");
+        if (*p->source)
+            g_string_append_printf(out, " %s", p->source);
+        if (*p->note)
+            g_string_append_printf(out, "; %s", p->note);
+        g_string_append_c(out, '\n');
+    }
+    g_string_append_printf(out, "  %zu numbers, %zu of them estimates\n", n, estimates);
+}
+
+void
+moe_hardware_describe(const moe_hardware_set *set, bool verbose, GString *out)
+{
+    const moe_hardware *hw = &set->hw;
+
+    g_string_append_printf(out, "%s\n", hw->name);
+    if (*hw->source)
+        g_string_append_printf(out, "  source: %s\n", hw->source);
+    describe_places(hw, out);
+    describe_devices(hw, out);
+    describe_links(hw, out);
+    if (verbose)
+        describe_sources(set, out);
+}
