@@ -31,14 +31,14 @@ def as_word(name):
 
 def pattern(kind, name):
     if name not in EVERYDAY:
-        return as_word(name)
+        return "(?i)" + as_word(name)
     return (rf"moe_{kind}_{name}\b|(strcmp|str_equal|strcmp0|policy_find)\s*\([^;]*"
             rf'"{name.replace("_", "-")}"')
 
 
 def main():
     report = source.Report()
-    rules = [(f"the policy '{n}'", re.compile(pattern(k, n), re.IGNORECASE)) for k, n in policies()]
+    rules = [(f"the policy '{n}'", re.compile(pattern(k, n))) for k, n in policies()]
     rules += [(f"the paper '{p}'", re.compile(as_word(p), re.IGNORECASE)) for p in papers()]
     for path in source.c_files(FOLDERS):
         report.checked += 1
