@@ -42,15 +42,15 @@ typedef struct moe_tier_counts {
     uint64_t hits, late, misses; /* demands, per distinct object of a group */
     uint64_t fills;              /* misses that took a free slot */
     uint64_t admits, evictions;
-    uint64_t prefetches;         /* admitted by prefetch */
-    uint64_t refused;            /* prefetches refused: no free or unbarred slot */
-    uint64_t wasted;             /* prefetched and gone (evicted, removed) without a demand */
+    uint64_t prefetches; /* admitted by prefetch */
+    uint64_t refused;    /* prefetches refused: no free or unbarred slot */
+    uint64_t wasted;     /* prefetched and gone (evicted, removed) without a demand */
 } moe_tier_counts;
 
 /* Where an admitted object comes from, and what had to go. */
 typedef struct moe_admission {
-    uint32_t source;                  /* tier that holds it now; n_tiers: the home */
-    uint32_t victim[MOE_MAX_TIERS];   /* object evicted from each tier below `source`, MOE_NONE */
+    uint32_t source;                /* tier that holds it now; n_tiers: the home */
+    uint32_t victim[MOE_MAX_TIERS]; /* object evicted from each tier below `source`, MOE_NONE */
 } moe_admission;
 
 typedef struct moe_residency moe_residency;
@@ -63,13 +63,11 @@ void moe_residency_free(moe_residency *residency);
 void moe_residency_begin(moe_residency *residency, const uint32_t *objects,
                          const uint32_t *next_use, size_t n, uint8_t *outcomes);
 /* Admits a missed member: it is in flight and pinned. */
-moe_admit moe_residency_admit(moe_residency *residency, uint32_t object,
-                              moe_admission *admission);
+moe_admit moe_residency_admit(moe_residency *residency, uint32_t object, moe_admission *admission);
 /* Admits by prefetch, unpinned but in flight: may only evict objects whose outlook is later than
  * `limit` (outlook by object; limit 0: any). Its next_use is the group it is wanted for. */
 moe_admit moe_residency_prefetch(moe_residency *residency, uint32_t object, uint32_t next_use,
-                                 const uint32_t *outlook, uint32_t limit,
-                                 moe_admission *admission);
+                                 const uint32_t *outlook, uint32_t limit, moe_admission *admission);
 /* The load of `object` into `tier` is complete. */
 void moe_residency_arrived(moe_residency *residency, uint32_t tier, uint32_t object);
 /* A member is computed: unpins it in tier 0. */

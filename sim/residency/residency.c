@@ -1,0 +1,402 @@
+#include "sim/residency/residency.h"
+
+#include "sim/policy/memory.h"
+
+/* Slots that share one eviction state. Per-object arrays of the tier start at `base` for it. */
+struct pool {
+    const moe_evict_ops *evict;
+    void *state;
+    uint32_t base;
+    uint32_t occupied, held; /* of the tier's slots; held: occupied and pinned */
+    uint32_t most;           /* highest `occupied` ever: slots beyond were never filled */
+};
+
+enum {
+    UNUSED = 1, /* prefetched and not demanded since */
+    FEEDING = 2 /* a load from here into the tier above is under way: one of its pins */
+};
+
+struct tier {
+    struct pool *pools;
+    uint8_t *where; /* per object: moe_where */
+    uint8_t *flags;
+    uint16_t *pins;
+    uint32_t slots, pool_objects, n_pools;
+    uint32_t occupied;
+    moe_tier_counts counts;
+};
+
+struct moe_residency {
+    uint32_t n_objects, n_tiers;
+    uint32_t *next_use; /* per object: the view of policies with MOE_EVICT_NEXT_USE */
+    struct tier tiers[MOE_MAX_TIERS];
+};
+
+static void
+pool_open(struct moe_residency *residency, struct tier *tier, uint32_t i,
+          const moe_tier_config *config, const uint32_t *popularity)
+{
+    struct pool *pool = &tier->pools[i];
+    pool->base = i * tier->pool_objects;
+    pool->evict = config->evict.variant->ops;
+    moe_evict_setup setup = {
+        .n_objects = tier->pool_objects,
+        .n_slots = tier->slots,
+        .next_use = residency->next_use + pool->base,
+        .popularity = popularity ? popularity + pool->base : NULL,
+    };
+    pool->state = pool->evict->open(&setup, config->evict.config);
+}
+
+moe_residency *
+moe_residency_new(const moe_residency_config *config)
+{
+    moe_assert(config->n_tiers <= MOE_MAX_TIERS, "%u tiers", config->n_tiers);
+    moe_residency *residency = moe_policy_alloc(1, sizeof *residency);
+    residency->n_objects = config->n_layers * config->n_experts;
+    residency->n_tiers = config->n_tiers;
+    residency->next_use = moe_policy_alloc(residency->n_objects, sizeof(uint32_t));
+    for (uint32_t t = 0; t < config->n_tiers; t++) {
+        const moe_tier_config *tier_config = &config->tiers[t];
+        struct tier *tier = &residency->tiers[t];
+        moe_assert(tier_config->slots, "tier %u has no slots", t);
+        bool per_layer = tier_config->scope == MOE_SCOPE_LAYER;
+        tier->n_pools = per_layer ? config->n_layers : 1;
+        tier->pool_objects = per_layer ? config->n_experts : residency->n_objects;
+        tier->slots = tier_config->slots;
+        tier->where = moe_policy_alloc(residency->n_objects, sizeof *tier->where);
+        tier->flags = moe_policy_alloc(residency->n_objects, sizeof *tier->flags);
+        tier->pins = moe_policy_alloc(residency->n_objects, sizeof *tier->pins);
+        tier->pools = moe_policy_alloc(tier->n_pools, sizeof *tier->pools);
+        for (uint32_t i = 0; i < tier->n_pools; i++)
+            pool_open(residency, tier, i, tier_config, config->popularity);
+    }
+    return residency;
+}
+
+void
+moe_residency_free(moe_residency *residency)
+{
+    if (!residency)
+        return;
+    for (uint32_t t = 0; t < residency->n_tiers; t++) {
+        struct tier *tier = &residency->tiers[t];
+        for (uint32_t i = 0; i < tier->n_pools; i++)
+            tier->pools[i].evict->close(tier->pools[i].state);
+        free(tier->pools);
+        free(tier->where);
+        free(tier->flags);
+        free(tier->pins);
+    }
+    free(residency->next_use);
+    free(residency);
+}
+
+static inline struct pool *
+pool_of(const struct tier *tier, uint32_t object)
+{
+    return &tier->pools[tier->n_pools == 1 ? 0 : object / tier->pool_objects];
+}
+
+static inline void
+pin(struct tier *tier, struct pool *pool, uint32_t object)
+{
+    moe_dassert(tier->pins[object] < UINT16_MAX, "object %u is pinned too often", object);
+    pool->held += !tier->pins[object]++;
+}
+
+static inline void
+unpin(struct tier *tier, struct pool *pool, uint32_t object)
+{
+    moe_dassert(tier->pins[object], "object %u is not pinned", object);
+    pool->held -= !--tier->pins[object];
+}
+
+/* A demand meets a tier: counts it and, if the object is there, tells the policy. */
+static inline moe_outcome
+meet(struct tier *tier, struct pool *pool, uint32_t object)
+{
+    moe_where where = tier->where[object];
+    if (where == MOE_ABSENT) {
+        tier->counts.misses++;
+        return MOE_MISS;
+    }
+    pool->evict->hit(pool->state, object - pool->base);
+    if (where == MOE_IN_FLIGHT) {
+        tier->counts.late++;
+        return MOE_LATE;
+    }
+    tier->counts.hits++;
+    return MOE_HIT;
+}
+
+/* A prefetched object is demanded: on its way it was useful in the tiers below, too. */
+static void
+mark_used(moe_residency *residency, uint32_t object)
+{
+    for (uint32_t t = 0; t < residency->n_tiers; t++)
+        residency->tiers[t].flags[object] &= (uint8_t)~UNUSED;
+}
+
+void
+moe_residency_begin(moe_residency *residency, const uint32_t *objects, const uint32_t *next_use,
+                    size_t n, uint8_t *outcomes)
+{
+    struct tier *tier = &residency->tiers[0];
+    for (size_t i = 0; i < n; i++) {
+        uint32_t object = objects[i];
+        moe_dassert(object < residency->n_objects, "object %u", object);
+        residency->next_use[object] = next_use ? next_use[i] : MOE_NONE;
+        if (!residency->n_tiers) {
+            outcomes[i] = MOE_MISS;
+            continue;
+        }
+        struct pool *pool = pool_of(tier, object);
+        moe_outcome outcome = meet(tier, pool, object);
+        if (outcome != MOE_MISS)
+            pin(tier, pool, object);
+        if (tier->flags[object] & UNUSED)
+            mark_used(residency, object);
+        outcomes[i] = (uint8_t)outcome;
+    }
+}
+
+/* The first tier that has the object or is getting it; n_tiers: only the home has. */
+static uint32_t
+find_source(const moe_residency *residency, uint32_t object)
+{
+    uint32_t t = 0;
+    while (t < residency->n_tiers && residency->tiers[t].where[object] == MOE_ABSENT)
+        t++;
+    return t;
+}
+
+static moe_evict_bar
+bar_of(const struct tier *tier, const struct pool *pool, const uint32_t *outlook, uint32_t limit)
+{
+    return (moe_evict_bar){tier->pins + pool->base, limit ? outlook + pool->base : NULL, limit};
+}
+
+/* Whether the pool could take one more object. */
+static bool
+has_room(const struct tier *tier, const struct pool *pool, const uint32_t *outlook, uint32_t limit)
+{
+    if (pool->occupied < tier->slots)
+        return true;
+    if (pool->held == tier->slots)
+        return false;
+    if (!limit)
+        return true;
+    moe_evict_bar bar = bar_of(tier, pool, outlook, limit);
+    for (uint32_t i = 0; i < tier->pool_objects; i++)
+        if (tier->where[pool->base + i] == MOE_RESIDENT && !moe_evict_barred(&bar, i))
+            return true;
+    return false;
+}
+
+static void
+leave(struct tier *tier, struct pool *pool, uint32_t object)
+{
+    tier->where[object] = MOE_ABSENT;
+    tier->counts.wasted += tier->flags[object] & UNUSED;
+    tier->flags[object] = 0;
+    pool->occupied--;
+    tier->occupied--;
+}
+
+/* Makes room if there is none; false when every resident is barred. */
+static bool
+evict(struct tier *tier, struct pool *pool, uint32_t object, const uint32_t *outlook,
+      uint32_t limit, uint32_t *victim)
+{
+    *victim = MOE_NONE;
+    if (pool->occupied < tier->slots)
+        return true;
+    if (pool->held == tier->slots)
+        return false;
+    moe_evict_bar bar = bar_of(tier, pool, outlook, limit);
+    uint32_t local = pool->evict->victim(pool->state, object - pool->base, &bar);
+    if (local == MOE_NONE)
+        return false;
+    *victim = pool->base + local;
+    moe_dassert(tier->where[*victim] == MOE_RESIDENT && !tier->pins[*victim],
+                "victim %u is absent, in flight or pinned", *victim);
+    tier->counts.evictions++;
+    leave(tier, pool, *victim);
+    return true;
+}
+
+/* Takes a slot that is known to be free; in flight from now on. */
+static void
+enter(struct tier *tier, struct pool *pool, uint32_t object, bool prefetch)
+{
+    tier->where[object] = MOE_IN_FLIGHT;
+    tier->flags[object] = prefetch ? UNUSED : 0;
+    tier->counts.admits++;
+    tier->counts.prefetches += prefetch;
+    tier->occupied++;
+    if (++pool->occupied > pool->most) {
+        pool->most = pool->occupied;
+        tier->counts.fills += !prefetch;
+    }
+    pool->evict->admit(pool->state, object - pool->base);
+    pin(tier, pool, object);
+}
+
+/* Room in every tier that the object is loaded into, or no change at all. */
+static bool
+make_room(moe_residency *residency, uint32_t object, const uint32_t *outlook, uint32_t limit,
+          moe_admission *admission)
+{
+    for (uint32_t t = 0; t < MOE_MAX_TIERS; t++)
+        admission->victim[t] = MOE_NONE;
+    for (uint32_t t = 1; t < admission->source; t++) {
+        const struct tier *tier = &residency->tiers[t];
+        if (!has_room(tier, pool_of(tier, object), outlook, limit))
+            return false;
+    }
+    for (uint32_t t = 0; t < admission->source; t++) {
+        struct tier *tier = &residency->tiers[t];
+        if (!evict(tier, pool_of(tier, object), object, outlook, limit, &admission->victim[t]))
+            return false;
+    }
+    return true;
+}
+
+static bool
+admit(moe_residency *residency, uint32_t object, const uint32_t *outlook, uint32_t limit,
+      bool prefetch, moe_admission *admission)
+{
+    admission->source = find_source(residency, object);
+    moe_dassert(admission->source || !residency->n_tiers, "object %u is admitted twice", object);
+    if (!make_room(residency, object, outlook, limit, admission))
+        return false;
+    for (uint32_t t = 0; t < admission->source; t++) {
+        struct tier *tier = &residency->tiers[t];
+        enter(tier, pool_of(tier, object), object, prefetch);
+    }
+    for (uint32_t t = 1; t < residency->n_tiers && t <= admission->source; t++) {
+        struct tier *tier = &residency->tiers[t];
+        tier->flags[object] |= FEEDING;
+        pin(tier, pool_of(tier, object), object);
+    }
+    return true;
+}
+
+/* Tiers below the first meet a demand when it is loaded through them. */
+static void
+count_below(moe_residency *residency, uint32_t object, uint32_t source)
+{
+    for (uint32_t t = 1; t < source; t++)
+        residency->tiers[t].counts.misses++;
+    if (source < residency->n_tiers) {
+        struct tier *tier = &residency->tiers[source];
+        meet(tier, pool_of(tier, object), object);
+        mark_used(residency, object);
+    }
+}
+
+moe_admit
+moe_residency_admit(moe_residency *residency, uint32_t object, moe_admission *admission)
+{
+    if (!admit(residency, object, NULL, 0, false, admission))
+        return MOE_ADMIT_WAIT;
+    if (!residency->n_tiers)
+        return MOE_ADMITTED;
+    count_below(residency, object, admission->source);
+    struct tier *tier = &residency->tiers[0];
+    pin(tier, pool_of(tier, object), object);
+    return MOE_ADMITTED;
+}
+
+moe_admit
+moe_residency_prefetch(moe_residency *residency, uint32_t object, uint32_t next_use,
+                       const uint32_t *outlook, uint32_t limit, moe_admission *admission)
+{
+    if (!residency->n_tiers)
+        return MOE_ADMIT_REFUSED;
+    uint32_t before = residency->next_use[object];
+    residency->next_use[object] = next_use;
+    if (admit(residency, object, outlook, limit, true, admission))
+        return MOE_ADMITTED;
+    residency->next_use[object] = before;
+    residency->tiers[0].counts.refused++;
+    return MOE_ADMIT_REFUSED;
+}
+
+static void
+stop_feeding(moe_residency *residency, uint32_t t, uint32_t object)
+{
+    if (t >= residency->n_tiers)
+        return;
+    struct tier *tier = &residency->tiers[t];
+    if (!(tier->flags[object] & FEEDING))
+        return;
+    tier->flags[object] &= (uint8_t)~FEEDING;
+    unpin(tier, pool_of(tier, object), object);
+}
+
+void
+moe_residency_arrived(moe_residency *residency, uint32_t t, uint32_t object)
+{
+    struct tier *tier = &residency->tiers[t];
+    moe_dassert(tier->where[object] == MOE_IN_FLIGHT, "object %u arrives at tier %u unasked",
+                object, t);
+    tier->where[object] = MOE_RESIDENT;
+    unpin(tier, pool_of(tier, object), object);
+    stop_feeding(residency, t + 1, object);
+}
+
+void
+moe_residency_release(moe_residency *residency, uint32_t object)
+{
+    struct tier *tier = &residency->tiers[0];
+    if (residency->n_tiers)
+        unpin(tier, pool_of(tier, object), object);
+}
+
+void
+moe_residency_remove(moe_residency *residency, uint32_t object)
+{
+    struct tier *tier = &residency->tiers[0];
+    struct pool *pool = pool_of(tier, object);
+    moe_dassert(tier->where[object] != MOE_ABSENT, "object %u is not there to remove", object);
+    if (tier->where[object] == MOE_IN_FLIGHT) {
+        unpin(tier, pool, object);
+        stop_feeding(residency, 1, object);
+    }
+    moe_dassert(!tier->pins[object], "object %u is removed while pinned", object);
+    pool->evict->remove(pool->state, object - pool->base);
+    leave(tier, pool, object);
+}
+
+moe_where
+moe_residency_where(const moe_residency *residency, uint32_t tier, uint32_t object)
+{
+    return residency->tiers[tier].where[object];
+}
+
+bool
+moe_residency_pinned(const moe_residency *residency, uint32_t object)
+{
+    return residency->tiers[0].pins[object];
+}
+
+uint32_t
+moe_residency_occupied(const moe_residency *residency, uint32_t tier)
+{
+    return residency->tiers[tier].occupied;
+}
+
+const moe_tier_counts *
+moe_residency_counts(const moe_residency *residency, uint32_t tier)
+{
+    return &residency->tiers[tier].counts;
+}
+
+void
+moe_residency_reset_counts(moe_residency *residency)
+{
+    for (uint32_t t = 0; t < residency->n_tiers; t++)
+        residency->tiers[t].counts = (moe_tier_counts){0};
+}
