@@ -168,9 +168,10 @@ void moe_param_markdown(const moe_param_table *table, GString *out);
 /* Asserts that a table makes sense: defaults that can be read and are in range, rows within the
  * struct, variants, help for each key. For tests. */
 void moe_param_check(const moe_param_table *table);
-/* The table as the body of a JSON Schema object (draft 2020-12), without its braces: "type",
- * "properties" nested by dots, and "required". The outermost object allows further properties,
- * which belong to the caller; those within do not. */
+/* The table as the body of a JSON Schema object (draft 2020-12), without its braces: "type"
+ * and "properties" nested by dots. The outermost object allows further properties, which belong to
+ * the caller; those within do not. Nothing but list elements has required properties: a sweep may
+ * supply the others. */
 void moe_param_schema(const moe_param_table *table, GString *out);
 
 /* Typed lookups of a single scalar node, for callers that walk YAML themselves: each returns
