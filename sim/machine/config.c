@@ -102,6 +102,10 @@ static const moe_param rows[] = {
      .choices = "layer|expert", .flags = ID,
      .help = "layer: one grouped kernel once all experts are there; expert: a kernel per expert "
              "as each arrives."},
+    {"experts.join", MOE_PARAM_ENUM, AT(experts.join), "demanded", .choices = "demanded|wanted",
+     .flags = ID,
+     .help = "What a layer's experts wait for: the demanded ones, or everything that was wanted "
+             "for the layer (a bulk copy)."},
     {"experts.predict.kind", MOE_PARAM_CHOICE, AT(experts.predict), "oracle",
      .variants = moe_predict_policies, .n_variants = MOE_N_PREDICT, .flags = ID,
      .help = "Where forecasts come from, for prefetch policies that ask for them."},

@@ -9,6 +9,7 @@ enum { MOE_RECORDED = -1 }; /* prompt, output: as the trace has it */
 
 typedef enum moe_retention { MOE_RETENTION_CACHE, MOE_RETENTION_NONE } moe_retention;
 typedef enum moe_granularity { MOE_GRANULARITY_LAYER, MOE_GRANULARITY_EXPERT } moe_granularity;
+typedef enum moe_join { MOE_JOIN_DEMANDED, MOE_JOIN_WANTED } moe_join;
 typedef enum moe_prefill_rule { MOE_PREFILL_RECORDED, MOE_PREFILL_FROM_DECODE } moe_prefill_rule;
 
 enum { /* store */
@@ -51,7 +52,7 @@ typedef struct moe_config {
         const char *home;
         moe_cache_config cache;
         moe_list staging; /* of moe_cache_config, fast to slow */
-        int retention, granularity;
+        int retention, granularity, join;
         moe_choice predict, prefetch, serve;
     } experts;
 } moe_config;

@@ -210,17 +210,22 @@ lay_out(build *b)
 static void
 measure_context(moe_schedule *out)
 {
-    g_autofree int64_t *delta = g_new0(int64_t, out->n_steps + 1);
+    g_autofree int64_t *self = g_new0(int64_t, out->n_steps + 1);
+    g_autofree int64_t *cross = g_new0(int64_t, out->n_steps + 1);
     for (uint32_t r = 0; r < out->n_requests; r++) {
         const moe_request *request = &out->requests[r];
-        uint32_t context = MAX(request->context, request->prompt) + request->encoder;
-        delta[request->admitted] += context;
-        delta[request->last + 1] -= context;
+        uint32_t context = MAX(request->context, request->prompt);
+        self[request->admitted] += context;
+        self[request->last + 1] -= context;
+        cross[request->admitted] += request->encoder;
+        cross[request->last + 1] -= request->encoder;
     }
-    int64_t sum = 0;
+    int64_t tokens = 0, encoded = 0;
     for (uint32_t s = 0; s < out->n_steps; s++) {
-        sum += delta[s];
-        out->peak_context = MAX(out->peak_context, (uint64_t)sum);
+        tokens += self[s];
+        encoded += cross[s];
+        out->peak_context = MAX(out->peak_context, (uint64_t)tokens);
+        out->peak_encoder = MAX(out->peak_encoder, (uint64_t)encoded);
         out->max_tokens = MAX(out->max_tokens, out->steps[s].n);
     }
 }

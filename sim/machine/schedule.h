@@ -41,6 +41,7 @@ typedef struct moe_schedule {
     uint32_t *request; /* per token */
     uint64_t reused;
     uint64_t peak_context; /* most KV tokens reserved at once (requests in flight, full length) */
+    uint64_t peak_encoder; /* the same of encoder tokens, for cross attention */
     uint32_t max_tokens;   /* of a step */
     uint32_t measured;     /* first step after warm-up */
     moe_demand demand;

@@ -1,0 +1,286 @@
+#include "sim/machine/machine.h"
+
+#include <string.h>
+
+/* user[0] of a hop: the object; user[1]: hop number, and the tier it completes plus one. */
+#define HOP(number, tier) ((uint64_t)(number) | (uint64_t)(tier) << 8)
+#define HOP_NUMBER(user) ((uint32_t)((user)&0xFF))
+#define HOP_TIER(user) ((uint32_t)((user) >> 8))
+
+static void
+forget_flight(moe_machine *machine, uint32_t object)
+{
+    moe_load *load = &machine->loads[object];
+    if (!load->running)
+        return;
+    load->running = false;
+    for (uint32_t i = 0; i < machine->n_in_flight; i++)
+        if (machine->in_flight[i] == object) {
+            memmove(machine->in_flight + i, machine->in_flight + i + 1,
+                    (machine->n_in_flight - i - 1) * sizeof *machine->in_flight);
+            machine->n_in_flight--;
+            return;
+        }
+}
+
+static void
+hop_done(moe_engine *engine, moe_task *task, void *context)
+{
+    moe_machine *machine = context;
+    uint32_t object = (uint32_t)task->user[0], tier = HOP_TIER(task->user[1]);
+    moe_load *load = &machine->loads[object];
+    load->hop[HOP_NUMBER(task->user[1])] = NULL;
+    if (tier == 0)
+        return; /* a hop that ends between tiers */
+    moe_residency_arrived(machine->residency, tier - 1, object);
+    if (tier > 1)
+        return;
+    machine->arrival[object] = moe_task_mark(task);
+    machine->arrival_step[object] = machine->step;
+    forget_flight(machine, object);
+    moe_machine_slot_freed(machine);
+    moe_machine_pump(machine);
+}
+
+static void
+note_hop(moe_machine *machine, const moe_task *task, int link, uint32_t object)
+{
+    const moe_hw_link *l = &machine->plan->hw->links[link];
+    moe_cost cost = moe_cost_copy(l, (double)task->bytes, machine->config->overhead.pageable);
+    GString *formula = g_string_new(NULL);
+    moe_cost_explain(&cost, formula);
+    moe_machine_note(machine, task,
+                     g_strdup_printf("%s L%u.E%u over %s",
+                                     task->priority == MOE_CLASS_DEMAND ? "load" : "prefetch",
+                                     object / machine->n_experts, object % machine->n_experts,
+                                     l->name),
+                     g_string_free(formula, false));
+}
+
+/* One hop of a load; `previous` is the hop before it, NULL for the first. */
+static moe_task *
+add_hop(moe_machine *machine, uint32_t object, uint8_t priority, int link, uint64_t hop,
+        moe_task *previous)
+{
+    const moe_hw_link *l = &machine->plan->hw->links[link];
+    moe_task *task = moe_task_new(machine->engine);
+    task->work = l->latency_ps;
+    task->bytes = machine->plan->expert_bytes;
+    task->server = machine->copy[link];
+    task->path = machine->path[link];
+    task->cause = machine->link_cause[link];
+    task->priority = priority;
+    task->group = moe_demand_group(machine->demand, machine->step, object / machine->n_experts) + 1;
+    task->on_done = hop_done;
+    task->user[0] = object;
+    task->user[1] = hop;
+    if (machine->host_memory != MOE_NO_CAPACITY && l->from == machine->plan->home_place) {
+        double share = l->bytes_per_s / machine->plan->hw->places[l->from].read_bytes_per_s;
+        task->shares[0] = (moe_share){machine->host_memory, (float)MIN(share, 1)};
+        task->n_shares = 1;
+    }
+    machine->link_transfers[link]++;
+    if (previous) {
+        double granule = (double)l->chunk_bytes / (double)task->bytes;
+        moe_task_stream(machine->engine, task, previous,
+                        l->chunk_bytes > 0 ? MIN(granule, 1) : 1);
+    }
+    return task;
+}
+
+moe_task *
+moe_machine_load(moe_machine *machine, uint32_t object, uint8_t priority,
+                 const moe_admission *admission)
+{
+    const moe_plan *plan = machine->plan;
+    moe_load *load = &machine->loads[object];
+    moe_task *task = NULL;
+    memset(load, 0, sizeof *load);
+    machine->peak_slots = MAX(machine->peak_slots, moe_residency_occupied(machine->residency, 0));
+    load->prefetched = priority == MOE_CLASS_PREFETCH;
+    load->layer = object / machine->n_experts;
+    for (uint32_t t = admission->source; t-- > 0;) {
+        if (t == 0)
+            load->first_inner = load->n_hops;
+        for (int h = 0; h < plan->n_hops[t]; h++) {
+            uint32_t completes = h + 1 == plan->n_hops[t] ? t + 1 : 0;
+            moe_task *next = add_hop(machine, object, priority, plan->hops[t][h],
+                                     HOP(load->n_hops, completes), task);
+            if (!task) { /* the first hop waits for the host to know */
+                if (machine->readback)
+                    moe_task_after(machine->engine, next, machine->readback);
+                else
+                    moe_task_after_mark(machine->engine, next, &machine->group.gate);
+            }
+            moe_assert(load->n_hops < MOE_MAX_LOAD_HOPS, "a load of %u hops", load->n_hops);
+            load->hop[load->n_hops++] = task = next;
+        }
+    }
+    for (uint32_t h = 0; h < load->n_hops; h++) {
+        int link = -1;
+        moe_task *hop = load->hop[h];
+        for (int l = 0; l < plan->hw->n_links && link < 0; l++)
+            if (machine->path[l] == hop->path)
+                link = l;
+        moe_task_submit(machine->engine, hop);
+        if (machine->noting)
+            note_hop(machine, hop, link, object);
+    }
+    return task;
+}
+
+void
+moe_machine_promote(moe_machine *machine, uint32_t object)
+{
+    moe_load *load = &machine->loads[object];
+    for (uint32_t h = 0; h < load->n_hops; h++)
+        if (load->hop[h])
+            moe_task_set_priority(machine->engine, load->hop[h], MOE_CLASS_DEMAND);
+    forget_flight(machine, object);
+}
+
+/* Calls a prefetch off, unless it is still on its way to a tier further out (those bytes are not
+ * wasted there). */
+static bool
+call_off(moe_machine *machine, uint32_t object, bool started_too)
+{
+    moe_load *load = &machine->loads[object];
+    for (uint32_t h = 0; h < load->first_inner; h++)
+        if (load->hop[h])
+            return false;
+    for (uint32_t h = load->first_inner; h < load->n_hops && !started_too; h++)
+        if (!load->hop[h] || moe_task_progress(machine->engine, load->hop[h]) > 0)
+            return false;
+    for (uint32_t h = load->n_hops; h-- > load->first_inner;)
+        if (load->hop[h]) {
+            moe_task_cancel(machine->engine, load->hop[h]);
+            load->hop[h] = NULL;
+        }
+    load->running = false;
+    moe_residency_remove(machine->residency, object);
+    return true;
+}
+
+/* Prefetches that the truth has made useless: those of the open group's layer and before that
+ * nobody asked for, when they have not started; at the end of a step, all. */
+void
+moe_machine_drop_prefetches(moe_machine *machine, bool all)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < machine->n_in_flight; i++) {
+        uint32_t object = machine->in_flight[i];
+        bool useless = all || machine->loads[object].layer <= machine->group.layer;
+        if (!useless || !call_off(machine, object, all))
+            machine->in_flight[kept++] = object;
+    }
+    machine->n_in_flight = kept;
+}
+
+/* The prefetch policy's window on the predictor. */
+static size_t
+forecast(void *source, uint32_t target, moe_forecast *out, size_t max)
+{
+    moe_machine *machine = source;
+    size_t n = machine->predict->predict(machine->predict_state, machine->step,
+                                         machine->group.layer, target, out, max);
+    uint32_t group = moe_demand_group(machine->demand, machine->step, target);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t object = target * machine->n_experts + out[i].expert;
+        if (machine->outlook[object] == MOE_NONE)
+            machine->outlooked[machine->n_outlooked++] = object;
+        machine->outlook[object] = group;
+    }
+    return n;
+}
+
+static void
+forget_outlook(moe_machine *machine)
+{
+    for (uint32_t i = 0; i < machine->n_outlooked; i++)
+        machine->outlook[machine->outlooked[i]] = MOE_NONE;
+    machine->n_outlooked = 0;
+}
+
+static moe_time
+window(moe_machine *machine)
+{
+    const moe_group_state *group = &machine->group;
+    moe_cost experts =
+        moe_lowering_experts(machine->lowering, group->layer, group->tokens, group->n);
+    return experts.total_ps + moe_lowering_segment(machine->lowering, group->layer + 1)->total;
+}
+
+void
+moe_machine_want(moe_machine *machine, moe_task *gate)
+{
+    const moe_group_state *group = &machine->group;
+    machine->n_wants = machine->next_want = 0;
+    forget_outlook(machine);
+    if (group->layer + 1 >= machine->n_layers)
+        return; /* nothing crosses a step */
+    uint32_t ahead = machine->n_layers - 1 - group->layer, reach = 0;
+    if (machine->prefetch->predicts)
+        reach = machine->predict->reach(machine->predict_state);
+    moe_prefetch_query query = {
+        .step = machine->step,
+        .layer = group->layer,
+        .n_layers = machine->n_layers,
+        .n_experts = machine->n_experts,
+        .reach = reach ? MIN(reach, ahead) : ahead,
+        .demanded = group->n,
+        .window_ps = machine->prefetch->timed ? window(machine) : 0,
+        .load_ps = machine->load_ps,
+        .forecast = forecast,
+        .source = machine,
+    };
+    machine->n_wants = (uint32_t)machine->prefetch->want(machine->prefetch_state, &query,
+                                                         machine->wants,
+                                                         (size_t)machine->n_layers *
+                                                             machine->n_experts);
+}
+
+/* Issues whatever is still wanted for `layer` at once, as demands (experts.join: wanted). */
+void
+moe_machine_rush(moe_machine *machine, uint32_t layer)
+{
+    for (; machine->next_want < machine->n_wants; machine->next_want++) {
+        moe_want want = machine->wants[machine->next_want];
+        uint32_t object = want.layer * machine->n_experts + want.expert;
+        uint32_t group = moe_demand_group(machine->demand, machine->step, want.layer);
+        moe_admission admission;
+        if (want.layer != layer ||
+            moe_residency_where(machine->residency, 0, object) != MOE_ABSENT ||
+            moe_residency_prefetch(machine->residency, object, group, machine->outlook, group,
+                                   &admission) != MOE_ADMITTED)
+            continue;
+        moe_machine_load(machine, object, MOE_CLASS_DEMAND, &admission);
+        machine->prefetch_loads++;
+        machine->layers[want.layer].loads++;
+    }
+}
+
+/* Loads the next wanted object that is absent, as long as the path is idle. */
+void
+moe_machine_pump(moe_machine *machine)
+{
+    const moe_plan *plan = machine->plan;
+    if (!machine->wants_ready)
+        return;
+    moe_server_id server = machine->copy[plan->hops[0][0]];
+    while (machine->next_want < machine->n_wants &&
+           !moe_engine_server_occupied(machine->engine, server, MOE_CLASS_PREFETCH)) {
+        moe_want want = machine->wants[machine->next_want++];
+        uint32_t object = want.layer * machine->n_experts + want.expert;
+        uint32_t group = moe_demand_group(machine->demand, machine->step, want.layer);
+        moe_admission admission;
+        if (moe_residency_where(machine->residency, 0, object) != MOE_ABSENT ||
+            moe_residency_prefetch(machine->residency, object, group, machine->outlook, group,
+                                   &admission) != MOE_ADMITTED)
+            continue;
+        moe_machine_load(machine, object, MOE_CLASS_PREFETCH, &admission);
+        machine->loads[object].running = true;
+        machine->in_flight[machine->n_in_flight++] = object;
+        machine->prefetch_loads++;
+        machine->layers[want.layer].loads++;
+    }
+}

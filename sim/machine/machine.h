@@ -1,0 +1,149 @@
+/* The simulated system during a run: one device with its host. Private to sim/machine.
+ *
+ * machine.c   set-up, the chain of segments, steps
+ * group.c     from a known gate to computed experts: residency, serving, waves
+ * load.c      loads over their hops; the want-list and its pump
+ * report.c    metrics, bounds and rows of a finished run
+ *
+ * Flow of a step: segment 0 -> gate of MoE layer 0 known -> group (loads, experts) -> segment 1 ->
+ * … -> tail -> next step. Compute is a chain on the device's server, so one group is open at a
+ * time; loads and host work run beside it. */
+#ifndef MOE_MACHINE_MACHINE_H
+#define MOE_MACHINE_MACHINE_H
+
+#include "sim/core/blame.h"
+#include "sim/core/engine.h"
+#include "sim/core/sink.h"
+#include "sim/core/stat.h"
+#include "sim/machine/lower.h"
+#include "sim/machine/plan.h"
+#include "sim/policy/predict/predict.h"
+#include "sim/policy/prefetch/prefetch.h"
+#include "sim/policy/serve/serve.h"
+#include "sim/residency/residency.h"
+
+#define MOE_CLASS_DEMAND 0
+#define MOE_CLASS_PREFETCH 1
+#define MOE_MAX_LOAD_HOPS (MOE_MAX_TIERS * 2)
+
+/* An object on its way to tier 0. Hops are NULL once done. */
+typedef struct moe_load {
+    moe_task *hop[MOE_MAX_LOAD_HOPS];
+    uint8_t n_hops, first_inner; /* hops from first_inner on lead into tier 0 */
+    bool prefetched, running;    /* running: in the list of loads in flight */
+    uint32_t layer;
+} moe_load;
+
+/* The group of demands in progress. Its members are computed in the order of `queue`: residents
+ * first, then those in flight, then misses, each in order of first appearance; members served by
+ * the host are not in it. */
+typedef struct moe_group_state {
+    uint32_t layer, group, n;
+    uint32_t *objects;
+    const uint32_t *tokens; /* per member */
+    uint8_t *outcomes;
+    uint32_t *queue;        /* n_queue members */
+    uint32_t n_queue, next; /* next: first not yet given to a task */
+    uint32_t *wave_tokens;  /* tokens in order of queue */
+    uint32_t n_host;
+    uint32_t outstanding;   /* tasks of the group that are not done */
+    moe_task *open;         /* a task that still waits for its first slot */
+    moe_task *host;         /* last host task, NULL: none or done */
+    moe_mark joined;        /* latest of its tasks that are done */
+    moe_mark gate;
+    moe_time opened;        /* when the gate was known */
+} moe_group_state;
+
+typedef struct moe_layer_counts {
+    uint64_t hits, late, misses, loads, tokens, token_hits;
+} moe_layer_counts;
+
+/* One explained task: what it is, and its formula. */
+typedef struct moe_note {
+    uint64_t sequence;
+    char *label, *formula;
+} moe_note;
+
+typedef struct moe_machine {
+    const moe_plan *plan;
+    const moe_config *config;
+    const moe_schedule *schedule;
+    const moe_demand *demand;
+    moe_engine *engine;
+    moe_blame *blame;
+    moe_lowering *lowering;
+    moe_residency *residency; /* NULL when experts live on the device */
+    moe_server_id compute, host;
+    moe_server_id *copy;   /* per hw link: the server of its copy engine */
+    moe_path_id *path;     /* per hw link */
+    moe_link_id *link;     /* per hw link */
+    uint16_t *link_cause;  /* per hw link */
+    moe_capacity_id host_memory; /* shared by host experts and loads when serve uses the host */
+    const moe_predict_ops *predict;
+    const moe_prefetch_ops *prefetch;
+    const moe_serve_ops *serve;
+    void *predict_state, *prefetch_state;
+    uint32_t n_layers, n_experts;
+    moe_time load_ps; /* one load from the home, alone */
+
+    uint32_t step;
+    moe_mark chain; /* the last segment or group */
+    moe_group_state group;
+    moe_load *loads;       /* per object */
+    moe_mark *arrival;     /* per object: its last load */
+    uint32_t *arrival_step;/* per object: step of that load */
+    uint32_t *in_flight;   /* objects being prefetched */
+    uint32_t n_in_flight;
+    moe_want *wants;
+    uint32_t n_wants, next_want;
+    bool wants_ready;
+    uint32_t *outlook;     /* per object: group of its next predicted use */
+    uint32_t *outlooked;   /* objects with an outlook */
+    uint32_t n_outlooked;
+    moe_task *readback; /* loads of this gate wait for it; NULL: none, or done */
+
+    /* what is measured, since the end of warm-up */
+    moe_time *step_start, *step_end;
+    moe_time measured_from;
+    moe_time *step_free, *step_lean; /* longest paths through each step */
+    moe_layer_counts *layers;
+    uint64_t host_served, prefetch_loads, prefetch_used;
+    double flops, bytes; /* of the device */
+    double block_ps;     /* sum over decode groups: gate to computed experts */
+    uint64_t blocks;
+    int64_t *link_bytes_before;
+    moe_time *link_busy_before;
+    uint64_t *link_transfers;
+    uint32_t peak_slots;
+
+    GArray *notes; /* moe_note, while explaining; else NULL */
+    bool noting;
+    void (*progress)(void *context, double done);
+    void *progress_context;
+    uint32_t stop_after; /* steps; UINT32_MAX: all */
+} moe_machine;
+
+moe_machine *moe_machine_new(const moe_plan *plan);
+void moe_machine_free(moe_machine *machine);
+void moe_machine_run(moe_machine *machine);
+/* Turns the finished run into rows. least_loads: see moe_schedule_least_loads; UINT64_MAX when it
+ * does not apply. */
+moe_result *moe_machine_report(moe_machine *machine, uint64_t least_loads);
+
+/* group.c */
+void moe_machine_gate_known(moe_machine *machine, moe_task *gate);
+void moe_machine_slot_freed(moe_machine *machine);
+/* load.c */
+moe_task *moe_machine_load(moe_machine *machine, uint32_t object, uint8_t priority,
+                           const moe_admission *admission);
+void moe_machine_promote(moe_machine *machine, uint32_t object);
+void moe_machine_want(moe_machine *machine, moe_task *gate);
+void moe_machine_pump(moe_machine *machine);
+void moe_machine_rush(moe_machine *machine, uint32_t layer);
+void moe_machine_drop_prefetches(moe_machine *machine, bool all);
+/* machine.c */
+void moe_machine_next_segment(moe_machine *machine, moe_task *last);
+/* For explain: `formula` is taken over. */
+void moe_machine_note(moe_machine *machine, const moe_task *task, char *label, char *formula);
+
+#endif

@@ -1,0 +1,368 @@
+#include "sim/machine/plan.h"
+
+#include "sim/machine/lower.h"
+#include "sim/policy/predict/predict.h"
+#include "sim/policy/prefetch/prefetch.h"
+#include "sim/policy/serve/serve.h"
+
+#include <string.h>
+
+typedef struct maker {
+    moe_plan *plan;
+    moe_locate *locate;
+    const void *context;
+    moe_diag *diag;
+} maker;
+
+static moe_loc
+at(const maker *m, const char *key)
+{
+    return m->locate(m->context, key);
+}
+
+static void
+add_account(moe_plan *plan, int place, const char *name, int64_t bytes)
+{
+    moe_assert(plan->n_accounts < MOE_COUNT(plan->accounts), "accounts of %s", name);
+    plan->accounts[plan->n_accounts++] = (moe_account){place, name, bytes};
+}
+
+static int64_t
+routed_params(const moe_model *model)
+{
+    int64_t params = 0;
+    for (int s = 0; s < model->n_stacks; s++)
+        for (int i = 0; i < model->stacks[s].n_layers; i++) {
+            const moe_ffn *ffn = &model->stacks[s].layers[i].ffn;
+            if (ffn->kind == MOE_FFN_MOE)
+                params += moe_expert_params(model, ffn) * ffn->experts;
+        }
+    return params;
+}
+
+static int64_t
+kv_bytes(const moe_plan *plan, double bits)
+{
+    const moe_stack *stack = moe_model_decoder(plan->model);
+    double bytes = 0, batch = (double)plan->config->workload.batch;
+    for (int i = 0; i < stack->n_layers; i++) {
+        const moe_layer *layer = &stack->layers[i];
+        double tokens = (double)plan->schedule->peak_context;
+        if (layer->attention.window > 0)
+            tokens = MIN(tokens, batch * layer->attention.window);
+        bytes += tokens * (double)moe_attention_kv(&layer->attention) * bits / 8;
+        if (layer->cross.kind != MOE_ATTENTION_NONE)
+            bytes += (double)plan->schedule->peak_encoder *
+                     (double)moe_attention_kv(&layer->cross) * bits / 8;
+    }
+    return (int64_t)bytes;
+}
+
+/* Residual stream, one widest intermediate per token, and the logits of each request. */
+static int64_t
+activation_bytes(const moe_plan *plan, double bits)
+{
+    const moe_stack *stack = moe_model_decoder(plan->model);
+    double widest = 0;
+    for (int i = 0; i < stack->n_layers; i++) {
+        const moe_ffn *ffn = &stack->layers[i].ffn;
+        double width = ffn->kind == MOE_FFN_MOE
+                           ? (double)ffn->top_k * ffn->width + ffn->shared_width
+                           : ffn->width;
+        widest = MAX(widest, width);
+    }
+    double tokens = plan->schedule->max_tokens;
+    double logits = (double)plan->config->workload.batch * plan->model->vocab * 4;
+    return (int64_t)(tokens * (4.0 * plan->model->hidden + widest) * bits / 8 + logits);
+}
+
+static void
+account_static(moe_plan *plan)
+{
+    moe_precision bits = moe_lowering_precision(plan->model, plan->config);
+    int64_t routed = routed_params(plan->model);
+    int64_t others = moe_model_total(plan->model) - routed;
+    add_account(plan, plan->device_place, "weights", moe_weight_bytes(others, bits.weights));
+    add_account(plan, plan->device_place, "KV cache", kv_bytes(plan, bits.kv));
+    add_account(plan, plan->device_place, "activations", activation_bytes(plan, bits.activations));
+    add_account(plan, plan->home_place, "experts", moe_weight_bytes(routed, bits.experts));
+}
+
+static int
+find_place(const maker *m, const char *key, const char *name, int fallback)
+{
+    const moe_hardware *hw = m->plan->hw;
+    if (!name || !*name)
+        return fallback;
+    int place = moe_hardware_place(hw, name);
+    if (place >= 0)
+        return place;
+    g_autofree const char **names = g_new(const char *, (size_t)hw->n_places);
+    GString *known = g_string_new(NULL);
+    for (int i = 0; i < hw->n_places; i++) {
+        names[i] = hw->places[i].name;
+        g_string_append_printf(known, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *close = moe_suggest(name, names, (size_t)hw->n_places);
+    if (close)
+        moe_diag_error(m->diag, at(m, key), "%s has no place '%s'; did you mean '%s'?", hw->name,
+                       name, close);
+    else
+        moe_diag_error(m->diag, at(m, key), "%s has no place '%s'; it has %s", hw->name, name,
+                       known->str);
+    g_string_free(known, true);
+    return -1;
+}
+
+static int64_t
+free_bytes(const moe_plan *plan, int place)
+{
+    const moe_place *p = &plan->hw->places[place];
+    int64_t left = p->capacity - p->reserved;
+    for (size_t i = 0; i < plan->n_accounts; i++)
+        if (plan->accounts[i].place == place)
+            left -= plan->accounts[i].bytes;
+    return left;
+}
+
+/* Slots of one pool that `amount` buys; 0 after a message. */
+static uint32_t
+count_slots(const maker *m, const char *key, const moe_amount *amount, moe_scope scope, int place)
+{
+    const moe_plan *plan = m->plan;
+    const moe_demand *demand = &plan->schedule->demand;
+    double pools = scope == MOE_SCOPE_LAYER ? demand->n_layers : 1;
+    double objects = (double)demand->n_layers * demand->n_experts / pools, slots = 0;
+    double bytes = (double)plan->expert_bytes;
+    switch (amount->kind) {
+    case MOE_AMOUNT_SHARE:
+        slots = amount->share * objects * (1 + 1e-12); /* 25% of 32 is 8, whatever the rounding */
+        break;
+    case MOE_AMOUNT_BYTES:
+        slots = (double)amount->count / bytes / pools;
+        break;
+    case MOE_AMOUNT_SLOTS:
+        slots = (double)amount->count;
+        break;
+    case MOE_AMOUNT_REST:
+        slots = (double)MAX(free_bytes(plan, place), 0) / bytes / pools;
+        break;
+    }
+    if (slots < 1) {
+        g_autofree char *one = moe_format_bytes(plan->expert_bytes);
+        g_autofree char *wanted = moe_format_amount(*amount);
+        moe_diag_error(m->diag, at(m, key),
+                       "a capacity of %s holds no expert: one takes %s, and %s has %.0f", wanted,
+                       one, scope == MOE_SCOPE_LAYER ? "a layer" : "the model", objects);
+        return 0;
+    }
+    return (uint32_t)MIN(slots, objects);
+}
+
+static bool
+add_tier(maker *m, const moe_cache_config *cache, const char *prefix, int fallback)
+{
+    moe_plan *plan = m->plan;
+    g_autofree char *place_key = g_strconcat(prefix, ".place", NULL);
+    g_autofree char *capacity_key = g_strconcat(prefix, ".capacity", NULL);
+    uint32_t t = plan->n_tiers;
+    int place = find_place(m, place_key, cache->place, fallback);
+    if (place < 0)
+        return false;
+    moe_scope scope = cache->scope ? MOE_SCOPE_LAYER : MOE_SCOPE_MODEL;
+    uint32_t slots = count_slots(m, capacity_key, &cache->capacity, scope, place);
+    if (slots == 0)
+        return false;
+    uint32_t pools = scope == MOE_SCOPE_LAYER ? plan->schedule->demand.n_layers : 1;
+    plan->tiers[t] = (moe_tier_config){.scope = scope, .slots = slots, .evict = cache->evict};
+    plan->tier_place[t] = place;
+    plan->total_slots[t] = slots * pools;
+    plan->n_tiers++;
+    add_account(plan, place, "expert slots", (int64_t)slots * pools * plan->expert_bytes);
+    return true;
+}
+
+static bool
+route_tiers(maker *m)
+{
+    moe_plan *plan = m->plan;
+    const moe_hardware *hw = plan->hw;
+    for (uint32_t t = 0; t < plan->n_tiers; t++) {
+        int from = plan->tier_place[t + 1], to = plan->tier_place[t];
+        plan->n_hops[t] = moe_hardware_route(hw, from, to, plan->hops[t], MOE_MAX_HOPS);
+        if (plan->n_hops[t] > 0)
+            continue;
+        moe_diag_error(m->diag, at(m, "experts.home"),
+                       from == to ? "two tiers of experts are both in %s of %s"
+                                  : "no way leads from %s to %s on %s",
+                       hw->places[from].name, from == to ? hw->name : hw->places[to].name,
+                       hw->name);
+        return false;
+    }
+    return true;
+}
+
+static bool
+plan_tiers(maker *m)
+{
+    moe_plan *plan = m->plan;
+    const moe_config *config = plan->config;
+    if (!add_tier(m, &config->experts.cache, "experts.cache", plan->device_place))
+        return false;
+    if (plan->tier_place[0] != plan->device_place) {
+        moe_diag_error(m->diag, at(m, "experts.cache.place"),
+                       "the cache must be in the memory the device computes from: %s",
+                       plan->hw->places[plan->device_place].name);
+        return false;
+    }
+    const moe_cache_config *staging = config->experts.staging.items;
+    for (size_t i = 0; i < config->experts.staging.n; i++) {
+        g_autofree char *prefix = g_strdup_printf("experts.staging.%zu", i);
+        if (!add_tier(m, &staging[i], prefix, -1))
+            return false;
+    }
+    plan->tier_place[plan->n_tiers] = plan->home_place;
+    return route_tiers(m);
+}
+
+static bool
+check_memory(const maker *m)
+{
+    const moe_plan *plan = m->plan;
+    bool fits = true;
+    for (int p = 0; p < plan->hw->n_places; p++) {
+        int64_t left = free_bytes(plan, p);
+        if (left >= 0)
+            continue;
+        const moe_place *place = &plan->hw->places[p];
+        g_autofree char *needs = moe_format_bytes(place->capacity - place->reserved - left);
+        g_autofree char *has = moe_format_bytes(place->capacity - place->reserved);
+        GString *parts = g_string_new(NULL);
+        for (size_t i = 0; i < plan->n_accounts; i++) {
+            if (plan->accounts[i].place != p)
+                continue;
+            g_autofree char *bytes = moe_format_bytes(plan->accounts[i].bytes);
+            g_string_append_printf(parts, "%s%s %s", parts->len ? ", " : "",
+                                   plan->accounts[i].name, bytes);
+        }
+        moe_diag_error(m->diag, at(m, "model"), "needs %s in %s of %s, has %s: %s", needs,
+                       place->name, plan->hw->name, has, parts->str);
+        g_string_free(parts, true);
+        fits = false;
+    }
+    return fits;
+}
+
+/* What the chosen policies ask for must be there. */
+static bool
+check_policies(const maker *m)
+{
+    const moe_plan *plan = m->plan;
+    const moe_config *config = plan->config;
+    const moe_prefetch_ops *prefetch = config->experts.prefetch.variant->ops;
+    const moe_predict_ops *predict = config->experts.predict.variant->ops;
+    const moe_serve_ops *serve = config->experts.serve.variant->ops;
+    const moe_routing *routing = plan->schedule->routing;
+    if (prefetch->predicts && (predict->needs & MOE_PREDICT_RECORDED) &&
+        routing->n_lookahead == 0) {
+        moe_diag_error(m->diag, at(m, "experts.predict"),
+                       "predictor '%s' needs look-ahead predictions, and %s has none; use another "
+                       "kind, such as 'given' with a stated recall",
+                       config->experts.predict.variant->name, routing->path);
+        return false;
+    }
+    if (serve->uses_host && (plan->hw->host < 0 || !plan->offloaded)) {
+        moe_diag_error(m->diag, at(m, "experts.serve"),
+                       plan->offloaded
+                           ? "serve '%s' needs a CPU device, and %s has none"
+                           : "serve '%s' needs experts that live in host memory ('experts.home'), "
+                             "not on the device of %s",
+                       config->experts.serve.variant->name, plan->hw->name);
+        return false;
+    }
+    if (serve->uses_host && plan->hw->devices[plan->hw->host].place != plan->home_place) {
+        moe_diag_error(m->diag, at(m, "experts.serve"),
+                       "serve '%s' computes where experts live: in %s, but the CPU of %s works "
+                       "from %s",
+                       config->experts.serve.variant->name,
+                       plan->hw->places[plan->home_place].name, plan->hw->name,
+                       plan->hw->places[plan->hw->devices[plan->hw->host].place].name);
+        return false;
+    }
+    return true;
+}
+
+static bool
+check_equal_experts(const maker *m)
+{
+    const moe_plan *plan = m->plan;
+    for (uint32_t l = 1; l < plan->schedule->demand.n_layers; l++)
+        if (moe_expert_bytes(plan->model, plan->config, l) != plan->expert_bytes) {
+            moe_diag_error(m->diag, at(m, "model"),
+                           "%s has experts of different sizes; only models with one size can be "
+                           "offloaded",
+                           plan->model->name);
+            return false;
+        }
+    return true;
+}
+
+bool
+moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
+              const moe_hardware *hw, const moe_schedule *schedule, moe_locate *locate,
+              const void *context, moe_diag *diag)
+{
+    memset(plan, 0, sizeof *plan);
+    plan->config = config;
+    plan->model = model;
+    plan->hw = hw;
+    plan->schedule = schedule;
+    plan->device_place = hw->devices[0].place;
+    plan->expert_bytes = moe_expert_bytes(model, config, 0);
+    maker m = {plan, locate, context, diag};
+    plan->home_place = find_place(&m, "experts.home", config->experts.home, plan->device_place);
+    if (plan->home_place < 0 || !check_equal_experts(&m))
+        return false;
+    plan->offloaded = plan->home_place != plan->device_place;
+    account_static(plan);
+    if (plan->offloaded && !plan_tiers(&m))
+        return false;
+    return check_policies(&m) && check_memory(&m);
+}
+
+int64_t
+moe_plan_static_bytes(const moe_plan *plan, int place)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < plan->n_accounts; i++)
+        if (plan->accounts[i].place == place && strcmp(plan->accounts[i].name, "expert slots") != 0)
+            bytes += plan->accounts[i].bytes;
+    return bytes;
+}
+
+void
+moe_plan_describe(const moe_plan *plan, GString *out)
+{
+    g_autofree char *expert = moe_format_bytes(plan->expert_bytes);
+    g_string_append_printf(out, "  %u MoE layers of %u experts, %s each; %u steps, %llu tokens\n",
+                           plan->schedule->demand.n_layers, plan->schedule->demand.n_experts,
+                           expert, plan->schedule->n_steps,
+                           (unsigned long long)plan->schedule->n_tokens);
+    for (int p = 0; p < plan->hw->n_places; p++) {
+        const moe_place *place = &plan->hw->places[p];
+        g_autofree char *has = moe_format_bytes(place->capacity - place->reserved);
+        g_string_append_printf(out, "  %-8s %10s usable", place->name, has);
+        for (size_t i = 0; i < plan->n_accounts; i++) {
+            if (plan->accounts[i].place != p)
+                continue;
+            g_autofree char *bytes = moe_format_bytes(plan->accounts[i].bytes);
+            g_string_append_printf(out, ", %s %s", plan->accounts[i].name, bytes);
+        }
+        g_string_append_c(out, '\n');
+    }
+    for (uint32_t t = 0; t < plan->n_tiers; t++)
+        g_string_append_printf(out, "  tier %u in %s: %u slots %s, evict %s\n", t,
+                               plan->hw->places[plan->tier_place[t]].name, plan->tiers[t].slots,
+                               plan->tiers[t].scope == MOE_SCOPE_LAYER ? "per layer" : "in all",
+                               plan->tiers[t].evict.variant->name);
+}

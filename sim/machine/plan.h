@@ -1,0 +1,50 @@
+/* A run resolved: which place is what, how many slots each tier has, the way of each load, and
+ * the memory account that proves it feasible before the first event. */
+#ifndef MOE_MACHINE_PLAN_H
+#define MOE_MACHINE_PLAN_H
+
+#include "hw/hardware.h"
+#include "models/model.h"
+#include "sim/machine/config.h"
+#include "sim/machine/schedule.h"
+#include "sim/residency/residency.h"
+
+#define MOE_MAX_HOPS 8
+
+typedef struct moe_account {
+    int place;
+    const char *name; /* "weights", "KV cache", "activations", "expert slots", "experts" */
+    int64_t bytes;
+} moe_account;
+
+typedef struct moe_plan {
+    const moe_config *config;
+    const moe_model *model;
+    const moe_hardware *hw;
+    const moe_schedule *schedule;
+    int device_place, home_place;
+    bool offloaded;       /* experts live elsewhere than the device */
+    uint32_t n_tiers;     /* 0 when not offloaded */
+    moe_tier_config tiers[MOE_MAX_TIERS];
+    int tier_place[MOE_MAX_TIERS + 1]; /* [n_tiers]: the home */
+    uint32_t total_slots[MOE_MAX_TIERS];
+    /* Links from tier_place[i + 1] to tier_place[i], in order. */
+    int hops[MOE_MAX_TIERS][MOE_MAX_HOPS];
+    int n_hops[MOE_MAX_TIERS];
+    int64_t expert_bytes;
+    moe_account accounts[16];
+    size_t n_accounts;
+} moe_plan;
+
+/* Finds the place of a key in the scenario, for messages. */
+typedef moe_loc moe_locate(const void *context, const char *key);
+
+/* Fills *plan; false with located messages when the run cannot be. */
+bool moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
+                   const moe_hardware *hw, const moe_schedule *schedule, moe_locate *locate,
+                   const void *context, moe_diag *diag);
+/* Bytes of all accounts of a place but the expert slots. */
+int64_t moe_plan_static_bytes(const moe_plan *plan, int place);
+void moe_plan_describe(const moe_plan *plan, GString *out);
+
+#endif

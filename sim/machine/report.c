@@ -1,0 +1,405 @@
+#include "sim/machine/machine.h"
+#include "sim/machine/metrics.h"
+#include "sim/machine/scenario.h"
+
+#include <math.h>
+
+/* What is being reported; values are NAN where they do not apply. */
+typedef struct report {
+    const moe_machine *machine;
+    moe_result *result;
+    double value[MOE_N_METRICS];
+    double bound[MOE_N_METRICS][3]; /* contention-free, perfect cache, roofline */
+    uint64_t least_loads;
+    uint64_t decoded, prompted;
+    moe_time decode_ps, prefill_ps, busy_ps;
+} report;
+
+static const moe_metric_info infos[] = {
+#define X(name, unit, higher, help) {#name, unit, help, higher},
+    MOE_METRICS(X)
+#undef X
+};
+
+const moe_metric_info *
+moe_metrics(size_t *n)
+{
+    *n = MOE_COUNT(infos);
+    return infos;
+}
+
+static double
+seconds(moe_time ps)
+{
+    return (double)ps / (double)MOE_PS_PER_S;
+}
+
+static double
+ratio(double a, double b)
+{
+    return b > 0 ? a / b : NAN;
+}
+
+static moe_time
+wall_end(const moe_machine *machine)
+{
+    return machine->step ? machine->step_end[machine->step - 1] : 0;
+}
+
+static moe_time
+wall(const moe_machine *machine)
+{
+    bool measured = machine->step > machine->schedule->measured;
+    return measured ? wall_end(machine) - machine->measured_from : 0;
+}
+
+static void
+report_steps(report *r)
+{
+    const moe_machine *machine = r->machine;
+    const moe_schedule *schedule = machine->schedule;
+    for (uint32_t s = schedule->measured; s < machine->step; s++) {
+        moe_time took = machine->step_end[s] - machine->step_start[s];
+        if (schedule->steps[s].phase == MOE_DECODE) {
+            r->decode_ps += took;
+            r->decoded += schedule->steps[s].n;
+        } else {
+            r->prefill_ps += took;
+            r->prompted += schedule->steps[s].n;
+        }
+    }
+    r->value[MOE_METRIC_wall_s] = seconds(wall(machine));
+    r->value[MOE_METRIC_tokens_per_s] = ratio((double)r->decoded, seconds(wall(machine)));
+    r->value[MOE_METRIC_decode_tokens_per_s] = ratio((double)r->decoded, seconds(r->decode_ps));
+    r->value[MOE_METRIC_prefill_tokens_per_s] =
+        r->prompted ? ratio((double)r->prompted, seconds(r->prefill_ps)) : NAN;
+    r->value[MOE_METRIC_moe_block_s] =
+        ratio(machine->block_ps / (double)MOE_PS_PER_S, (double)machine->blocks);
+}
+
+static void
+put_percentiles(report *r, moe_stat *stat, int mean, int p50, int p99)
+{
+    if (moe_stat_count(stat) > 0) {
+        if (mean >= 0)
+            r->value[mean] = moe_stat_mean(stat) / (double)MOE_PS_PER_S;
+        if (p50 >= 0)
+            r->value[p50] = seconds(moe_stat_percentile(stat, 0.5));
+        r->value[p99] = seconds(moe_stat_percentile(stat, 0.99));
+    }
+    moe_stat_free(stat);
+}
+
+static void
+report_requests(report *r)
+{
+    const moe_machine *machine = r->machine;
+    const moe_schedule *schedule = machine->schedule;
+    moe_stat *ttft = moe_stat_new(), *tpot = moe_stat_new(), *e2e = moe_stat_new();
+    for (uint32_t i = 0; i < schedule->n_requests; i++) {
+        const moe_request *request = &schedule->requests[i];
+        if (request->admitted < schedule->measured || request->last >= machine->step)
+            continue;
+        moe_time start = machine->step_start[request->admitted];
+        moe_time first = machine->step_end[request->first], last = machine->step_end[request->last];
+        moe_stat_add(ttft, first - start);
+        moe_stat_add(e2e, last - start);
+        uint32_t more = request->first == request->admitted && request->prompt > 0
+                            ? request->output
+                            : request->output - (request->output > 0);
+        if (more > 0)
+            moe_stat_add(tpot, (last - first) / more);
+    }
+    put_percentiles(r, ttft, MOE_METRIC_ttft_mean_s, MOE_METRIC_ttft_p50_s, MOE_METRIC_ttft_p99_s);
+    put_percentiles(r, tpot, MOE_METRIC_tpot_mean_s, MOE_METRIC_tpot_p50_s, MOE_METRIC_tpot_p99_s);
+    put_percentiles(r, e2e, MOE_METRIC_e2e_mean_s, -1, MOE_METRIC_e2e_p99_s);
+}
+
+static void
+report_gaps(report *r)
+{
+    const moe_machine *machine = r->machine;
+    const moe_schedule *schedule = machine->schedule;
+    moe_stat *itl = moe_stat_new();
+    g_autofree moe_time *before = g_new0(moe_time, schedule->n_requests + 1);
+    for (uint32_t s = 0; s < machine->step; s++) {
+        const moe_step *step = &schedule->steps[s];
+        moe_time now = machine->step_end[s];
+        for (uint64_t t = step->first; t < step->first + step->n; t++) {
+            uint32_t request = schedule->request[t];
+            if (step->phase == MOE_DECODE && before[request] > 0 && s >= schedule->measured)
+                moe_stat_add(itl, now - before[request]);
+            before[request] = now;
+        }
+    }
+    put_percentiles(r, itl, -1, MOE_METRIC_itl_p50_s, MOE_METRIC_itl_p99_s);
+}
+
+static void
+report_experts(report *r)
+{
+    const moe_machine *machine = r->machine;
+    moe_layer_counts sum = {0};
+    for (uint32_t l = 0; l < machine->n_layers; l++) {
+        const moe_layer_counts *c = &machine->layers[l];
+        sum.hits += c->hits;
+        sum.late += c->late;
+        sum.misses += c->misses;
+        sum.loads += c->loads;
+        sum.tokens += c->tokens;
+        sum.token_hits += c->token_hits;
+    }
+    double demands = (double)(sum.hits + sum.late + sum.misses);
+    r->value[MOE_METRIC_hit_rate] = ratio((double)(sum.hits + sum.late), demands);
+    r->value[MOE_METRIC_late_rate] = ratio((double)sum.late, demands);
+    r->value[MOE_METRIC_token_hit_rate] = ratio((double)sum.token_hits, (double)sum.tokens);
+    r->value[MOE_METRIC_loads] = (double)sum.loads;
+    r->value[MOE_METRIC_host_served] = (double)machine->host_served;
+    r->value[MOE_METRIC_prefetch_loads] = (double)machine->prefetch_loads;
+    r->value[MOE_METRIC_prefetch_accuracy] =
+        ratio((double)machine->prefetch_used, (double)machine->prefetch_loads);
+    r->value[MOE_METRIC_routing_reuse] =
+        ratio((double)machine->schedule->reused, (double)machine->schedule->n_tokens);
+    if (machine->residency)
+        r->value[MOE_METRIC_prefetch_waste_bytes] =
+            (double)moe_residency_counts(machine->residency, 0)->wasted *
+            (double)machine->plan->expert_bytes;
+}
+
+static void
+report_resources(report *r)
+{
+    const moe_machine *machine = r->machine;
+    const moe_plan *plan = machine->plan;
+    double total = (double)wall(machine), exposed = 0;
+    for (uint16_t c = 0; c < MOE_N_CAUSES + plan->hw->n_links; c++) {
+        exposed += (double)moe_blame_part(machine->blame, 0, MOE_BLAME_EXPOSED, c);
+        r->busy_ps += moe_blame_part(machine->blame, 0, MOE_BLAME_BUSY, c);
+    }
+    exposed += (double)moe_blame_part(machine->blame, 0, MOE_BLAME_QUEUEING, 0);
+    r->value[MOE_METRIC_exposed_load_share] = ratio(exposed, total);
+    r->value[MOE_METRIC_compute_utilisation] = ratio((double)r->busy_ps, total);
+    r->value[MOE_METRIC_device_peak_bytes] =
+        (double)(moe_plan_static_bytes(plan, plan->device_place) +
+                 (int64_t)machine->peak_slots * plan->expert_bytes);
+    if (!plan->offloaded)
+        return;
+    int inner = plan->hops[0][plan->n_hops[0] - 1];
+    moe_time link_busy = moe_engine_link_busy(machine->engine, machine->link[inner]) -
+                         machine->link_busy_before[inner];
+    double bytes = (double)(moe_engine_link_bytes(machine->engine, machine->link[inner]) -
+                            machine->link_bytes_before[inner]);
+    r->value[MOE_METRIC_link_utilisation] = ratio((double)link_busy, total);
+    r->value[MOE_METRIC_load_bytes] = bytes;
+    r->value[MOE_METRIC_load_bytes_per_token] = ratio(bytes, (double)r->decoded);
+}
+
+/* Time that the fewest loads take on the slowest link into the cache; NAN: premise fails. */
+static double
+least_load_s(const report *r)
+{
+    const moe_plan *plan = r->machine->plan;
+    if (r->least_loads == UINT64_MAX)
+        return NAN;
+    double slowest = INFINITY;
+    for (int h = 0; h < plan->n_hops[0]; h++)
+        slowest = MIN(slowest, plan->hw->links[plan->hops[0][h]].bytes_per_s);
+    return (double)r->least_loads * (double)plan->expert_bytes / slowest;
+}
+
+static void
+set_bounds(report *r, int metric, double work, double free_s, double perfect_s, double roofline_s)
+{
+    double time[3] = {free_s, perfect_s, roofline_s};
+    for (int b = 0; b < 3; b++)
+        r->bound[metric][b] = work < 0 ? time[b] : ratio(work, time[b]);
+}
+
+static void
+report_bounds(report *r)
+{
+    const moe_machine *machine = r->machine;
+    const moe_schedule *schedule = machine->schedule;
+    const moe_device *device = &machine->plan->hw->devices[0];
+    double free_s = 0, lean_s = 0, free_decode = 0, lean_decode = 0;
+    for (uint32_t s = schedule->measured; s < machine->step; s++) {
+        moe_time f = machine->step_free[s] - (s ? machine->step_free[s - 1] : 0);
+        moe_time l = machine->step_lean[s] - (s ? machine->step_lean[s - 1] : 0);
+        moe_assert(f <= machine->step_end[s] - machine->step_start[s],
+                   "step %u took %lld ps, less than its longest path of %lld", s,
+                   (long long)(machine->step_end[s] - machine->step_start[s]), (long long)f);
+        free_s += seconds(f);
+        lean_s += seconds(l);
+        if (schedule->steps[s].phase == MOE_DECODE) {
+            free_decode += seconds(f);
+            lean_decode += seconds(l);
+        }
+    }
+    double activation = moe_lowering_precision(machine->plan->model, machine->config).activations;
+    double compute_s = machine->flops / moe_peak_flops(device, activation);
+    double memory_s =
+        machine->bytes / machine->plan->hw->places[device->place].read_bytes_per_s;
+    double roofline_s = MAX(compute_s, memory_s), loads_s = least_load_s(r);
+    double perfect_s = isnan(loads_s) ? NAN : MAX(lean_s, loads_s);
+    bool only_decode = r->prefill_ps == 0;
+    set_bounds(r, MOE_METRIC_wall_s, -1, free_s, perfect_s, roofline_s);
+    set_bounds(r, MOE_METRIC_tokens_per_s, (double)r->decoded, free_s, perfect_s, roofline_s);
+    set_bounds(r, MOE_METRIC_decode_tokens_per_s, (double)r->decoded, free_decode,
+               isnan(loads_s) ? NAN : only_decode ? perfect_s : lean_decode,
+               only_decode ? roofline_s : NAN);
+}
+
+static moe_cell
+cell(double value)
+{
+    return isnan(value) || isinf(value) ? moe_null() : moe_real(value);
+}
+
+static void
+write_metrics(report *r)
+{
+    for (int m = 0; m < MOE_N_METRICS; m++) {
+        moe_cell cells[] = {moe_text(infos[m].name), cell(r->value[m]), moe_text(infos[m].unit),
+                            cell(r->bound[m][0]), cell(r->bound[m][1]), cell(r->bound[m][2])};
+        moe_result_add(r->result, "metric", cells, MOE_COUNT(cells));
+    }
+}
+
+static void
+write_blame(report *r)
+{
+    const moe_machine *machine = r->machine;
+    const char *device = machine->plan->hw->devices[0].name;
+    uint16_t n_causes = (uint16_t)(MOE_N_CAUSES + machine->plan->hw->n_links);
+    for (int kind = 0; kind < MOE_BLAME_KINDS; kind++) {
+        bool by_cause = kind == MOE_BLAME_BUSY || kind == MOE_BLAME_EXPOSED ||
+                        kind == MOE_BLAME_IMBALANCE;
+        for (uint16_t c = 0; c < (by_cause ? n_causes : 1); c++) {
+            moe_time ps = moe_blame_part(machine->blame, 0, (moe_blame_kind)kind, c);
+            if (ps == 0)
+                continue;
+            const char *cause = by_cause ? moe_engine_cause_name(machine->engine, c) : "";
+            moe_cell cells[] = {moe_text(device), moe_text(moe_blame_kind_name((moe_blame_kind)kind)),
+                                moe_text(cause), moe_int(ps)};
+            moe_result_add(r->result, "blame", cells, MOE_COUNT(cells));
+        }
+    }
+    moe_cell cells[] = {moe_text(device), moe_int(r->busy_ps), moe_int(wall(machine))};
+    moe_result_add(r->result, "device", cells, MOE_COUNT(cells));
+}
+
+static void
+write_memory(report *r)
+{
+    const moe_machine *machine = r->machine;
+    const moe_plan *plan = machine->plan;
+    for (size_t i = 0; i < plan->n_accounts; i++) {
+        const moe_place *place = &plan->hw->places[plan->accounts[i].place];
+        moe_cell cells[] = {moe_text(place->name), moe_text(plan->accounts[i].name),
+                            moe_int(plan->accounts[i].bytes),
+                            moe_int(place->capacity - place->reserved)};
+        moe_result_add(r->result, "place", cells, MOE_COUNT(cells));
+    }
+    for (int l = 0; l < plan->hw->n_links; l++) {
+        moe_cell cells[] = {
+            moe_text(plan->hw->links[l].name),
+            moe_int(moe_engine_link_bytes(machine->engine, machine->link[l]) -
+                    machine->link_bytes_before[l]),
+            moe_int(moe_engine_link_busy(machine->engine, machine->link[l]) -
+                    machine->link_busy_before[l]),
+            moe_int((int64_t)machine->link_transfers[l]),
+        };
+        moe_result_add(r->result, "link", cells, MOE_COUNT(cells));
+    }
+    for (uint32_t t = 0; t < plan->n_tiers; t++) {
+        const moe_tier_counts *c = moe_residency_counts(machine->residency, t);
+        moe_cell cells[] = {moe_int(t),
+                            moe_int((int64_t)c->hits),
+                            moe_int((int64_t)c->late),
+                            moe_int((int64_t)c->misses),
+                            moe_int((int64_t)c->fills),
+                            moe_int((int64_t)c->admits),
+                            moe_int((int64_t)c->evictions),
+                            moe_int((int64_t)c->prefetches),
+                            moe_int((int64_t)c->refused),
+                            moe_int((int64_t)c->wasted)};
+        moe_result_add(r->result, "residency", cells, MOE_COUNT(cells));
+    }
+}
+
+static void
+write_requests(report *r)
+{
+    const moe_machine *machine = r->machine;
+    const moe_schedule *schedule = machine->schedule;
+    for (uint32_t i = 0; i < schedule->n_requests; i++) {
+        const moe_request *request = &schedule->requests[i];
+        moe_cell cells[] = {
+            moe_int(i),
+            moe_int(schedule->routing->sequence_ids[request->sequence]),
+            moe_int(request->prompt + request->encoder),
+            moe_int(request->output),
+            moe_int(machine->step_start[request->admitted]),
+            moe_int(machine->step_end[request->first]),
+            moe_int(machine->step_end[request->last]),
+        };
+        moe_result_add(r->result, "request", cells, MOE_COUNT(cells));
+    }
+}
+
+static void
+write_steps(report *r)
+{
+    const moe_machine *machine = r->machine;
+    for (uint32_t s = 0; s < machine->step; s++) {
+        const moe_step *step = &machine->schedule->steps[s];
+        moe_cell cells[] = {moe_int(s), moe_text(step->phase == MOE_DECODE ? "decode" : "prefill"),
+                            moe_int(step->n), moe_int(machine->step_start[s]),
+                            moe_int(machine->step_end[s])};
+        moe_result_add(r->result, "step", cells, MOE_COUNT(cells));
+    }
+}
+
+static void
+write_layers(report *r)
+{
+    const moe_machine *machine = r->machine;
+    for (uint32_t l = 0; l < machine->n_layers; l++) {
+        const moe_layer_counts *c = &machine->layers[l];
+        moe_cell cells[] = {moe_int(machine->schedule->routing->layer_ids[l]),
+                            moe_int((int64_t)c->hits),
+                            moe_int((int64_t)c->late),
+                            moe_int((int64_t)c->misses),
+                            moe_int((int64_t)c->loads),
+                            moe_int((int64_t)c->loads * machine->plan->expert_bytes)};
+        moe_result_add(r->result, "layer", cells, MOE_COUNT(cells));
+    }
+}
+
+moe_result *
+moe_machine_report(moe_machine *machine, uint64_t least_loads)
+{
+    report r = {.machine = machine, .result = moe_result_new(), .least_loads = least_loads};
+    for (int m = 0; m < MOE_N_METRICS; m++) {
+        r.value[m] = NAN;
+        for (int b = 0; b < 3; b++)
+            r.bound[m][b] = NAN;
+    }
+    report_steps(&r);
+    report_requests(&r);
+    report_gaps(&r);
+    report_experts(&r);
+    report_resources(&r);
+    report_bounds(&r);
+    write_metrics(&r);
+    write_blame(&r);
+    write_memory(&r);
+    int store = machine->config->store;
+    if (store == MOE_STORE_REQUEST || store == MOE_STORE_ALL)
+        write_requests(&r);
+    if (store == MOE_STORE_STEP || store == MOE_STORE_ALL)
+        write_steps(&r);
+    if (store == MOE_STORE_LAYER || store == MOE_STORE_ALL)
+        write_layers(&r);
+    return r.result;
+}

@@ -1,0 +1,414 @@
+#include "sim/machine/scenario.h"
+
+#include "sim/base/data.h"
+#include "sim/base/hash.h"
+#include "sim/machine/scenario_private.h"
+
+#include <string.h>
+
+static const char *const own_sections[] = {"sweep", "zip", "expect", "plot", NULL};
+
+const moe_param_table *
+moe_scenario_table(void)
+{
+    return &moe_config_table;
+}
+
+/* ---- messages ---- */
+
+/* The node a key was written at, or the closest section above it that was; the value swept in. */
+typedef struct where {
+    const moe_scenario *scenario;
+    size_t run;
+} where;
+
+static const moe_yaml *
+walk(const moe_yaml *node, const char *key)
+{
+    const moe_yaml *found = node;
+    g_auto(GStrv) parts = g_strsplit(key, ".", 0);
+    for (size_t i = 0; parts[i] && found; i++) {
+        const moe_yaml *next = NULL;
+        int64_t index;
+        if (found->kind == MOE_YAML_MAP)
+            next = moe_yaml_get(found, parts[i]);
+        else if (found->kind == MOE_YAML_LIST && moe_parse_int(parts[i], &index) && index >= 0 &&
+                 (size_t)index < found->n)
+            next = &found->items[index];
+        if (!next)
+            break;
+        found = next;
+    }
+    return found;
+}
+
+static moe_loc
+locate(const void *context, const char *key)
+{
+    const where *w = context;
+    const moe_scenario *scenario = w->scenario;
+    for (guint a = 0; a < scenario->sweep->axes->len; a++) {
+        const moe_axis *axis = &g_array_index(scenario->sweep->axes, moe_axis, a);
+        for (size_t k = 0; k < axis->n_keys; k++)
+            if (g_str_has_prefix(axis->keys[k], key))
+                return axis->values[k * axis->n_values +
+                                    moe_sweep_index(scenario->sweep, w->run, a)]->loc;
+    }
+    const moe_yaml *root = moe_yaml_root(scenario->doc), *node = walk(root, key);
+    if (node == root)
+        return (moe_loc){.file = scenario->path};
+    return node->loc;
+}
+
+/* ---- what runs share ---- */
+
+static void
+free_model(void *data)
+{
+    moe_model_free(data);
+}
+
+static void
+free_hardware(void *data)
+{
+    moe_hardware_free(data);
+}
+
+static void
+free_routing(void *data)
+{
+    moe_routing_close(data);
+}
+
+static void
+free_schedule(void *data)
+{
+    moe_schedule_free(data);
+}
+
+static const moe_model *
+share_model(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag, GError **error)
+{
+    moe_model_set *set = g_hash_table_lookup(scenario->models, name);
+    if (!set) {
+        set = moe_model_load(name, scenario->folder, at, diag, error);
+        if (!set)
+            return NULL;
+        g_hash_table_insert(scenario->models, g_strdup(name), set);
+    }
+    return moe_model_get(set);
+}
+
+static const moe_hardware *
+share_hardware(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag,
+               GError **error)
+{
+    moe_hardware_set *set = g_hash_table_lookup(scenario->hardware, name);
+    if (!set) {
+        set = moe_hardware_load(name, scenario->folder, at, diag, error);
+        if (!set)
+            return NULL;
+        g_hash_table_insert(scenario->hardware, g_strdup(name), set);
+    }
+    return moe_hardware_get(set);
+}
+
+static const moe_routing *
+share_routing(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag,
+              GError **error)
+{
+    moe_routing_file *file = g_hash_table_lookup(scenario->traces, name);
+    if (!file) {
+        g_autofree char *path = moe_data_find(name, scenario->folder);
+        if (!path) {
+            moe_diag_error(diag, at, "there is no trace '%s'", name);
+            return NULL;
+        }
+        file = moe_routing_open(path, diag, error);
+        if (!file)
+            return NULL;
+        g_hash_table_insert(scenario->traces, g_strdup(name), file);
+    }
+    return moe_routing_get(file);
+}
+
+/* Schedules are keyed by what they depend on. */
+static const moe_schedule *
+share_schedule(moe_scenario *scenario, const moe_routing *routing, const moe_config *config,
+               bool encoder, moe_loc at, moe_diag *diag)
+{
+    g_autofree char *key = g_strdup_printf(
+        "%p %d %lld %lld %lld %lld %lld %d %.17g %lld", (const void *)routing, encoder,
+        (long long)config->workload.requests, (long long)config->workload.prompt,
+        (long long)config->workload.output, (long long)config->workload.batch,
+        (long long)config->workload.warmup, config->workload.prefill, config->routing.profile,
+        (long long)config->seed);
+    moe_schedule *schedule = g_hash_table_lookup(scenario->schedules, key);
+    if (!schedule) {
+        schedule = moe_schedule_new(routing, config, encoder, at, diag);
+        if (schedule)
+            g_hash_table_insert(scenario->schedules, g_steal_pointer(&key), schedule);
+    }
+    return schedule;
+}
+
+/* ---- one run ---- */
+
+static bool
+check_shapes(const moe_model *model, const moe_routing *routing, moe_loc at, moe_diag *diag)
+{
+    const moe_stack *stack = moe_model_decoder(model);
+    uint32_t experts = 0, top_k = 0;
+    for (int i = 0; i < stack->n_layers; i++)
+        if (stack->layers[i].ffn.kind == MOE_FFN_MOE) {
+            experts = (uint32_t)stack->layers[i].ffn.experts;
+            top_k = (uint32_t)stack->layers[i].ffn.top_k;
+        }
+    if ((uint32_t)stack->n_moe == routing->n_layers && experts == routing->n_experts &&
+        routing->k <= top_k)
+        return true;
+    moe_diag_error(diag, at,
+                   "the trace %s has %u layers of %u experts, top-%u%s%s, but %s has %d MoE layers "
+                   "of %u experts, top-%u",
+                   routing->path, routing->n_layers, routing->n_experts, routing->k,
+                   *routing->model ? ", from " : "", routing->model, model->name, stack->n_moe,
+                   experts, top_k);
+    return false;
+}
+
+static bool
+check_encoder(const moe_model *model, const moe_config *config, moe_loc at, moe_diag *diag)
+{
+    bool encoder = moe_model_encoder(model) != NULL;
+    if (!encoder && config->workload.encoder_ps > 0) {
+        moe_diag_error(diag, at, "'workload.encoder' is stated, but %s has no encoder",
+                       model->name);
+        return false;
+    }
+    if (encoder && config->workload.encoder_ps == 0 && config->workload.prompt != 0) {
+        moe_diag_error(diag, at,
+                       "%s has an encoder, which is not simulated yet: state the time of one pass "
+                       "over a prompt with 'workload.encoder', or say 'prompt: 0'",
+                       model->name);
+        return false;
+    }
+    return true;
+}
+
+static char *
+identity(const moe_scenario *scenario, const moe_settings *settings, const moe_plan *plan,
+         GError **error)
+{
+    GString *text = g_string_new(NULL);
+    g_string_append_printf(text, "semantics=%d\n", MOE_SEMANTICS);
+    moe_settings_canonical(settings, false, text);
+    moe_model_canonical(plan->model, text);
+    moe_hardware_canonical(plan->hw, text);
+    g_autofree char *hash = moe_sha256_file(plan->schedule->routing->path, error);
+    g_autofree char *result = NULL;
+    if (hash) {
+        g_string_append_printf(text, "trace=%s\n", hash);
+        result = moe_sha256_text(text->str, text->len);
+    }
+    g_string_free(text, true);
+    return g_steal_pointer(&result);
+}
+
+static bool
+prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag, GError **error)
+{
+    const moe_config *config = moe_settings_data(run->settings);
+    where w = {scenario, i};
+    unsigned before = moe_diag_errors(diag);
+    const moe_model *model =
+        share_model(scenario, config->model, locate(&w, "model"), diag, error);
+    const moe_hardware *hw =
+        *error ? NULL
+               : share_hardware(scenario, config->hardware, locate(&w, "hardware"), diag, error);
+    moe_loc trace_at = locate(&w, "routing.trace");
+    const moe_routing *routing =
+        *error ? NULL : share_routing(scenario, config->routing.trace, trace_at, diag, error);
+    if (!model || !hw || !routing || !check_shapes(model, routing, trace_at, diag) ||
+        !check_encoder(model, config, locate(&w, "workload.encoder"), diag))
+        return false;
+    const moe_schedule *schedule =
+        share_schedule(scenario, routing, config, moe_model_encoder(model) != NULL,
+                       locate(&w, "workload.prompt"), diag);
+    if (!schedule ||
+        !moe_plan_make(&run->plan, config, model, hw, schedule, locate, &w, diag))
+        return false;
+    moe_assert(moe_diag_errors(diag) == before, "run %zu is feasible and has errors", i);
+    run->public.identity = identity(scenario, run->settings, &run->plan, error);
+    run->public.seed = (uint64_t)config->seed;
+    return run->public.identity != NULL;
+}
+
+/* Sets the swept keys of run i and remembers their canonical texts. */
+static void
+sweep_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag)
+{
+    size_t n = 0;
+    for (guint a = 0; a < scenario->sweep->axes->len; a++)
+        n += g_array_index(scenario->sweep->axes, moe_axis, a).n_keys;
+    const char **keys = g_new0(const char *, n + 1);
+    char **values = g_new0(char *, n + 1);
+    size_t at = 0;
+    for (guint a = 0; a < scenario->sweep->axes->len; a++) {
+        const moe_axis *axis = &g_array_index(scenario->sweep->axes, moe_axis, a);
+        size_t v = moe_sweep_index(scenario->sweep, i, a);
+        for (size_t k = 0; k < axis->n_keys; k++) {
+            moe_settings_set(run->settings, axis->keys[k], axis->values[k * axis->n_values + v],
+                             diag);
+            keys[at++] = axis->keys[k];
+        }
+    }
+    size_t kept = 0;
+    for (size_t k = 0; k < n; k++) {
+        const char *canonical = keys[k];
+        moe_settings_find(run->settings, keys[k], &canonical);
+        char *text = moe_settings_text(run->settings, keys[k]);
+        if (!text)
+            continue;
+        keys[kept] = canonical ? canonical : keys[k];
+        values[kept++] = text;
+    }
+    run->public.n_swept = kept;
+    run->public.keys = keys;
+    run->public.values = (const char *const *)values;
+}
+
+static bool
+check_axis_keys(const moe_scenario *scenario, const moe_settings *base, moe_diag *diag)
+{
+    unsigned before = moe_diag_errors(diag);
+    for (guint a = 0; a < scenario->sweep->axes->len; a++) {
+        const moe_axis *axis = &g_array_index(scenario->sweep->axes, moe_axis, a);
+        g_autoptr(moe_settings) scratch = moe_settings_copy(base);
+        for (size_t v = 0; v < axis->n_values; v++)
+            for (size_t k = 0; k < axis->n_keys; k++) {
+                const moe_yaml *value = axis->values[k * axis->n_values + v];
+                const moe_param *row = moe_settings_find(scratch, axis->keys[k], NULL);
+                if (row && value->kind == MOE_YAML_SCALAR)
+                    moe_settings_set(scratch, axis->keys[k], value, diag);
+            }
+    }
+    return moe_diag_errors(diag) == before;
+}
+
+static bool
+expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **error)
+{
+    if (!check_axis_keys(scenario, base, diag))
+        return false;
+    scenario->n_runs = scenario->sweep->n_runs;
+    scenario->runs = g_new0(moe_prepared, scenario->n_runs);
+    for (size_t i = 0; i < scenario->n_runs; i++) {
+        moe_prepared *run = &scenario->runs[i];
+        run->settings = moe_settings_copy(base);
+        sweep_run(scenario, run, i, diag);
+        if (moe_diag_errors(diag) > 64)
+            return false; /* enough to show */
+        if (moe_diag_errors(diag) == 0 && !prepare_run(scenario, run, i, diag, error) && *error)
+            return false;
+    }
+    return moe_diag_errors(diag) == 0;
+}
+
+static void
+override(moe_scenario *scenario, moe_settings *base, const moe_override *overrides, size_t n,
+         moe_diag *diag)
+{
+    for (size_t i = 0; i < n; i++) {
+        g_autofree char *name = g_strdup_printf("--set %s", overrides[i].key);
+        const char *file = moe_diag_intern(diag, name);
+        moe_yaml_doc *doc = moe_yaml_parse(file, overrides[i].value, strlen(overrides[i].value),
+                                           diag);
+        if (!doc)
+            continue;
+        g_ptr_array_add(scenario->override_docs, doc);
+        moe_settings_set(base, overrides[i].key, moe_yaml_root(doc), diag);
+    }
+}
+
+static moe_scenario *
+new_scenario(const char *path, moe_diag *diag)
+{
+    moe_scenario *scenario = g_new0(moe_scenario, 1);
+    scenario->path = g_strdup(path);
+    scenario->folder = g_path_get_dirname(path);
+    scenario->models = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_model);
+    scenario->hardware = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_hardware);
+    scenario->traces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_routing);
+    scenario->schedules = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_schedule);
+    scenario->least = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    scenario->override_docs = g_ptr_array_new_with_free_func((GDestroyNotify)moe_yaml_free);
+    g_mutex_init(&scenario->lock);
+    return scenario;
+}
+
+moe_scenario *
+moe_scenario_load(const char *path, const moe_override *overrides, size_t n, bool allow_many,
+                  moe_diag *diag, GError **error)
+{
+    g_autoptr(moe_scenario) scenario = new_scenario(path, diag);
+    GError *problem = NULL;
+    scenario->doc = moe_yaml_load(path, diag, error);
+    if (!scenario->doc)
+        return NULL;
+    const moe_yaml *root = moe_yaml_root(scenario->doc);
+    if (root->kind != MOE_YAML_MAP) {
+        moe_diag_error(diag, root->loc, "a scenario is a map of keys, got %s",
+                       moe_yaml_kind_name(root->kind));
+        return NULL;
+    }
+    g_autofree const char **fixed = g_new0(const char *, n + 1);
+    for (size_t i = 0; i < n; i++)
+        fixed[i] = overrides[i].key;
+    scenario->sweep = moe_sweep_read(root, fixed, n, allow_many, diag);
+    scenario->base = moe_settings_new(&moe_config_table);
+    override(scenario, scenario->base, overrides, n, diag);
+    /* swept and overridden keys count as set */
+    moe_settings_read(scenario->base, root, own_sections, false, diag);
+    override(scenario, scenario->base, overrides, n, diag);
+    const moe_config *config = moe_settings_data(scenario->base);
+    scenario->name = g_strdup(config->name);
+    if (moe_diag_errors(diag) > 0 || scenario->sweep->n_runs == 0 ||
+        !moe_scenario_require(scenario, diag) ||
+        !expand(scenario, scenario->base, diag, &problem)) {
+        if (problem)
+            g_propagate_error(error, problem);
+        return NULL;
+    }
+    return g_steal_pointer(&scenario);
+}
+
+void
+moe_scenario_free(moe_scenario *scenario)
+{
+    if (!scenario)
+        return;
+    for (size_t i = 0; i < scenario->n_runs; i++) {
+        moe_prepared *run = &scenario->runs[i];
+        for (size_t k = 0; k < run->public.n_swept; k++)
+            g_free((char *)(uintptr_t)run->public.values[k]);
+        g_free((void *)(uintptr_t)run->public.values);
+        g_free((void *)(uintptr_t)run->public.keys);
+        g_free((char *)(uintptr_t)run->public.identity);
+        moe_settings_free(run->settings);
+    }
+    g_free(scenario->runs);
+    moe_settings_free(scenario->base);
+    moe_sweep_free(scenario->sweep);
+    g_hash_table_destroy(scenario->schedules);
+    g_hash_table_destroy(scenario->least);
+    g_hash_table_destroy(scenario->traces);
+    g_hash_table_destroy(scenario->hardware);
+    g_hash_table_destroy(scenario->models);
+    g_ptr_array_free(scenario->override_docs, true);
+    moe_yaml_free(scenario->doc);
+    g_mutex_clear(&scenario->lock);
+    g_free(scenario->path);
+    g_free(scenario->folder);
+    g_free(scenario->name);
+    g_free(scenario);
+}

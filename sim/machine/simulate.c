@@ -1,0 +1,134 @@
+#include "sim/machine/machine.h"
+#include "sim/machine/scenario_private.h"
+
+const char *
+moe_scenario_name(const moe_scenario *scenario)
+{
+    return scenario->name;
+}
+
+const char *
+moe_scenario_path(const moe_scenario *scenario)
+{
+    return scenario->path;
+}
+
+size_t
+moe_scenario_runs(const moe_scenario *scenario)
+{
+    return scenario->n_runs;
+}
+
+const moe_run *
+moe_scenario_run(const moe_scenario *scenario, size_t i)
+{
+    return &scenario->runs[i].public;
+}
+
+const moe_yaml *
+moe_scenario_section(const moe_scenario *scenario, const char *key)
+{
+    return moe_yaml_get(moe_yaml_root(scenario->doc), key);
+}
+
+bool
+moe_scenario_require(const moe_scenario *scenario, moe_diag *diag)
+{
+    bool all = true;
+    for (size_t r = 0; r < moe_config_table.n_rows; r++) {
+        const moe_param *row = &moe_config_table.rows[r];
+        if (!(row->flags & MOE_PARAM_REQUIRED) || g_strrstr(row->key, ".*."))
+            continue;
+        const char *value = *(const char *const *)(const void *)((const char *)moe_settings_data(
+                                                                     scenario->base) +
+                                                                 row->offset);
+        bool swept = false;
+        for (guint a = 0; a < scenario->sweep->axes->len; a++) {
+            const moe_axis *axis = &g_array_index(scenario->sweep->axes, moe_axis, a);
+            for (size_t k = 0; k < axis->n_keys; k++)
+                swept |= g_strcmp0(axis->keys[k], row->key) == 0;
+        }
+        if (value || swept)
+            continue;
+        moe_diag_error(diag, (moe_loc){.file = scenario->path}, "'%s' is missing: %s", row->key,
+                       row->help);
+        all = false;
+    }
+    return all;
+}
+
+bool
+moe_scenario_canonical(const moe_scenario *scenario, const char *key, const moe_yaml *value,
+                       moe_loc at, const char **canonical_key, char **canonical_value,
+                       moe_diag *diag)
+{
+    g_autoptr(moe_settings) scratch = moe_settings_copy(scenario->base);
+    unsigned before = moe_diag_errors(diag);
+    const char *canonical = NULL;
+    if (value)
+        moe_settings_set(scratch, key, value, diag);
+    if (moe_diag_errors(diag) > before)
+        return false;
+    if (!moe_settings_find(scratch, key, &canonical)) {
+        moe_diag_error(diag, at, "unknown key '%s'", key);
+        return false;
+    }
+    *canonical_key = canonical;
+    if (canonical_value)
+        *canonical_value = value ? moe_settings_text(scratch, key) : NULL;
+    return true;
+}
+
+void
+moe_scenario_describe(const moe_scenario *scenario, size_t i, GString *out)
+{
+    const moe_prepared *run = &scenario->runs[i];
+    g_string_append_printf(out, "%s: %s on %s\n", scenario->name, run->plan.model->name,
+                           run->plan.hw->name);
+    for (size_t k = 0; k < run->public.n_swept; k++)
+        g_string_append_printf(out, "  %s: %s\n", run->public.keys[k], run->public.values[k]);
+    moe_plan_describe(&run->plan, out);
+}
+
+/* The least loads of the run's cache, shared by all runs with the same schedule and slots. Slots
+ * that may be full when measuring starts are allowed for. */
+static uint64_t
+least_loads(moe_scenario *scenario, const moe_plan *plan)
+{
+    const moe_serve_ops *serve = plan->config->experts.serve.variant->ops;
+    if (!plan->offloaded || serve->uses_host)
+        return UINT64_MAX;
+    const moe_tier_config *tier = &plan->tiers[0];
+    uint32_t from = plan->schedule->measured;
+    char *key = g_strdup_printf("%p %d %u", (const void *)plan->schedule, tier->scope, tier->slots);
+    g_mutex_lock(&scenario->lock);
+    uint64_t *known = g_hash_table_lookup(scenario->least, key);
+    if (!known) {
+        known = g_new(uint64_t, 1);
+        *known = moe_schedule_least_loads(plan->schedule, tier->scope == MOE_SCOPE_LAYER,
+                                          tier->slots, from);
+        if (from > 0)
+            *known -= MIN(*known, plan->total_slots[0]);
+        g_hash_table_insert(scenario->least, g_steal_pointer(&key), known);
+    }
+    uint64_t loads = *known;
+    g_mutex_unlock(&scenario->lock);
+    g_free(key);
+    return loads;
+}
+
+moe_result *
+moe_scenario_simulate(const moe_scenario *scenario, size_t i, moe_run_progress *progress,
+                      void *context)
+{
+    const moe_plan *plan = &scenario->runs[i].plan;
+    moe_machine *machine = moe_machine_new(plan);
+    machine->progress = progress;
+    machine->progress_context = context;
+    moe_machine_run(machine);
+    /* the scenario's shared bounds are filled as runs need them, under its lock */
+    moe_scenario *shared = (moe_scenario *)(uintptr_t)scenario;
+    moe_result *result = moe_machine_report(machine, least_loads(shared, plan));
+    moe_machine_free(machine);
+    return result;
+}
