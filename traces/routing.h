@@ -109,8 +109,10 @@ void moe_routing_builder_predicted(moe_routing_builder *builder, uint32_t index,
                                    const uint16_t *ids);
 /* For the token added last: the engine iteration it ran in. For all tokens or for none. */
 void moe_routing_builder_step(moe_routing_builder *builder, uint32_t step);
-/* Free-form metadata ("model", "engine", "licence", …); a key written again is replaced. The
- * format's own keys (format, version, layer_ids, experts, top_k) are the builder's. */
+/* Free-form metadata ("model", "engine", "licence", …); a key written again is replaced.
+ * "order" says how the ids of a row are ordered: "weight" (falling gate weight) or "file" (unknown,
+ * the default). The format's own keys (format, version, layer_ids, experts, top_k) are the
+ * builder's. */
 void moe_routing_builder_meta(moe_routing_builder *builder, const char *key, const char *value);
 /* Whether it holds a valid routing; if not, messages as on opening a file called `name`. */
 bool moe_routing_builder_check(const moe_routing_builder *builder, const char *name,

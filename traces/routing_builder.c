@@ -311,7 +311,7 @@ builder_meta(const moe_routing_builder *b, moe_routing_file *file)
         {"layer_ids", g_strdup(layers->str)},     {"experts", g_strdup_printf("%u", b->n_experts)},
         {"top_k", g_strdup_printf("%u", b->k)},
     };
-    file->meta = g_new(moe_meta, MOE_COUNT(own) + b->meta->len / 2);
+    file->meta = g_new(moe_meta, MOE_COUNT(own) + 1 + b->meta->len / 2);
     for (size_t i = 0; i < MOE_COUNT(own); i++) {
         file->meta[file->n_meta++] = own[i];
         g_ptr_array_add(file->owned, (char *)(uintptr_t)own[i].value);
@@ -322,6 +322,8 @@ builder_meta(const moe_routing_builder *b, moe_routing_file *file)
         g_ptr_array_add(file->owned, value);
         file->meta[file->n_meta++] = (moe_meta){key, value};
     }
+    if (!moe_routing_meta(file, "order"))
+        file->meta[file->n_meta++] = (moe_meta){"order", "file"};
     const char *model = moe_routing_meta(file, "model"), *engine = moe_routing_meta(file, "engine");
     file->routing.model = model ? model : "";
     file->routing.engine = engine ? engine : "";

@@ -1,0 +1,433 @@
+#include "traces/generate.h"
+
+#include "sim/base/random.h"
+
+#include <math.h>
+
+#define AT(field) offsetof(moe_generate_config, field)
+
+static const moe_param generate_rows[] = {
+    {.key = "model",
+     .type = MOE_PARAM_TEXT,
+     .offset = AT(model),
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Name of the model, for the metadata."},
+    {.key = "layers",
+     .type = MOE_PARAM_INT,
+     .offset = AT(layers),
+     .fallback = "32",
+     .min = 1,
+     .max = MOE_ROUTING_MAX_LAYERS,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "MoE layers."},
+    {.key = "experts",
+     .type = MOE_PARAM_INT,
+     .offset = AT(experts),
+     .fallback = "8",
+     .min = 1,
+     .max = MOE_ROUTING_MAX_EXPERTS,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Experts per layer."},
+    {.key = "top_k",
+     .type = MOE_PARAM_INT,
+     .offset = AT(top_k),
+     .fallback = "2",
+     .min = 1,
+     .max = MOE_ROUTING_MAX_K,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Experts per token and layer."},
+    {.key = "sequences",
+     .type = MOE_PARAM_INT,
+     .offset = AT(sequences),
+     .fallback = "16",
+     .min = 1,
+     .max = 1e9,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Sequences."},
+    {.key = "prompt",
+     .type = MOE_PARAM_INT,
+     .offset = AT(prompt),
+     .fallback = "64",
+     .min = 0,
+     .max = 1e9,
+     .unit = "tokens",
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Prefill tokens of each sequence."},
+    {.key = "output",
+     .type = MOE_PARAM_INT,
+     .offset = AT(output),
+     .fallback = "64",
+     .min = 0,
+     .max = 1e9,
+     .unit = "tokens",
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Decode tokens of each sequence."},
+    {.key = "domains",
+     .type = MOE_PARAM_INT,
+     .offset = AT(domains),
+     .fallback = "1",
+     .min = 1,
+     .max = 1024,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Kinds of text; each ranks the experts in its own order."},
+    {.key = "skew_min",
+     .type = MOE_PARAM_REAL,
+     .offset = AT(skew_min),
+     .fallback = "0.05",
+     .min = 0,
+     .max = 8,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Least Zipf exponent of a layer's expert popularity."},
+    {.key = "skew_max",
+     .type = MOE_PARAM_REAL,
+     .offset = AT(skew_max),
+     .fallback = "0.25",
+     .min = 0,
+     .max = 8,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Largest Zipf exponent of a layer's expert popularity."},
+    {.key = "stickiness",
+     .type = MOE_PARAM_SHARE,
+     .offset = AT(stickiness),
+     .fallback = "18%",
+     .min = 0,
+     .max = 1,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Chance that a token's expert is that of the token before, at the same layer."},
+    {.key = "affinity",
+     .type = MOE_PARAM_SHARE,
+     .offset = AT(affinity),
+     .fallback = "30%",
+     .min = 0,
+     .max = 1,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Chance that it is the successor of the expert at the layer before."},
+    {.key = "lookahead",
+     .type = MOE_PARAM_INT,
+     .offset = AT(lookahead),
+     .fallback = "1",
+     .min = 0,
+     .max = MOE_ROUTING_MAX_LAYERS - 1,
+     .unit = "layers",
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Distance of the look-ahead tensor; 0 writes none."},
+    {.key = "recall",
+     .type = MOE_PARAM_SHARE,
+     .offset = AT(recall),
+     .fallback = "85%",
+     .min = 0,
+     .max = 1,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Share of routed experts that the look-ahead names."},
+    {.key = "seed",
+     .type = MOE_PARAM_INT,
+     .offset = AT(seed),
+     .fallback = "1",
+     .min = 0,
+     .max = 9e15,
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "Seed of all draws."},
+};
+
+const moe_param_table *
+moe_generate_table(void)
+{
+    static const moe_param_table table = {"synthetic", generate_rows, MOE_COUNT(generate_rows),
+                                          sizeof(moe_generate_config)};
+    return &table;
+}
+
+moe_generate_config
+moe_generate_sample(void)
+{
+    return (moe_generate_config){
+        .model = "mixtral-8x7b",
+        .layers = 32,
+        .experts = 8,
+        .top_k = 2,
+        .sequences = 16,
+        .prompt = 64,
+        .output = 64,
+        .domains = 1,
+        .skew_min = 0.05,
+        .skew_max = 0.25,
+        .stickiness = 0.18,
+        .affinity = 0.3,
+        .lookahead = 1,
+        .recall = 0.85,
+        .seed = 1,
+    };
+}
+
+typedef struct generator {
+    const moe_generate_config *config;
+    uint32_t layers, experts, k;
+    uint64_t *cumulated; /* [layers, experts]: weights of the ranks up to here, scaled to 2^64 */
+    uint16_t *expert_of; /* [domains, layers, experts]: rank -> expert */
+    uint16_t *ranks;     /* [layers, k]: of the token at hand; before it, of the one before */
+    uint16_t *ids;       /* [layers, k] */
+    uint16_t *predicted; /* [layers, k] */
+} generator;
+
+/* base^-(steps / 64), from square roots and products only, which every machine rounds alike. */
+static double
+generate_power(double base, unsigned steps)
+{
+    double root = base, product = 1;
+    for (int i = 0; i < 6; i++)
+        root = sqrt(root);
+    for (; steps; steps >>= 1, root *= root)
+        product *= steps & 1 ? root : 1;
+    return 1 / product;
+}
+
+static void
+generate_popularity(generator *g)
+{
+    const moe_generate_config *config = g->config;
+    moe_stream stream = moe_stream_new((uint64_t)config->seed, "skew", 0);
+    for (uint32_t layer = 0; layer < g->layers; layer++) {
+        uint64_t *cumulated = g->cumulated + (size_t)layer * g->experts;
+        double span = config->skew_max - config->skew_min;
+        double skew = config->skew_min + span * moe_stream_unit(&stream);
+        unsigned steps = (unsigned)(skew * 64 + 0.5);
+        double sum = 0, part = 0;
+        for (uint32_t r = 0; r < g->experts; r++)
+            sum += generate_power(r + 1, steps);
+        for (uint32_t r = 0; r < g->experts; r++) {
+            part += generate_power(r + 1, steps);
+            double share = part / sum * 0x1.0p64;
+            cumulated[r] = share >= 0x1.0p64 ? UINT64_MAX : (uint64_t)share;
+        }
+        cumulated[g->experts - 1] = UINT64_MAX;
+    }
+}
+
+/* Each domain and layer ranks the experts in its own order (Fisher-Yates). */
+static void
+generate_orders(generator *g)
+{
+    for (uint64_t i = 0; i < (uint64_t)g->config->domains * g->layers; i++) {
+        moe_stream stream = moe_stream_new((uint64_t)g->config->seed, "order", i);
+        uint16_t *order = g->expert_of + i * g->experts;
+        for (uint32_t r = 0; r < g->experts; r++)
+            order[r] = (uint16_t)r;
+        for (uint32_t r = g->experts - 1; r > 0; r--) {
+            uint32_t other = (uint32_t)moe_stream_below(&stream, r + 1);
+            uint16_t kept = order[r];
+            order[r] = order[other];
+            order[other] = kept;
+        }
+    }
+}
+
+static bool
+generate_has(const uint16_t *set, uint32_t n, uint32_t value)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (set[i] == value)
+            return true;
+    return false;
+}
+
+static uint32_t
+generate_draw(const generator *g, uint32_t layer, moe_stream *stream)
+{
+    const uint64_t *cumulated = g->cumulated + (size_t)layer * g->experts;
+    uint64_t draw = moe_stream_next(stream);
+    uint32_t low = 0, high = g->experts - 1; /* the first rank whose cumulated weight is >= draw */
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (cumulated[middle] >= draw)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* A rank that is neither in a[na] nor in b[nb]; MOE_NONE when there is none. Draws by popularity,
+ * and after 32 draws in vain takes the first. */
+static uint32_t
+generate_other(const generator *g, uint32_t layer, const uint16_t *a, uint32_t na,
+               const uint16_t *b, uint32_t nb, moe_stream *stream)
+{
+    for (int tries = 0; tries < 32; tries++) {
+        uint32_t rank = generate_draw(g, layer, stream);
+        if (!generate_has(a, na, rank) && !generate_has(b, nb, rank))
+            return rank;
+    }
+    for (uint32_t rank = 0; rank < g->experts; rank++)
+        if (!generate_has(a, na, rank) && !generate_has(b, nb, rank))
+            return rank;
+    return MOE_NONE;
+}
+
+/* The ranks of one token, from those of the token before (when there is one). */
+static void
+generate_token(generator *g, bool first, moe_stream *stream)
+{
+    const moe_generate_config *config = g->config;
+    double follow = config->stickiness + (1 - config->stickiness) * config->affinity;
+    uint16_t chosen[MOE_ROUTING_MAX_K];
+    for (uint32_t layer = 0; layer < g->layers; layer++) {
+        uint16_t *ranks = g->ranks + (size_t)layer * g->k;
+        for (uint32_t j = 0; j < g->k; j++) {
+            double chance = moe_stream_unit(stream);
+            uint32_t rank = MOE_NONE;
+            if (chance < config->stickiness)
+                rank = first ? MOE_NONE : ranks[j];
+            else if (chance < follow && layer > 0)
+                rank = (ranks - g->k)[j];
+            if (rank == MOE_NONE || generate_has(chosen, j, rank))
+                rank = generate_other(g, layer, chosen, j, NULL, 0, stream);
+            chosen[j] = (uint16_t)rank;
+        }
+        for (uint32_t j = 0; j < g->k; j++)
+            ranks[j] = chosen[j];
+    }
+}
+
+/* Look-ahead of one token, in ranks; nothing for the layers that have none so far before them. */
+static void
+generate_predicted(generator *g, moe_stream *stream)
+{
+    uint32_t distance = (uint32_t)g->config->lookahead;
+    for (uint32_t layer = 0; layer < g->layers; layer++) {
+        const uint16_t *truth = g->ranks + (size_t)layer * g->k;
+        uint16_t *out = g->predicted + (size_t)layer * g->k;
+        for (uint32_t j = 0; j < g->k; j++) {
+            out[j] = layer < distance ? MOE_ROUTING_NO_EXPERT : truth[j];
+            if (layer < distance || moe_stream_unit(stream) < g->config->recall)
+                continue;
+            uint32_t rank = generate_other(g, layer, truth, g->k, out, j, stream);
+            out[j] = rank == MOE_NONE ? truth[j] : (uint16_t)rank;
+        }
+    }
+}
+
+static void
+generate_name(const generator *g, uint64_t domain, const uint16_t *ranks, uint16_t *ids)
+{
+    for (uint32_t layer = 0; layer < g->layers; layer++) {
+        const uint16_t *order = g->expert_of + (domain * g->layers + layer) * g->experts;
+        for (uint32_t j = 0; j < g->k; j++) {
+            size_t at = (size_t)layer * g->k + j;
+            ids[at] = ranks[at] == MOE_ROUTING_NO_EXPERT ? ranks[at] : order[ranks[at]];
+        }
+    }
+}
+
+static void
+generate_sequence(generator *g, uint32_t s, moe_routing_builder *builder)
+{
+    const moe_generate_config *config = g->config;
+    uint64_t domain = s % (uint64_t)config->domains;
+    moe_stream routed = moe_stream_new((uint64_t)config->seed, "routed", s);
+    moe_stream predicted = moe_stream_new((uint64_t)config->seed, "look-ahead", s);
+    for (uint32_t i = 0; i < config->prompt + config->output; i++) {
+        generate_token(g, i == 0, &routed);
+        generate_name(g, domain, g->ranks, g->ids);
+        moe_phase phase = i < config->prompt ? MOE_PREFILL : MOE_DECODE;
+        moe_routing_builder_add(builder, s, i, phase, g->ids, NULL);
+        if (!config->lookahead)
+            continue;
+        generate_predicted(g, &predicted);
+        generate_name(g, domain, g->predicted, g->predicted);
+        moe_routing_builder_predicted(builder, 0, g->predicted);
+    }
+}
+
+static void
+generate_meta(const moe_generate_config *config, moe_routing_builder *builder)
+{
+    g_autofree char *how = g_strdup_printf(
+        "drawn at random, not captured from a model: skew %g .. %g, stickiness %g, affinity %g, "
+        "domains %d, seed %" G_GINT64_FORMAT " (traces/generate.h)",
+        config->skew_min, config->skew_max, config->stickiness, config->affinity,
+        (int)config->domains, config->seed);
+    if (config->model)
+        moe_routing_builder_meta(builder, "model", config->model);
+    moe_routing_builder_meta(builder, "engine", "synthetic");
+    moe_routing_builder_meta(builder, "synthetic", how);
+    if (!config->lookahead)
+        return;
+    g_autofree char *key = g_strdup_printf("lookahead.%d.recall", (int)config->lookahead);
+    g_autofree char *recall = g_strdup_printf("%g", config->recall);
+    moe_routing_builder_meta(builder, key, recall);
+}
+
+/* Ranges, from the table's rows, and what the rows cannot say. */
+static bool
+generate_check(const moe_generate_config *config, moe_loc at, moe_diag *diag)
+{
+    unsigned before = moe_diag_errors(diag);
+    for (size_t i = 0; i < MOE_COUNT(generate_rows); i++) {
+        const moe_param *row = &generate_rows[i];
+        const void *field = (const char *)config + row->offset;
+        if (row->type == MOE_PARAM_TEXT)
+            continue;
+        double value =
+            row->type == MOE_PARAM_INT ? (double)*(const int64_t *)field : *(const double *)field;
+        if (!(value >= row->min && value <= row->max))
+            moe_diag_error(diag, at, "synthetic routing: %s is %g, not %g .. %g", row->key, value,
+                           row->min, row->max);
+    }
+    if (moe_diag_errors(diag) != before)
+        return false;
+    if (config->top_k > config->experts)
+        moe_diag_error(diag, at, "synthetic routing: top_k %d of %d experts", (int)config->top_k,
+                       (int)config->experts);
+    if (config->skew_min > config->skew_max)
+        moe_diag_error(diag, at, "synthetic routing: skew_min %g is above skew_max %g",
+                       config->skew_min, config->skew_max);
+    int64_t tokens = config->sequences * (config->prompt + config->output);
+    if (tokens < 1 || tokens >= MOE_NONE)
+        moe_diag_error(diag, at, "synthetic routing: %s tokens", tokens ? "too many" : "no");
+    return moe_diag_errors(diag) == before;
+}
+
+/* The tables that all tokens share; false: no memory. */
+static bool
+generate_prepare(generator *g)
+{
+    size_t cells = (size_t)g->layers * g->k, experts = (size_t)g->layers * g->experts;
+    g->cumulated = g_try_new(uint64_t, experts);
+    g->expert_of = g_try_new(uint16_t, experts * (size_t)g->config->domains);
+    g->ranks = g_try_new0(uint16_t, cells);
+    g->ids = g_try_new(uint16_t, cells);
+    g->predicted = g_try_new(uint16_t, cells);
+    if (!g->cumulated || !g->expert_of || !g->ranks || !g->ids || !g->predicted)
+        return false;
+    generate_popularity(g);
+    generate_orders(g);
+    return true;
+}
+
+moe_routing_builder *
+moe_generate(const moe_generate_config *config, moe_loc at, moe_diag *diag)
+{
+    if (!generate_check(config, at, diag))
+        return NULL;
+    generator g = {.config = config,
+                   .layers = (uint32_t)config->layers,
+                   .experts = (uint32_t)config->experts,
+                   .k = (uint32_t)config->top_k};
+    moe_routing_builder *builder = NULL;
+    if (generate_prepare(&g)) {
+        builder = moe_routing_builder_new(g.layers, g.experts, g.k);
+        if (config->lookahead)
+            moe_routing_builder_lookahead(builder, (uint32_t)config->lookahead, g.k);
+        for (uint32_t s = 0; s < config->sequences; s++)
+            generate_sequence(&g, s, builder);
+        generate_meta(config, builder);
+    } else {
+        moe_diag_error(diag, at, "synthetic routing: no memory for its tables");
+    }
+    g_free(g.cumulated);
+    g_free(g.expert_of);
+    g_free(g.ranks);
+    g_free(g.ids);
+    g_free(g.predicted);
+    return builder;
+}

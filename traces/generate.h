@@ -1,0 +1,39 @@
+/* Routing made up from a few numbers, for the quick start, tests and what-if questions. The same
+ * numbers give the same bytes on any machine. It is no model of a real router: metadata says
+ * `synthetic`.
+ *
+ * Each layer ranks its experts in an order of its own (per domain; sequence s is of domain
+ * s mod domains) and uses rank r with weight r^-skew, the layer's skew drawn between the two given
+ * (in steps of 1/64). Slot j of a token at a layer takes, in this order of chances,
+ *   what slot j took for the token before, at this layer    with probability `stickiness`,
+ *   the rank that slot j took at the layer before           with probability `affinity`,
+ *   a draw from the layer's weights                         otherwise;
+ * an expert the token already has at the layer is drawn again. Look-ahead names each routed
+ * expert with probability `recall`, else one that is not routed. */
+#ifndef MOE_TRACES_GENERATE_H
+#define MOE_TRACES_GENERATE_H
+
+#include "sim/base/param.h"
+#include "traces/routing.h"
+
+typedef struct moe_generate_config {
+    const char *model; /* metadata only; NULL: none */
+    int64_t layers, experts, top_k;
+    int64_t sequences, prompt, output; /* tokens per sequence: prefill, then decode */
+    int64_t domains;
+    double skew_min, skew_max;
+    double stickiness, affinity;
+    int64_t lookahead; /* distance of the look-ahead tensor; 0: none */
+    double recall;
+    int64_t seed;
+} moe_generate_config;
+
+/* Keys, ranges, defaults and help of the configuration. */
+const moe_param_table *moe_generate_table(void);
+/* The configuration of traces/samples/quickstart.safetensors. */
+moe_generate_config moe_generate_sample(void);
+/* A builder holding the trace, yours; NULL after messages (located at `at`) on values out of
+ * range. */
+moe_routing_builder *moe_generate(const moe_generate_config *config, moe_loc at, moe_diag *diag);
+
+#endif
