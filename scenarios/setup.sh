@@ -88,7 +88,7 @@ moe_setup()
     fi
 }
 
-# moe_build PRESET: configures and builds. Ninja's progress is shown on a terminal only.
+# moe_build PRESET [TARGET]: configures and builds. Progress is shown on a terminal only.
 moe_build()
 {
     (
@@ -98,8 +98,8 @@ moe_build()
             exit 1
         fi
         if [ -t 1 ]; then
-            cmake --build --preset "$1"
-        elif ! text=$(cmake --build --preset "$1" 2>&1 </dev/null); then
+            cmake --build --preset "$1" --target "${2:-all}"
+        elif ! text=$(cmake --build --preset "$1" --target "${2:-all}" 2>&1 </dev/null); then
             printf '%s\n' "$text" >&2
             exit 1
         fi
