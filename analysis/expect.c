@@ -102,6 +102,12 @@ moe_expect_count(const moe_expectations *expectations)
     return expectations->list->len;
 }
 
+const char *
+moe_expect_metric(const moe_expectations *expectations, size_t i)
+{
+    return ((const expectation *)g_ptr_array_index(expectations->list, i))->config->metric;
+}
+
 /* ---- reading ---- */
 
 static bool

@@ -25,6 +25,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_expectations, moe_expect_free)
 /* The keys of one expectation, for help, schema and reference. */
 const moe_param_table *moe_expect_table(void);
 size_t moe_expect_count(const moe_expectations *expectations);
+const char *moe_expect_metric(const moe_expectations *expectations, size_t i);
 
 /* Compares with what the store has, and replaces the scenario's rows there. */
 bool moe_expect_evaluate(moe_expectations *expectations, moe_store *store, const char *scenario,

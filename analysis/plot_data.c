@@ -88,7 +88,7 @@ moe_plot_series_label(const moe_frame *shown, size_t point, const GArray *keys)
         const char *value = moe_frame_value(shown, point, key);
         if (!value)
             continue;
-        g_autofree char *title = moe_plot_key_title(moe_frame_key(shown, key));
+        g_autofree char *title = moe_section_key_title(moe_frame_key(shown, key));
         bool name = !g_ascii_isdigit(value[0]) && strcmp(value, "true") && strcmp(value, "false");
         g_string_append_printf(label, "%s%s%s%s", label->len ? ", " : "", name ? "" : title,
                                name ? "" : " ", value);
@@ -141,7 +141,7 @@ set_x(plot_data *data, const moe_plot *plot, const moe_frame *frame, const moe_f
     if (data->kind == PLOT_AUTO)
         data->kind = data->numeric && values->len > 1 ? PLOT_LINE : PLOT_BAR;
     data->numeric = data->numeric && data->kind == PLOT_LINE;
-    g_autofree char *title = moe_plot_key_title(key);
+    g_autofree char *title = moe_section_key_title(key);
     data->x_title = plot->config->xlabel ? g_strdup(plot->config->xlabel)
                                          : with_unit(title, data->numeric ? unit : "");
 }
@@ -210,7 +210,7 @@ prefix_scale(const plot_data *data, const char *unit, const char **prefix)
 static void
 set_y(plot_data *data, const moe_plot *plot)
 {
-    const char *prefix = "", *unit = plot->unit;
+    const char *prefix = "", *unit = strcmp(plot->unit, "bytes") ? plot->unit : "B";
     bool share = !strcmp(unit, "share");
     double scale = share ? 100 : prefix_scale(data, unit, &prefix);
     for (size_t i = 0; i < data->cells->len; i++) {
@@ -221,12 +221,10 @@ set_y(plot_data *data, const moe_plot *plot)
         cell->high *= missing;
         cell->bound *= missing;
     }
-    g_autofree char *name = g_strdup(plot->config->y);
     g_autofree char *full = share ? g_strdup("%") : g_strconcat(prefix, unit, NULL);
-    if (g_str_has_suffix(name, "_tokens_per_s"))
-        memcpy(name + strlen(name) - strlen("_tokens_per_s"), "_throughput", sizeof "_throughput");
-    data->y_title = plot->config->ylabel ? g_strdup(plot->config->ylabel)
-                                         : with_unit(g_strdelimit(name, "_", ' '), full);
+    g_autofree char *title = moe_plot_metric_title(plot->config->y);
+    data->y_title =
+        plot->config->ylabel ? g_strdup(plot->config->ylabel) : with_unit(title, full);
 }
 
 static bool

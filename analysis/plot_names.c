@@ -5,18 +5,33 @@
 #include <math.h>
 #include <string.h>
 
+static const char *const written[][2] = {
+    {"ttft", "TTFT"}, {"tpot", "TPOT"},       {"itl", "ITL"},
+    {"moe", "MoE"},   {"e2e", "end-to-end"},
+};
+
+/* The unit stands beside the title, so a name's ending that repeats it goes. */
 char *
-moe_plot_key_title(const char *key)
+moe_plot_metric_title(const char *metric)
 {
-    g_auto(GStrv) parts = g_strsplit(key, ".", -1);
-    unsigned n = g_strv_length(parts);
-    if (n > 1 && !strcmp(parts[n - 1], "kind"))
-        g_clear_pointer(&parts[--n], g_free);
-    if (n > 1 && (!strcmp(parts[0], "experts") || !strcmp(parts[0], "workload")))
-        return g_strjoinv(" ", parts + 1);
-    if (n == 2)
-        return g_strdup_printf("%s %s", parts[1], parts[0]);
-    return g_strjoinv(" ", parts);
+    static const char *const endings[][2] = {
+        {"tokens_per_s", "throughput"}, {"_bytes", ""}, {"_s", ""}};
+    GString *title = g_string_new(metric);
+    for (size_t i = 0; i < MOE_COUNT(endings); i++)
+        if (g_str_has_suffix(title->str, endings[i][0])) {
+            g_string_truncate(title, title->len - strlen(endings[i][0]));
+            g_string_append(title, endings[i][1]);
+            break;
+        }
+    for (size_t i = 0; i < MOE_COUNT(written); i++) {
+        size_t length = strlen(written[i][0]);
+        if (g_str_has_prefix(title->str, written[i][0]) && title->str[length] == '_') {
+            g_string_erase(title, 0, (gssize)length);
+            g_string_prepend(title, written[i][1]);
+        }
+    }
+    g_strdelimit(title->str, "_", ' ');
+    return g_string_free(title, FALSE);
 }
 
 /* The number a text begins with, and what follows it; false when it does not begin with one. */

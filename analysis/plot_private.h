@@ -64,9 +64,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(plot_data, moe_plot_data_free)
 /* Quantities of one kind as numbers of one unit: false when `texts` are names. Appends doubles;
  * the unit ("%", "GiB", "") is yours. */
 bool moe_plot_numbers(const GPtrArray *texts, GArray *numbers, char **unit);
-/* "experts.cache.capacity" -> "cache capacity"; yours. */
-char *moe_plot_key_title(const char *key);
 
+/* "decode_tokens_per_s" -> "decode throughput", "tpot_mean_s" -> "TPOT mean"; yours. */
+char *moe_plot_metric_title(const char *metric);
 /* The values of the keys that tell series apart, as one text; yours. */
 char *moe_plot_series_label(const moe_frame *shown, size_t point, const GArray *keys);
 size_t moe_plot_find_text(const GPtrArray *texts, const char *text); /* SIZE_MAX: not there */

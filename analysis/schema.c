@@ -11,13 +11,18 @@ MOE_SCHEMA(TABLE_COLUMNS)
     {#table, help, keys, MOE_COUNT(table##_columns), table##_columns},
 static const moe_table tables[] = {MOE_SCHEMA(TABLE_ROW)};
 
-/* What is not filled by moe_result_add: the run itself, and what a scenario expected of its runs.
- * An expectation without a value could not be evaluated (`note` says why). */
+/* What is not filled by moe_result_add: the run itself; the text of the scenario it was made from,
+ * which with its overrides and the swept keys (`parameter`) says the run again; and what a scenario
+ * expected of its runs. An expectation that got NULL could not be evaluated (`note` says why). */
 static const char fixed_tables[] =
     "CREATE TABLE run(\n"
     "  identity TEXT NOT NULL PRIMARY KEY, scenario TEXT NOT NULL, path TEXT NOT NULL,\n"
     "  version TEXT NOT NULL, semantics INTEGER NOT NULL, seed INTEGER NOT NULL,\n"
-    "  settings TEXT NOT NULL, host TEXT NOT NULL, wall_s REAL NOT NULL) WITHOUT ROWID;\n"
+    "  source TEXT NOT NULL REFERENCES source(hash), host TEXT NOT NULL,\n"
+    "  wall_s REAL NOT NULL) WITHOUT ROWID;\n"
+    "CREATE TABLE source(\n"
+    "  hash TEXT NOT NULL PRIMARY KEY, overrides TEXT NOT NULL, text TEXT NOT NULL)\n"
+    "  WITHOUT ROWID;\n"
     "CREATE TABLE expectation(\n"
     "  scenario TEXT NOT NULL, number INTEGER NOT NULL, pair INTEGER NOT NULL,\n"
     "  metric TEXT NOT NULL, of TEXT NOT NULL, over TEXT NOT NULL, agg TEXT NOT NULL,\n"

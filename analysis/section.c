@@ -112,3 +112,17 @@ moe_section_key(const char *text, moe_loc loc, const moe_section_view *view, boo
                        *list ? "swept: " : "nothing is", list);
     return SIZE_MAX;
 }
+
+char *
+moe_section_key_title(const char *key)
+{
+    g_auto(GStrv) parts = g_strsplit(key, ".", -1);
+    unsigned n = g_strv_length(parts);
+    if (n > 1 && !strcmp(parts[n - 1], "kind"))
+        g_clear_pointer(&parts[--n], g_free);
+    if (n > 1 && (!strcmp(parts[0], "experts") || !strcmp(parts[0], "workload")))
+        return g_strjoinv(" ", parts + 1);
+    if (n == 2)
+        return g_strdup_printf("%s %s", parts[1], parts[0]);
+    return g_strjoinv(" ", parts);
+}

@@ -30,5 +30,7 @@ size_t moe_section_key(const char *text, moe_loc loc, const moe_section_view *vi
                        moe_diag *diag);
 /* The index in view->metrics, or SIZE_MAX after a located error. */
 size_t moe_section_metric(const moe_yaml *node, const moe_section_view *view, moe_diag *diag);
+/* A key for people: "experts.cache.capacity" -> "cache capacity"; yours. */
+char *moe_section_key_title(const char *key);
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef MOE_ANALYSIS_STORE_H
 #define MOE_ANALYSIS_STORE_H
 
+#include "analysis/frame.h"
 #include "sim/core/sink.h"
 
 #include <glib.h>
@@ -26,7 +27,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_store, moe_store_close)
 
 /* What is said of a run beside its result. Texts are borrowed for the call. */
 typedef struct moe_store_run {
-    const char *identity, *scenario, *path, *version, *settings, *host;
+    const char *identity, *scenario, *path, *version, *source, *host;
     int64_t semantics;
     uint64_t seed;
     double wall_s;
@@ -36,12 +37,16 @@ typedef struct moe_store_run {
 
 /* Whether the run is in the store. */
 bool moe_store_has(moe_store *store, const char *identity, bool *has, GError **error);
+/* Keeps a scenario's text, and what the command line changed, for the runs made from it; `hash` (of
+ * both) is what these name as their source. */
+bool moe_store_add_source(moe_store *store, const char *hash, const char *overrides,
+                          const char *text, GError **error);
 /* Writes a finished run; a run that another program has stored meanwhile is left as it is. */
 bool moe_store_add(moe_store *store, const moe_store_run *run, const moe_result *result,
                    GError **error);
-/* Adds swept keys that an earlier scenario, which had the same run, did not sweep. */
-bool moe_store_add_keys(moe_store *store, const char *identity, const char *const *keys,
-                        const char *const *values, size_t n, GError **error);
+/* Adds swept keys of runs that are in the store, where the scenario that stored them had not swept
+ * these keys. */
+bool moe_store_add_keys(moe_store *store, const moe_frame *frame, GError **error);
 
 /* One metric of one run; NAN where the database has NULL. */
 typedef struct moe_measure {
@@ -60,12 +65,8 @@ typedef void moe_store_blame_row(void *context, const char *kind, const char *ca
 bool moe_store_blame(moe_store *store, const char *identity, moe_store_blame_row *row,
                      void *context, GError **error);
 
-typedef void moe_store_key_row(void *context, const char *identity, const char *key,
-                               const char *value);
-/* Every run's swept keys, ordered by scenario, identity and key; a run without any comes once with
- * key NULL. `scenario` NULL: of all scenarios. */
-bool moe_store_keys(moe_store *store, const char *scenario, moe_store_key_row *row, void *context,
-                    GError **error);
+/* All runs with their swept keys, ordered by the values of these; yours. */
+moe_frame *moe_store_frame(moe_store *store, GError **error);
 
 /* One line of the table `expectation`; got NAN: not evaluated. */
 typedef struct moe_store_expectation {

@@ -97,22 +97,29 @@ moe_store_blame(moe_store *store, const char *identity, moe_store_blame_row *row
     return step == 0;
 }
 
-bool
-moe_store_keys(moe_store *store, const char *scenario, moe_store_key_row *row, void *context,
-               GError **error)
+moe_frame *
+moe_store_frame(moe_store *store, GError **error)
 {
     MOE_AUTO_STMT stmt = moe_store_prepare(
         store,
-        "SELECT identity, key, value FROM run LEFT JOIN parameter ON run = identity"
-        " WHERE ?1 IS NULL OR scenario = ?1 ORDER BY scenario, identity, key",
+        "SELECT r.identity, p.key, p.value FROM v_run r LEFT JOIN parameter p ON p.run = r.identity"
+        " ORDER BY r.scenario, r.parameters, r.identity, p.key",
         error);
     if (!stmt)
-        return false;
-    if (scenario)
-        moe_store_bind(stmt, 1, scenario);
+        return NULL;
+    g_autoptr(moe_frame) frame = moe_frame_new();
+    g_autofree char *last = NULL;
     int step;
-    while ((step = moe_store_step_row(store, stmt, error)) == 1)
-        row(context, (const char *)sqlite3_column_text(stmt, 0),
-            (const char *)sqlite3_column_text(stmt, 1), (const char *)sqlite3_column_text(stmt, 2));
-    return step == 0;
+    while ((step = moe_store_step_row(store, stmt, error)) == 1) {
+        const char *identity = (const char *)sqlite3_column_text(stmt, 0);
+        const char *key = (const char *)sqlite3_column_text(stmt, 1);
+        if (g_strcmp0(last, identity) != 0) {
+            moe_frame_add(frame, identity, NULL, NULL, 0);
+            g_free(last);
+            last = g_strdup(identity);
+        }
+        if (key)
+            moe_frame_set(frame, key, (const char *)sqlite3_column_text(stmt, 2));
+    }
+    return step == 0 ? g_steal_pointer(&frame) : NULL;
 }

@@ -54,6 +54,20 @@ insert_table(moe_store *store, const char *identity, const moe_result *result, s
     return stmt != NULL;
 }
 
+bool
+moe_store_add_source(moe_store *store, const char *hash, const char *overrides, const char *text,
+                     GError **error)
+{
+    MOE_AUTO_STMT stmt =
+        moe_store_prepare(store, "INSERT OR IGNORE INTO source VALUES(?,?,?)", error);
+    if (!stmt)
+        return false;
+    moe_store_bind(stmt, 1, hash);
+    moe_store_bind(stmt, 2, overrides);
+    moe_store_bind(stmt, 3, text);
+    return moe_store_step_done(store, stmt, error);
+}
+
 static bool
 insert_run(moe_store *store, const moe_store_run *run, bool *added, GError **error)
 {
@@ -67,7 +81,7 @@ insert_run(moe_store *store, const moe_store_run *run, bool *added, GError **err
     moe_store_bind(stmt, 4, run->version);
     sqlite3_bind_int64(stmt, 5, run->semantics);
     sqlite3_bind_int64(stmt, 6, (sqlite3_int64)run->seed);
-    moe_store_bind(stmt, 7, run->settings);
+    moe_store_bind(stmt, 7, run->source);
     moe_store_bind(stmt, 8, run->host);
     sqlite3_bind_double(stmt, 9, run->wall_s);
     if (!moe_store_step_done(store, stmt, error))
@@ -105,11 +119,35 @@ moe_store_add(moe_store *store, const moe_store_run *run, const moe_result *resu
     return moe_store_end(store, ok, error);
 }
 
-bool
-moe_store_add_keys(moe_store *store, const char *identity, const char *const *keys,
-                   const char *const *values, size_t n, GError **error)
+static bool
+insert_point(moe_store *store, const moe_frame *frame, size_t point, GError **error)
 {
-    return insert_keys(store, identity, keys, values, n, error);
+    g_autoptr(GPtrArray) keys = g_ptr_array_new();
+    g_autoptr(GPtrArray) values = g_ptr_array_new();
+    for (size_t key = 0; key < moe_frame_keys(frame); key++) {
+        const char *value = moe_frame_value(frame, point, key);
+        if (!value)
+            continue;
+        g_ptr_array_add(keys, (gpointer)(uintptr_t)moe_frame_key(frame, key));
+        g_ptr_array_add(values, (gpointer)(uintptr_t)value);
+    }
+    return insert_keys(store, moe_frame_identity(frame, point),
+                       (const char *const *)keys->pdata, (const char *const *)values->pdata,
+                       keys->len, error);
+}
+
+bool
+moe_store_add_keys(moe_store *store, const moe_frame *frame, GError **error)
+{
+    if (!moe_store_begin(store, error))
+        return false;
+    bool ok = true;
+    for (size_t point = 0; ok && point < moe_frame_points(frame); point++) {
+        bool has = false;
+        ok = moe_store_has(store, moe_frame_identity(frame, point), &has, error) &&
+             (!has || insert_point(store, frame, point, error));
+    }
+    return moe_store_end(store, ok, error);
 }
 
 static void
