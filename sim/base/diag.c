@@ -120,6 +120,17 @@ moe_diag_errors(const moe_diag *diag)
     return diag->n_errors;
 }
 
+char *
+moe_diag_first(const moe_diag *diag)
+{
+    for (guint i = 0; i < diag->messages->len; i++) {
+        const diag_message *message = &g_array_index(diag->messages, diag_message, i);
+        if (!message->warning)
+            return g_strdup(message->text);
+    }
+    return g_strdup("");
+}
+
 unsigned
 moe_diag_warnings(const moe_diag *diag)
 {

@@ -42,6 +42,9 @@ void moe_diag_warning(moe_diag *diag, moe_loc loc, const char *fmt, ...) MOE_PRI
 unsigned moe_diag_errors(const moe_diag *diag);
 unsigned moe_diag_warnings(const moe_diag *diag);
 
+/* The text of the first error, without its place; "" when there is none. Yours to free. */
+char *moe_diag_first(const moe_diag *diag);
+
 /* All collected messages as text, each ending in a newline; yours to free. "" when there are
  * none. */
 char *moe_diag_render(const moe_diag *diag);

@@ -25,6 +25,10 @@ static const moe_param rows[] = {
     {"store", MOE_PARAM_ENUM, AT(store), "summary", .choices = "summary|layer|step|request|all",
      .help = "Which detailed rows go to the database besides the summary."},
 
+    {"infeasible", MOE_PARAM_ENUM, AT(infeasible), "error", .choices = "error|skip",
+     .help = "What to do with runs of a sweep that do not fit: refuse the scenario, or leave them "
+             "out with a warning."},
+
     {"precision.weights", MOE_PARAM_ENUM, AT(precision.weights), "native", .choices = MOE_DTYPES,
      .flags = ID, .help = "Weights other than routed experts; `native` is the model's own dtype."},
     {"precision.experts", MOE_PARAM_ENUM, AT(precision.experts), "native", .choices = MOE_DTYPES,
@@ -35,8 +39,24 @@ static const moe_param rows[] = {
      .choices = MOE_DTYPES, .flags = ID,
      .help = "Activations; selects the arithmetic's peak rate."},
 
-    {"routing.trace", MOE_PARAM_TEXT, AT(routing.trace), NULL, .flags = MOE_PARAM_REQUIRED,
+    {"routing.trace", MOE_PARAM_TEXT, AT(routing.trace), NULL,
      .help = "Routing trace (safetensors; `moesim trace import` makes one)."},
+    {"routing.synthetic.sequences", MOE_PARAM_INT, AT(routing.synthetic.sequences), "0", 0, 1e6,
+     .flags = ID, .help = "Without a trace: make this many sequences of the model's shape."},
+    {"routing.synthetic.prompt", MOE_PARAM_INT, AT(routing.synthetic.prompt), "64", 0, 1e6,
+     .unit = "tokens", .flags = ID, .help = "Prefill tokens of each made sequence."},
+    {"routing.synthetic.output", MOE_PARAM_INT, AT(routing.synthetic.output), "64", 0, 1e6,
+     .unit = "tokens", .flags = ID, .help = "Decode tokens of each made sequence."},
+    {"routing.synthetic.skew", MOE_PARAM_REAL, AT(routing.synthetic.skew), "0", 0, 8, .flags = ID,
+     .help = "Zipf exponent of expert popularity; 0: all alike."},
+    {"routing.synthetic.stickiness", MOE_PARAM_SHARE, AT(routing.synthetic.stickiness), "0", 0, 1,
+     .flags = ID, .help = "Chance that a token keeps the previous token's expert."},
+    {"routing.synthetic.affinity", MOE_PARAM_SHARE, AT(routing.synthetic.affinity), "0", 0, 1,
+     .flags = ID, .help = "Chance that an expert follows from the one at the layer before."},
+    {"routing.synthetic.lookahead", MOE_PARAM_INT, AT(routing.synthetic.lookahead), "0", 0, 8,
+     .unit = "layers", .flags = ID, .help = "Distance of a made look-ahead tensor; 0: none."},
+    {"routing.synthetic.recall", MOE_PARAM_SHARE, AT(routing.synthetic.recall), "100%", 0, 1,
+     .flags = ID, .help = "Recall of that look-ahead."},
     {"routing.profile", MOE_PARAM_SHARE, AT(routing.profile), "10%", 0, 1, .flags = ID,
      .help = "Share of the trace's sequences, from its start, whose expert popularity is known "
              "beforehand to policies that ask for a profile."},

@@ -12,6 +12,8 @@ typedef enum moe_granularity { MOE_GRANULARITY_LAYER, MOE_GRANULARITY_EXPERT } m
 typedef enum moe_join { MOE_JOIN_DEMANDED, MOE_JOIN_WANTED } moe_join;
 typedef enum moe_prefill_rule { MOE_PREFILL_RECORDED, MOE_PREFILL_FROM_DECODE } moe_prefill_rule;
 
+typedef enum moe_infeasible { MOE_INFEASIBLE_ERROR, MOE_INFEASIBLE_SKIP } moe_infeasible;
+
 enum { /* store */
     MOE_STORE_SUMMARY,
     MOE_STORE_LAYER,
@@ -30,13 +32,17 @@ typedef struct moe_cache_config {
 typedef struct moe_config {
     const char *name, *label, *model, *hardware;
     int64_t seed;
-    int store;
+    int store, infeasible;
     struct {
         int weights, experts, kv, activations; /* indices in MOE_DTYPES */
     } precision;
     struct {
         const char *trace;
         double profile; /* share of the sequences whose popularity policies may know */
+        struct {
+            int64_t sequences, prompt, output, lookahead; /* sequences 0: not synthetic */
+            double skew, stickiness, affinity, recall;
+        } synthetic;
     } routing;
     struct {
         int kind;

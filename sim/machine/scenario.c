@@ -3,6 +3,7 @@
 #include "sim/base/data.h"
 #include "sim/base/hash.h"
 #include "sim/machine/scenario_private.h"
+#include "traces/generate.h"
 
 #include <string.h>
 
@@ -113,21 +114,76 @@ share_hardware(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *d
     return moe_hardware_get(set);
 }
 
-static const moe_routing *
-share_routing(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag,
-              GError **error)
+static moe_routing_file *
+open_trace(const moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag,
+           GError **error)
 {
-    moe_routing_file *file = g_hash_table_lookup(scenario->traces, name);
-    if (!file) {
-        g_autofree char *path = moe_data_find(name, scenario->folder);
-        if (!path) {
-            moe_diag_error(diag, at, "there is no trace '%s'", name);
-            return NULL;
+    g_autofree char *path = moe_data_find(name, scenario->folder);
+    if (path)
+        return moe_routing_open(path, diag, error);
+    moe_diag_error(diag, at, "there is no trace '%s'", name);
+    return NULL;
+}
+
+static moe_routing_file *
+make_trace(const moe_config *config, const moe_model *model, moe_loc at, moe_diag *diag)
+{
+    const moe_stack *stack = moe_model_decoder(model);
+    moe_generate_config made = {
+        .model = model->name,
+        .layers = stack->n_moe,
+        .sequences = config->routing.synthetic.sequences,
+        .prompt = config->routing.synthetic.prompt,
+        .output = config->routing.synthetic.output,
+        .domains = 1,
+        .skew_min = config->routing.synthetic.skew,
+        .skew_max = config->routing.synthetic.skew,
+        .stickiness = config->routing.synthetic.stickiness,
+        .affinity = config->routing.synthetic.affinity,
+        .lookahead = config->routing.synthetic.lookahead,
+        .recall = config->routing.synthetic.recall,
+        .seed = config->seed,
+    };
+    for (int i = 0; i < stack->n_layers; i++)
+        if (stack->layers[i].ffn.kind == MOE_FFN_MOE) {
+            made.experts = stack->layers[i].ffn.experts;
+            made.top_k = stack->layers[i].ffn.top_k;
         }
-        file = moe_routing_open(path, diag, error);
+    moe_routing_builder *builder = moe_generate(&made, at, diag);
+    return builder ? moe_routing_builder_finish(builder, "synthetic routing") : NULL;
+}
+
+/* The run's routing: a trace, shared by name, or made for the model, shared by what made it. */
+static const moe_routing *
+share_routing(moe_scenario *scenario, const moe_config *config, const moe_model *model, moe_loc at,
+              moe_diag *diag, GError **error)
+{
+    const char *name = config->routing.trace;
+    bool made = config->routing.synthetic.sequences > 0;
+    if (!name == !made) {
+        moe_diag_error(diag, at, name ? "say either 'routing.trace' or 'routing.synthetic'"
+                                      : "'routing' is missing: say 'routing.trace', or "
+                                        "'routing.synthetic' with its 'sequences'");
+        return NULL;
+    }
+    g_autofree char *key =
+        made ? g_strdup_printf("%p %lld %lld %lld %lld %.17g %.17g %.17g %.17g %lld",
+                               (const void *)model,
+                               (long long)config->routing.synthetic.sequences,
+                               (long long)config->routing.synthetic.prompt,
+                               (long long)config->routing.synthetic.output,
+                               (long long)config->routing.synthetic.lookahead,
+                               config->routing.synthetic.skew, config->routing.synthetic.stickiness,
+                               config->routing.synthetic.affinity,
+                               config->routing.synthetic.recall, (long long)config->seed)
+             : g_strdup(name);
+    moe_routing_file *file = g_hash_table_lookup(scenario->traces, key);
+    if (!file) {
+        file = made ? make_trace(config, model, at, diag)
+                    : open_trace(scenario, name, at, diag, error);
         if (!file)
             return NULL;
-        g_hash_table_insert(scenario->traces, g_strdup(name), file);
+        g_hash_table_insert(scenario->traces, g_steal_pointer(&key), file);
     }
     return moe_routing_get(file);
 }
@@ -204,14 +260,16 @@ identity(const moe_scenario *scenario, const moe_settings *settings, const moe_p
     moe_settings_canonical(settings, false, text);
     moe_model_canonical(plan->model, text);
     moe_hardware_canonical(plan->hw, text);
-    g_autofree char *hash = moe_sha256_file(plan->schedule->routing->path, error);
-    g_autofree char *result = NULL;
+    char *result = NULL;
+    bool made = plan->config->routing.synthetic.sequences > 0;
+    g_autofree char *hash =
+        made ? g_strdup("synthetic") : moe_sha256_file(plan->schedule->routing->path, error);
     if (hash) {
         g_string_append_printf(text, "trace=%s\n", hash);
         result = moe_sha256_text(text->str, text->len);
     }
     g_string_free(text, true);
-    return g_steal_pointer(&result);
+    return result;
 }
 
 static bool
@@ -227,7 +285,7 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
                : share_hardware(scenario, config->hardware, locate(&w, "hardware"), diag, error);
     moe_loc trace_at = locate(&w, "routing.trace");
     const moe_routing *routing =
-        *error ? NULL : share_routing(scenario, config->routing.trace, trace_at, diag, error);
+        model && !*error ? share_routing(scenario, config, model, trace_at, diag, error) : NULL;
     if (!model || !hw || !routing || !check_shapes(model, routing, trace_at, diag) ||
         !check_encoder(model, config, locate(&w, "workload.encoder"), diag))
         return false;
@@ -295,22 +353,61 @@ check_axis_keys(const moe_scenario *scenario, const moe_settings *base, moe_diag
     return moe_diag_errors(diag) == before;
 }
 
+/* A run that does not fit is an error, or, if the scenario says so, left out with a warning. */
+static bool
+prepare_or_skip(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
+                GError **error)
+{
+    const moe_config *config = moe_settings_data(run->settings);
+    if (config->infeasible == MOE_INFEASIBLE_ERROR)
+        return prepare_run(scenario, run, i, diag, error);
+    g_autoptr(moe_diag) apart = moe_diag_new();
+    if (prepare_run(scenario, run, i, apart, error))
+        return true;
+    if (*error)
+        return false;
+    GString *which = g_string_new(NULL);
+    for (size_t k = 0; k < run->public.n_swept; k++)
+        g_string_append_printf(which, "%s%s: %s", k ? ", " : "", run->public.keys[k],
+                               run->public.values[k]);
+    g_autofree char *why = moe_diag_first(apart);
+    moe_diag_warning(diag, (moe_loc){.file = scenario->path}, "left out {%s}: %s", which->str,
+                     why);
+    g_string_free(which, true);
+    return false;
+}
+
+static void
+clear_run(moe_prepared *run)
+{
+    for (size_t k = 0; k < run->public.n_swept; k++)
+        g_free((char *)(uintptr_t)run->public.values[k]);
+    g_free((void *)(uintptr_t)run->public.values);
+    g_free((void *)(uintptr_t)run->public.keys);
+    g_free((char *)(uintptr_t)run->public.identity);
+    moe_settings_free(run->settings);
+}
+
 static bool
 expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **error)
 {
     if (!check_axis_keys(scenario, base, diag))
         return false;
-    scenario->n_runs = scenario->sweep->n_runs;
-    scenario->runs = g_new0(moe_prepared, scenario->n_runs);
-    for (size_t i = 0; i < scenario->n_runs; i++) {
-        moe_prepared *run = &scenario->runs[i];
-        run->settings = moe_settings_copy(base);
-        sweep_run(scenario, run, i, diag);
-        if (moe_diag_errors(diag) > 64)
-            return false; /* enough to show */
-        if (moe_diag_errors(diag) == 0 && !prepare_run(scenario, run, i, diag, error) && *error)
+    scenario->runs = g_new0(moe_prepared, scenario->sweep->n_runs);
+    for (size_t i = 0; i < scenario->sweep->n_runs; i++) {
+        moe_prepared run = {.settings = moe_settings_copy(base)};
+        sweep_run(scenario, &run, i, diag);
+        bool ready = moe_diag_errors(diag) == 0 &&
+                     prepare_or_skip(scenario, &run, i, diag, error);
+        if (ready)
+            scenario->runs[scenario->n_runs++] = run;
+        else
+            clear_run(&run);
+        if (*error || moe_diag_errors(diag) > 64) /* enough to show */
             return false;
     }
+    if (moe_diag_errors(diag) == 0 && scenario->n_runs == 0)
+        moe_diag_error(diag, (moe_loc){.file = scenario->path}, "no run of the sweep is feasible");
     return moe_diag_errors(diag) == 0;
 }
 
@@ -387,15 +484,8 @@ moe_scenario_free(moe_scenario *scenario)
 {
     if (!scenario)
         return;
-    for (size_t i = 0; i < scenario->n_runs; i++) {
-        moe_prepared *run = &scenario->runs[i];
-        for (size_t k = 0; k < run->public.n_swept; k++)
-            g_free((char *)(uintptr_t)run->public.values[k]);
-        g_free((void *)(uintptr_t)run->public.values);
-        g_free((void *)(uintptr_t)run->public.keys);
-        g_free((char *)(uintptr_t)run->public.identity);
-        moe_settings_free(run->settings);
-    }
+    for (size_t i = 0; i < scenario->n_runs; i++)
+        clear_run(&scenario->runs[i]);
     g_free(scenario->runs);
     moe_settings_free(scenario->base);
     moe_sweep_free(scenario->sweep);
