@@ -1,0 +1,69 @@
+"""Runs the README's commands and compares what they print with what it shows.
+
+In README.md, a comment <!-- test --> before a ```sh block says that it is run, in one folder for
+all blocks, with `moesim` in the path and the entries of the source tree beside it. A comment
+<!-- output --> before the ```text block that follows says that the text is exactly its output.
+<!-- test exit N --> is for a command that must fail with N. MOE_UPDATE_GOLDEN=1 rewrites the
+outputs in README.md."""
+import difflib
+import os
+import re
+import subprocess
+import sys
+
+BLOCK = re.compile(
+    r"<!-- test(?: exit (?P<exit>\d+))? -->\n```sh\n(?P<command>.*?)```\n"
+    r"(?:\s*<!-- output -->\n```text\n(?P<output>.*?)```\n)?", re.DOTALL)
+
+
+def prepare(program, source):
+    """The current folder gets links to the tree's entries, and `moesim` a place in the path."""
+    for entry in os.listdir(source):
+        if entry != "build" and not entry.startswith("."):
+            os.symlink(os.path.join(source, entry), entry)
+    os.mkdir(".bin")
+    os.symlink(program, ".bin/moesim")
+    os.environ["PATH"] = os.path.abspath(".bin") + ":" + os.environ["PATH"]
+
+
+def run(block):
+    done = subprocess.run(["sh", "-ec", block["command"]], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    expected = int(block["exit"] or 0)
+    if done.returncode != expected:
+        print(f"exit {done.returncode}, not {expected}:\n{block['command']}{done.stdout}")
+    return done.returncode == expected, done.stdout
+
+
+def main():
+    program, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    path = os.path.join(source, "README.md")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    prepare(program, source)
+    update = os.environ.get("MOE_UPDATE_GOLDEN") == "1"
+    failures, changes, blocks = 0, [], list(BLOCK.finditer(text))
+    for block in blocks:
+        passed, output = run(block)
+        failures += not passed
+        if block["output"] is None or output == block["output"]:
+            continue
+        if update:
+            changes.append((block.span("output"), output))
+            continue
+        failures += 1
+        print(f"README.md shows something else after:\n{block['command']}")
+        sys.stdout.writelines(difflib.unified_diff(
+            block["output"].splitlines(True), output.splitlines(True), "README.md", "now"))
+    for (start, end), output in reversed(changes):
+        text = text[:start] + output + text[end:]
+    if changes:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    print(f"README.md: {len(blocks)} blocks run, {failures} failures, {len(changes)} rewritten")
+    if not blocks:
+        print("no <!-- test --> block was found")
+    sys.exit(1 if failures or not blocks else 0)
+
+
+main()
