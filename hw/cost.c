@@ -118,8 +118,8 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
     double activations = 2 * all * (shape->hidden + shape->width);
     moe_cost cost = {
         .launch_ps = EXPERT_KERNELS * device->launch_ps + n * device->expert_ps,
-        .bytes = n * shape->params * shape->weight_bits / 8 +
-                 activations * shape->activation_bits / 8,
+        .bytes =
+            n * shape->params * shape->weight_bits / 8 + activations * shape->activation_bits / 8,
         .bytes_per_s = streaming_rate(hw, device),
         .flops = shape->flops * all,
         .flops_per_s = peak * all / (all + n * device->half_rows),
@@ -183,8 +183,8 @@ moe_cost_add(moe_cost a, moe_cost b)
         .flops = a.flops + b.flops,
         .flops_per_s = average(a.flops, a.flops_per_s, b.flops, b.flops_per_s),
         .decode_bytes = a.decode_bytes + b.decode_bytes,
-        .decode_bytes_per_s = average(a.decode_bytes, a.decode_bytes_per_s, b.decode_bytes,
-                                      b.decode_bytes_per_s),
+        .decode_bytes_per_s =
+            average(a.decode_bytes, a.decode_bytes_per_s, b.decode_bytes, b.decode_bytes_per_s),
         .kernels = a.kernels + b.kernels,
         .formula = summed,
     };

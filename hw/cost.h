@@ -16,15 +16,15 @@
 #include "hw/hardware.h"
 
 typedef struct moe_cost {
-    int64_t total_ps;     /* launch + body */
-    int64_t launch_ps;    /* fixed part: kernel launches */
-    double bytes;         /* moved through the device's memory */
-    double bytes_per_s;   /* achieved */
+    int64_t total_ps;   /* launch + body */
+    int64_t launch_ps;  /* fixed part: kernel launches */
+    double bytes;       /* moved through the device's memory */
+    double bytes_per_s; /* achieved */
     double flops;
-    double flops_per_s;   /* achieved (average over experts) */
+    double flops_per_s; /* achieved (average over experts) */
     double decode_bytes, decode_bytes_per_s;
     int kernels;
-    const char *formula;  /* static text that names the form used */
+    const char *formula; /* static text that names the form used */
 } moe_cost;
 
 /* y[m,n] = x[m,k] w[k,n], weights of weight_bits, activations of activation_bits. `kernels`
@@ -36,7 +36,7 @@ moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double 
  * the i-th (all >= 1; NULL: one each). Expert: `params` weights of `bits`, `flops` per token;
  * activations of hidden + width elements per token and matrix side. */
 typedef struct moe_expert_shape {
-    double params, flops;  /* one expert; FLOPs per token */
+    double params, flops; /* one expert; FLOPs per token */
     double hidden, width;
     double weight_bits, activation_bits;
 } moe_expert_shape;

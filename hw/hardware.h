@@ -19,15 +19,15 @@ typedef struct moe_rates {
 typedef struct moe_device {
     const char *name;
     moe_device_kind kind;
-    int place;               /* index of the memory it computes from */
+    int place; /* index of the memory it computes from */
     moe_rates peak;
-    double gemm_efficiency;  /* highest achieved share of peak of a large matrix product */
-    double expert_efficiency;/* the same of grouped expert kernels */
-    double stream_efficiency;/* achieved share of the place's bandwidth when streaming weights */
-    double half_rows;        /* rows (tokens per expert) at which a product reaches half of
-                                its highest rate */
-    int64_t launch_ps;       /* fixed cost of one kernel */
-    int64_t expert_ps;       /* further fixed cost per distinct expert in a grouped kernel */
+    double gemm_efficiency;     /* highest achieved share of peak of a large matrix product */
+    double expert_efficiency;   /* the same of grouped expert kernels */
+    double stream_efficiency;   /* achieved share of the place's bandwidth when streaming weights */
+    double half_rows;           /* rows (tokens per expert) at which a product reaches half of
+                                   its highest rate */
+    int64_t launch_ps;          /* fixed cost of one kernel */
+    int64_t expert_ps;          /* further fixed cost per distinct expert in a grouped kernel */
     double dequant_bytes_per_s; /* weights below 8 bits are decoded at this rate (of decoded
                                    bytes); 0: free */
     double idle_watt, peak_watt; /* 0: unknown */
@@ -46,12 +46,12 @@ typedef struct moe_place {
  * `wire` number >= 0. */
 typedef struct moe_hw_link {
     const char *name;
-    int from, to;            /* places */
-    double bytes_per_s;      /* achieved for large transfers (pinned) */
-    double peak_bytes_per_s; /* nominal */
+    int from, to;                /* places */
+    double bytes_per_s;          /* achieved for large transfers (pinned) */
+    double peak_bytes_per_s;     /* nominal */
     double pageable_bytes_per_s; /* achieved from pageable memory; 0: as pinned */
-    int64_t latency_ps;      /* fixed cost of a transfer */
-    int64_t chunk_bytes;     /* granularity at which a transfer can be suspended */
+    int64_t latency_ps;          /* fixed cost of a transfer */
+    int64_t chunk_bytes;         /* granularity at which a transfer can be suspended */
     int engine, wire;
 } moe_hw_link;
 
@@ -61,8 +61,8 @@ typedef struct moe_hardware {
     const moe_device *devices; /* device 0 is the accelerator that runs the model */
     const moe_place *places;   /* fast to slow */
     const moe_hw_link *links;
-    int host;                  /* index of the CPU device, -1: none */
-    double price_per_hour;     /* 0: unknown */
+    int host;              /* index of the CPU device, -1: none */
+    double price_per_hour; /* 0: unknown */
 } moe_hardware;
 
 typedef struct moe_hardware_set moe_hardware_set;

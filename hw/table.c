@@ -10,22 +10,15 @@
 #define HOUR (3600.0 * 1e12)
 
 #define ROW(k, type_, offset_, fallback_, min_, max_, flags_, help_)                               \
-    {.key = k,                                                                                     \
-     .type = MOE_PARAM_##type_,                                                                    \
-     .offset = offset_,                                                                            \
-     .fallback = fallback_,                                                                        \
-     .min = min_,                                                                                  \
-     .max = max_,                                                                                  \
-     .flags = flags_,                                                                              \
-     .help = help_}
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_##type_, .offset = offset_, .fallback = fallback_,             \
+        .min = min_, .max = max_, .flags = flags_, .help = help_                                   \
+    }
 #define LIST(k, offset_, type_, n_, help_)                                                         \
-    {.key = k,                                                                                     \
-     .type = MOE_PARAM_LIST,                                                                       \
-     .offset = offset_,                                                                            \
-     .stride = sizeof(type_),                                                                      \
-     .max_items = n_,                                                                              \
-     .flags = NEED,                                                                                \
-     .help = help_}
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_LIST, .offset = offset_, .stride = sizeof(type_),              \
+        .max_items = n_, .flags = NEED, .help = help_                                              \
+    }
 
 static const moe_param rows[] = {
     ROW("name", TEXT, H(name), NULL, 0, 0, 0, "Name of the machine; default: the file's name."),

@@ -80,8 +80,8 @@ describe_places(const moe_hardware *hw, GString *out)
         g_autofree char *capacity = moe_format_bytes(p->capacity);
         g_autofree char *usable = moe_format_bytes(p->capacity - p->reserved);
         g_autofree char *rate = moe_format_rate(p->read_bytes_per_s);
-        g_string_append_printf(out, "  place %-8s %s (%s usable), %s\n", p->name, capacity,
-                               usable, rate);
+        g_string_append_printf(out, "  place %-8s %s (%s usable), %s\n", p->name, capacity, usable,
+                               rate);
     }
 }
 

@@ -417,8 +417,7 @@ read_switch(reader *r)
     int64_t layers = need_int(r, "num_layers", LAYERS);
 
     read_model(r, "d_model", true);
-    r->stacks[0] =
-        read_switch_stack(r, MOE_STACK_ENCODER, layers, "num_sparse_encoder_layers");
+    r->stacks[0] = read_switch_stack(r, MOE_STACK_ENCODER, layers, "num_sparse_encoder_layers");
     r->stacks[1] =
         read_switch_stack(r, MOE_STACK_DECODER, int_or(r, "num_decoder_layers", layers, LAYERS),
                           "num_sparse_decoder_layers");

@@ -22,10 +22,10 @@ typedef struct moe_attention {
     moe_attention_kind kind;
     int heads, kv_heads, head_dim;
     int q_lora, kv_lora, nope_dim, rope_dim, value_dim; /* MLA; q_lora 0: q from hidden directly */
-    int window; /* sliding window in tokens; 0: full */
-    bool bias;        /* biases on q, k, v */
-    bool output_bias; /* bias on o */
-    bool sinks;       /* one learned sink logit per head */
+    int window;                                         /* sliding window in tokens; 0: full */
+    bool bias;                                          /* biases on q, k, v */
+    bool output_bias;                                   /* bias on o */
+    bool sinks;                                         /* one learned sink logit per head */
     moe_qk_norm qk_norm;
     int relative_buckets; /* T5: learned position biases per head, in a stack's first layer */
 } moe_attention;
@@ -34,14 +34,14 @@ typedef enum moe_ffn_kind { MOE_FFN_NONE, MOE_FFN_DENSE, MOE_FFN_MOE } moe_ffn_k
 
 typedef struct moe_ffn {
     moe_ffn_kind kind;
-    int matrices;    /* 2 (up, down) or 3 (gate, up, down) */
-    int width;       /* dense: intermediate size; MoE: of one expert */
-    int experts;     /* routed experts; 0 when dense */
+    int matrices; /* 2 (up, down) or 3 (gate, up, down) */
+    int width;    /* dense: intermediate size; MoE: of one expert */
+    int experts;  /* routed experts; 0 when dense */
     int top_k;
     int shared_width; /* all shared experts together; 0: none */
     bool shared_gate; /* the shared expert is scaled by a sigmoid gate */
     bool router_bias;
-    bool bias;        /* biases in the expert's or dense matrices */
+    bool bias; /* biases in the expert's or dense matrices */
 } moe_ffn;
 
 typedef enum moe_stack_kind { MOE_STACK_DECODER, MOE_STACK_ENCODER } moe_stack_kind;
@@ -50,7 +50,7 @@ typedef struct moe_layer {
     moe_attention attention;
     moe_attention cross; /* decoder of an encoder-decoder model; kind NONE otherwise */
     moe_ffn ffn;
-    int moe_index;       /* which MoE layer of its stack, from 0; -1: dense */
+    int moe_index; /* which MoE layer of its stack, from 0; -1: dense */
 } moe_layer;
 
 typedef struct moe_stack {
@@ -61,18 +61,18 @@ typedef struct moe_stack {
 
 typedef struct moe_model {
     const char *name;
-    const char *source;      /* where the shape comes from */
+    const char *source; /* where the shape comes from */
     int hidden, vocab;
-    bool tied;               /* input and output embeddings are one matrix */
-    bool head_bias;          /* the unembedding has a bias */
-    bool norm_bias;          /* LayerNorm (scale and bias) instead of RMSNorm (scale) */
+    bool tied;      /* input and output embeddings are one matrix */
+    bool head_bias; /* the unembedding has a bias */
+    bool norm_bias; /* LayerNorm (scale and bias) instead of RMSNorm (scale) */
     int n_stacks;
     const moe_stack *stacks; /* encoder before decoder */
     double expert_bits;      /* native bits per expert weight (4.25 MXFP4); 16 by default */
     double weight_bits;      /* native bits of everything else */
     double published_total, published_active; /* parameters; 0: not published */
-    const char *counting;    /* which convention the published active number follows, see
-                                moe_model_active */
+    const char *counting;         /* which convention the published active number follows, see
+                                     moe_model_active */
     const char *published_source; /* NULL: not published */
 } moe_model;
 

@@ -3,36 +3,29 @@
 #include "models/spec.h"
 
 #define TEXT(k, field, help_)                                                                      \
-    {.key = k, .type = MOE_PARAM_TEXT, .offset = offsetof(moe_model_spec, field), .help = help_}
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_TEXT, .offset = offsetof(moe_model_spec, field), .help = help_ \
+    }
 #define BOOL(k, type_, field, help_)                                                               \
-    {.key = k,                                                                                     \
-     .type = MOE_PARAM_BOOL,                                                                       \
-     .offset = offsetof(type_, field),                                                             \
-     .fallback = "false",                                                                          \
-     .help = help_}
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_BOOL, .offset = offsetof(type_, field), .fallback = "false",   \
+        .help = help_                                                                              \
+    }
 #define INT(k, type_, field, fallback_, min_, max_, flags_, help_)                                 \
-    {.key = k,                                                                                     \
-     .type = MOE_PARAM_INT,                                                                        \
-     .offset = offsetof(type_, field),                                                             \
-     .fallback = fallback_,                                                                        \
-     .min = min_,                                                                                  \
-     .max = max_,                                                                                  \
-     .flags = flags_,                                                                              \
-     .help = help_}
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_INT, .offset = offsetof(type_, field), .fallback = fallback_,  \
+        .min = min_, .max = max_, .flags = flags_, .help = help_                                   \
+    }
 #define ENUM(k, type_, field, fallback_, choices_, help_)                                          \
-    {.key = k,                                                                                     \
-     .type = MOE_PARAM_ENUM,                                                                       \
-     .offset = offsetof(type_, field),                                                             \
-     .fallback = fallback_,                                                                        \
-     .choices = choices_,                                                                          \
-     .help = help_}
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_ENUM, .offset = offsetof(type_, field), .fallback = fallback_, \
+        .choices = choices_, .help = help_                                                         \
+    }
 #define REAL(k, field, max_, help_)                                                                \
-    {.key = k,                                                                                     \
-     .type = MOE_PARAM_REAL,                                                                       \
-     .offset = offsetof(moe_model_spec, field),                                                    \
-     .fallback = "0",                                                                              \
-     .max = max_,                                                                                  \
-     .help = help_}
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_REAL, .offset = offsetof(moe_model_spec, field),               \
+        .fallback = "0", .max = max_, .help = help_                                                \
+    }
 
 /* Names of moe_dtype_names; a unit test compares the two. */
 #define DTYPES "f32|fp32|tf32|bf16|f16|fp16|fp8|int8|int4|mxfp4|nvfp4|int3|int2"
@@ -102,8 +95,8 @@ static const moe_param rows[] = {
     S_BOOL("attention.bias", attention.bias, "Biases on q, k and v."),
     S_BOOL("attention.output_bias", attention.output_bias, "A bias on o."),
     S_BOOL("attention.sinks", attention.sinks, "One learned sink logit per head."),
-    ENUM("stacks.*.attention.qk_norm", moe_stack_spec, attention.qk_norm, "none",
-         "none|head|full", "Norms on queries and keys: none, per head, over all heads."),
+    ENUM("stacks.*.attention.qk_norm", moe_stack_spec, attention.qk_norm, "none", "none|head|full",
+         "Norms on queries and keys: none, per head, over all heads."),
     S_INT("cross.heads", cross.heads, "0", 0, DIM, "Cross attention's heads; 0: none."),
     S_INT("cross.kv_heads", cross.kv_heads, "0", 0, DIM, "KV heads; default: as heads."),
     S_INT("cross.head_dim", cross.head_dim, "0", 0, DIM, "Elements of a head."),

@@ -12,10 +12,9 @@ struct moe_model_set {
 };
 
 /* From a YAML preset at `path`; `name` is what it is called when the file does not say. */
-moe_model_set *moe_preset_load(const char *path, const char *name, moe_diag *diag,
-                               GError **error);
-moe_model_set *moe_preset_parse(const char *path, const char *text, size_t length,
-                                const char *name, moe_diag *diag);
+moe_model_set *moe_preset_load(const char *path, const char *name, moe_diag *diag, GError **error);
+moe_model_set *moe_preset_parse(const char *path, const char *text, size_t length, const char *name,
+                                moe_diag *diag);
 /* From a Hugging Face config.json. */
 moe_model_set *moe_hf_config_load(const char *path, moe_diag *diag, GError **error);
 moe_model_set *moe_hf_config_parse(const char *path, const char *text, size_t length,

@@ -64,7 +64,8 @@ check_pattern(const checker *c, const moe_stack_spec *s)
     int64_t n_moe = 0;
 
     if (s->moe_offset >= s->moe_every)
-        moe_diag_error(c->diag, at(c, NULL, "moe_offset"), "'moe_offset' must be below 'moe_every'");
+        moe_diag_error(c->diag, at(c, NULL, "moe_offset"),
+                       "'moe_offset' must be below 'moe_every'");
     if (s->window_offset >= s->window_every)
         moe_diag_error(c->diag, at(c, NULL, "window_offset"),
                        "'window_offset' must be below 'window_every'");

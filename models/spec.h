@@ -9,7 +9,7 @@
 #include "models/model.h"
 #include "sim/base/param.h"
 
-enum { MOE_SPEC_HEADS, MOE_SPEC_MLA }; /* attention.kind */
+enum { MOE_SPEC_HEADS, MOE_SPEC_MLA };                         /* attention.kind */
 enum { MOE_SPEC_ALL, MOE_SPEC_OUTPUT, MOE_SPEC_NO_EMBEDDING }; /* published.counting */
 
 typedef struct moe_attention_spec {
@@ -22,8 +22,8 @@ typedef struct moe_attention_spec {
 } moe_attention_spec;
 
 typedef struct moe_ffn_spec {
-    int64_t matrices, width;                /* width 0: absent */
-    int64_t experts, top_k;                 /* MoE only */
+    int64_t matrices, width; /* width 0: absent */
+    int64_t experts, top_k;  /* MoE only */
     int64_t shared_width;
     bool shared_gate, router_bias, bias;
 } moe_ffn_spec;

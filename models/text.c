@@ -29,8 +29,9 @@ attention_text(const char *what, const moe_attention *a, GString *out)
         g_string_append_printf(out, " q_lora=%d kv_lora=%d nope_dim=%d rope_dim=%d value_dim=%d",
                                a->q_lora, a->kv_lora, a->nope_dim, a->rope_dim, a->value_dim);
     else
-        g_string_append_printf(out, " kv_heads=%d head_dim=%d bias=%d output_bias=%d sinks=%d "
-                                    "qk_norm=%s relative_buckets=%d",
+        g_string_append_printf(out,
+                               " kv_heads=%d head_dim=%d bias=%d output_bias=%d sinks=%d "
+                               "qk_norm=%s relative_buckets=%d",
                                a->kv_heads, a->head_dim, a->bias, a->output_bias, a->sinks,
                                qk_norm_name(a->qk_norm), a->relative_buckets);
     g_string_append_printf(out, " window=%d", a->window);
@@ -94,10 +95,37 @@ describe_count(const char *what, double got, double published, GString *out)
     g_string_append_printf(out, "  %s %s", what, count);
     if (published > 0) {
         g_autofree char *text = moe_format_count(published);
-        g_string_append_printf(out, " (published %s, %+.2f %%)", text,
-                               100 * (got / published - 1));
+        g_string_append_printf(out, " (published %s, %+.2f %%)", text, 100 * (got / published - 1));
     }
     g_string_append_c(out, '\n');
+}
+
+static void
+describe_attention(const char *what, const moe_attention *a, GString *out)
+{
+    if (a->kind == MOE_ATTENTION_NONE)
+        return;
+    if (a->kind == MOE_ATTENTION_MLA)
+        g_string_append_printf(out, "%s of %d heads on a latent of %d + %d", what, a->heads,
+                               a->kv_lora, a->rope_dim);
+    else
+        g_string_append_printf(out, "%s of %d heads (%d KV) x %d", what, a->heads, a->kv_heads,
+                               a->head_dim);
+    if (a->window)
+        g_string_append_printf(out, ", window %d", a->window);
+    g_string_append(out, "; ");
+}
+
+static void
+describe_ffn(const moe_ffn *f, GString *out)
+{
+    if (f->kind == MOE_FFN_DENSE)
+        g_string_append_printf(out, "dense %d", f->width);
+    if (f->kind == MOE_FFN_MOE)
+        g_string_append_printf(out, "%d of %d experts x %d", f->top_k, f->experts, f->width);
+    if (f->shared_width)
+        g_string_append_printf(out, ", shared %d", f->shared_width);
+    g_string_append_printf(out, ", %d matrices", f->matrices);
 }
 
 /* Layers of one shape as "layers 0-2, 5: shape"; `seen` marks those already listed. */
@@ -124,7 +152,11 @@ describe_alike(const moe_stack *stack, int first, bool *seen, GString *out)
         sep = ", ";
         l = end;
     }
-    g_string_append_printf(out, ":%s\n", shape);
+    g_string_append(out, ": ");
+    describe_attention("attention", &stack->layers[first].attention, out);
+    describe_attention("cross attention", &stack->layers[first].cross, out);
+    describe_ffn(&stack->layers[first].ffn, out);
+    g_string_append_c(out, '\n');
 }
 
 static void
@@ -154,14 +186,14 @@ describe_stack(const moe_model *model, const moe_stack *stack, GString *out)
 void
 moe_model_describe(const moe_model *model, GString *out)
 {
-    g_autofree char *active =
-        g_strdup_printf("active (embeddings counted: %s)", model->counting);
+    g_autofree char *active = g_strdup_printf("active (embeddings counted: %s)", model->counting);
 
     g_string_append_printf(out, "%s\n", model->name);
     if (*model->source)
         g_string_append_printf(out, "  source: %s\n", model->source);
-    g_string_append_printf(out, "  hidden %d, vocabulary %d%s, %g bits per weight, %g per expert "
-                                "weight\n",
+    g_string_append_printf(out,
+                           "  hidden %d, vocabulary %d%s, %g bits per weight, %g per expert "
+                           "weight\n",
                            model->hidden, model->vocab, model->tied ? " (tied)" : "",
                            model->weight_bits, model->expert_bits);
     describe_count("total", (double)moe_model_total(model), model->published_total, out);
