@@ -1,0 +1,205 @@
+/* Every policy against every other, on a small trace: what must hold for any run. */
+#include "sim/machine/scenario.h"
+#include "sim/policy/policy.h"
+#include "tests/test.h"
+
+#include <glib/gstdio.h>
+#include <math.h>
+
+static moe_scenario *
+load_text(const char *text)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("moesim-XXXXXX.yaml", &path, NULL);
+    g_assert_cmpint(fd, >=, 0);
+    g_close(fd, NULL);
+    g_file_set_contents(path, text, -1, NULL);
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(GError) error = NULL;
+    moe_scenario *scenario = moe_scenario_load(path, NULL, 0, false, diag, &error);
+    if (!scenario) {
+        g_autofree char *why = moe_diag_render(diag);
+        printf("%s%s\n", why, error ? error->message : "");
+    }
+    g_unlink(path);
+    return scenario;
+}
+
+/* A cell of a row found by its first cell; NULL cells are NAN. */
+static double
+number(const moe_cell *cell)
+{
+    return cell->kind == MOE_CELL_INT ? (double)cell->integer
+           : cell->kind == MOE_CELL_REAL ? cell->real : NAN;
+}
+
+static const moe_cell *
+metric_row(const moe_result *result, const char *name)
+{
+    for (size_t t = 0; t < moe_result_tables(result); t++) {
+        if (strcmp(moe_result_table(result, t), "metric"))
+            continue;
+        for (size_t r = 0; r < moe_result_rows(result, t); r++) {
+            size_t n;
+            const moe_cell *row = moe_result_row(result, t, r, &n);
+            if (!strcmp(row[0].text, name))
+                return row;
+        }
+    }
+    return NULL;
+}
+
+static int64_t
+sum_column(const moe_result *result, const char *table, size_t column)
+{
+    int64_t sum = 0;
+    for (size_t t = 0; t < moe_result_tables(result); t++) {
+        if (strcmp(moe_result_table(result, t), table))
+            continue;
+        for (size_t r = 0; r < moe_result_rows(result, t); r++) {
+            size_t n;
+            sum += moe_result_row(result, t, r, &n)[column].integer;
+        }
+    }
+    return sum;
+}
+
+static char *
+names(moe_policy_kind kind)
+{
+    size_t n;
+    const moe_variant *const *all = moe_policy_list(kind, &n);
+    GString *out = g_string_new(NULL);
+    for (size_t i = 0; i < n; i++)
+        g_string_append_printf(out, "%s%s", i ? ", " : "", all[i]->name);
+    return g_string_free(out, false);
+}
+
+static const char base[] =
+    "model: mixtral-8x7b\n"
+    "hardware: desktop-rtx4090\n"
+    "precision: {experts: int4}\n"
+    "routing: {synthetic: {sequences: 3, prompt: 5, output: 6, skew: 0.6, stickiness: 30%,"
+    " affinity: 30%, lookahead: 1, recall: 80%}}\n"
+    "workload: {requests: 3, prompt: 5, output: 6}\n";
+
+static void
+check_run(const moe_scenario *scenario, size_t i)
+{
+    moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL);
+    const moe_run *run = moe_scenario_run(scenario, i);
+    GString *which = g_string_new(NULL);
+    for (size_t k = 0; k < run->n_swept; k++)
+        g_string_append_printf(which, "%s=%s ", run->keys[k], run->values[k]);
+    const moe_cell *wall = metric_row(result, "wall_s");
+    double took = number(&wall[1]);
+    for (size_t b = 3; b < 6; b++) {
+        double bound = number(&wall[b]);
+        MOE_CHECK(isnan(bound) || bound <= took * (1 + 1e-9), "%s: bound %zu of %.12g s, took %.12g s",
+                  which->str, b - 3, bound, took);
+    }
+    int64_t blamed = sum_column(result, "blame", 3), device = sum_column(result, "device", 2);
+    MOE_CHECK(blamed == device && device > 0, "%s: blame of %lld ps over a wall of %lld ps",
+              which->str, (long long)blamed, (long long)device);
+    MOE_CHECK(moe_result_metric(result, "hit_rate") <= 1, "%s: hit rate %g", which->str,
+              moe_result_metric(result, "hit_rate"));
+    g_string_free(which, true);
+    moe_result_free(result);
+}
+
+static void
+check_scenario(const char *more)
+{
+    g_autofree char *text = g_strconcat(base, more, NULL);
+    g_autoptr(moe_scenario) scenario = load_text(text);
+    MOE_CHECK(scenario != NULL, "%s", more);
+    for (size_t i = 0; scenario && i < moe_scenario_runs(scenario); i++)
+        check_run(scenario, i);
+}
+
+static void
+every_policy(void)
+{
+    g_autofree char *evict = names(MOE_POLICY_EVICT), *predict = names(MOE_POLICY_PREDICT);
+    g_autofree char *prefetch = names(MOE_POLICY_PREFETCH), *serve = names(MOE_POLICY_SERVE);
+    g_autofree char *more = g_strdup_printf(
+        "experts: {home: dram}\n"
+        "sweep:\n"
+        "  experts.cache.evict: [%s]\n"
+        "  experts.predict.kind: [%s]\n"
+        "  experts.prefetch.kind: [%s]\n"
+        "  experts.serve.kind: [%s]\n"
+        "  experts.cache.capacity: [12.5%%, 50%%]\n",
+        evict, predict, prefetch, serve);
+    check_scenario(more);
+}
+
+static void
+every_knob(void)
+{
+    check_scenario("experts: {home: dram}\n"
+                   "sweep:\n"
+                   "  experts.prefetch.kind: [none, next-layer, whole-next-layer]\n"
+                   "  experts.serve.kind: [load, host]\n"
+                   "  experts.cache.scope: [model, layer]\n"
+                   "  experts.cache.capacity: [1 slots, 3 slots, 100%]\n"
+                   "  experts.retention: [cache, none]\n"
+                   "  experts.granularity: [layer, expert]\n"
+                   "  experts.join: [demanded, wanted]\n"
+                   "  workload.batch: [1, 3]\n"
+                   "  workload.warmup: [0, 1]\n"
+                   "  overhead.gate: [0, 200us]\n");
+}
+
+static void
+three_tiers(void)
+{
+    check_scenario("experts: {home: flash, staging: [{place: dram, capacity: 50%}]}\n"
+                   "sweep:\n"
+                   "  experts.prefetch.kind: [none, next-layer, whole-next-layer]\n"
+                   "  experts.cache.capacity: [2 slots, 25%]\n"
+                   "  experts.staging.0.capacity: [3 slots, 50%]\n"
+                   "  experts.staging.0.evict: [lru, arc]\n"
+                   "  experts.granularity: [layer, expert]\n"
+                   "  workload.batch: [1, 3]\n");
+}
+
+static void
+without_offloading(void)
+{
+    check_scenario("sweep:\n"
+                   "  precision.experts: [int2, int3]\n"
+                   "  workload.batch: [1, 2, 3]\n");
+}
+
+/* The same run gives the same rows. */
+static void
+same_twice(void)
+{
+    g_autofree char *text =
+        g_strconcat(base, "experts: {home: dram, prefetch: {kind: next-layer}}\n", NULL);
+    g_autoptr(moe_scenario) scenario = load_text(text);
+    MOE_CHECK(scenario != NULL, "the scenario loads");
+    if (!scenario)
+        return;
+    moe_result *a = moe_scenario_simulate(scenario, 0, NULL, NULL);
+    moe_result *b = moe_scenario_simulate(scenario, 0, NULL, NULL);
+    for (size_t t = 0; t < moe_result_tables(a); t++) {
+        MOE_CHECK(moe_result_rows(a, t) == moe_result_rows(b, t), "table %s", moe_result_table(a, t));
+        for (size_t r = 0; r < moe_result_rows(a, t); r++) {
+            size_t n, m;
+            const moe_cell *x = moe_result_row(a, t, r, &n), *y = moe_result_row(b, t, r, &m);
+            for (size_t c = 0; c < n; c++)
+                MOE_CHECK(x[c].kind == y[c].kind &&
+                              (x[c].kind == MOE_CELL_TEXT ? !strcmp(x[c].text, y[c].text)
+                                                          : x[c].integer == y[c].integer),
+                          "table %s, row %zu, column %zu", moe_result_table(a, t), r, c);
+        }
+    }
+    moe_result_free(a);
+    moe_result_free(b);
+}
+
+MOE_TESTS({"every policy against every other", every_policy}, {"every knob", every_knob},
+          {"three tiers", three_tiers}, {"without offloading", without_offloading},
+          {"the same run twice", same_twice})
