@@ -18,11 +18,11 @@ EVERYWHERE = {
     "strtok": "keeps hidden state; use strtok_r or g_strsplit",
     "alloca": "the stack is not for data; use malloc or g_new",
     "g_alloca": "the stack is not for data; use malloc or g_new",
-    "setlocale": "numbers are read and written the same way everywhere",
     "system": "use GSubprocess",
     "popen": "use GSubprocess",
 }
 IN_LIBRARIES = {
+    "setlocale": "numbers are read and written the same way everywhere",
     **dict.fromkeys(["strtod", "strtof", "strtold", "sscanf", "fscanf", "vsscanf"], NUMBER),
     **dict.fromkeys(["printf", "vprintf", "puts", "putchar", "perror", "g_print", "g_printerr",
                      "g_message", "g_warning", "g_info", "g_debug", "g_log"], PRINTS),
