@@ -16,6 +16,7 @@ if(MOE_PYTHON)
   endforeach()
   moe_script(lint/headers ${MOE_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/lint/headers.py
     ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+  set_tests_properties(lint/headers PROPERTIES LABELS lint)
 else()
   message(WARNING "python3 is absent: most lints are left out")
 endif()
@@ -25,6 +26,10 @@ set_tests_properties(lint/format PROPERTIES LABELS lint)
 if(NOT TARGET moesim)
   return()
 endif()
+
+moe_script(lint/readme_keys sh ${CMAKE_CURRENT_SOURCE_DIR}/in_folder.sh
+  ${CMAKE_CURRENT_SOURCE_DIR}/lint/readme_keys.sh $<TARGET_FILE:moesim> ${PROJECT_SOURCE_DIR})
+set_tests_properties(lint/readme_keys PROPERTIES LABELS lint)
 
 # cli/<name>.sh PROGRAM SOURCE, each in a fresh folder.
 file(GLOB scripts CONFIGURE_DEPENDS cli/*.sh)

@@ -1,0 +1,14 @@
+# scenarios.sh PROGRAM SOURCE: every scenario that ships loads and is proved feasible.
+moesim=$1
+status=0
+n=0
+for file in $(find "$2/scenarios" -name '*.yaml' | sort); do
+    n=$((n + 1))
+    "$moesim" check "$file" >out 2>&1 || {
+        status=1
+        echo "== $file"
+        cat out
+    }
+done
+echo "$n scenarios"
+[ $n -gt 0 ] && exit $status
