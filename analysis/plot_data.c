@@ -223,8 +223,7 @@ set_y(plot_data *data, const moe_plot *plot)
     }
     g_autofree char *full = share ? g_strdup("%") : g_strconcat(prefix, unit, NULL);
     g_autofree char *title = moe_plot_metric_title(plot->config->y);
-    data->y_title =
-        plot->config->ylabel ? g_strdup(plot->config->ylabel) : with_unit(title, full);
+    data->y_title = plot->config->ylabel ? g_strdup(plot->config->ylabel) : with_unit(title, full);
 }
 
 static bool

@@ -6,8 +6,7 @@
 #include <string.h>
 
 static const char *const written[][2] = {
-    {"ttft", "TTFT"}, {"tpot", "TPOT"},       {"itl", "ITL"},
-    {"moe", "MoE"},   {"e2e", "end-to-end"},
+    {"ttft", "TTFT"}, {"tpot", "TPOT"}, {"itl", "ITL"}, {"moe", "MoE"}, {"e2e", "end-to-end"},
 };
 
 /* The unit stands beside the title, so a name's ending that repeats it goes. */

@@ -131,9 +131,8 @@ insert_point(moe_store *store, const moe_frame *frame, size_t point, GError **er
         g_ptr_array_add(keys, (gpointer)(uintptr_t)moe_frame_key(frame, key));
         g_ptr_array_add(values, (gpointer)(uintptr_t)value);
     }
-    return insert_keys(store, moe_frame_identity(frame, point),
-                       (const char *const *)keys->pdata, (const char *const *)values->pdata,
-                       keys->len, error);
+    return insert_keys(store, moe_frame_identity(frame, point), (const char *const *)keys->pdata,
+                       (const char *const *)values->pdata, keys->len, error);
 }
 
 bool

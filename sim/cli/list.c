@@ -1,0 +1,202 @@
+/* moesim list: what can be named in a scenario. */
+#include "hw/hardware.h"
+#include "models/model.h"
+#include "sim/base/data.h"
+#include "sim/base/units.h"
+#include "sim/cli/command.h"
+#include "sim/cli/output.h"
+#include "sim/machine/scenario.h"
+#include "sim/policy/policy.h"
+
+#include <string.h>
+
+typedef struct list_values {
+    bool verbose;
+} list_values;
+
+static const moe_option options[] = {
+    {"verbose", 'v', MOE_OPTION_FLAG, offsetof(list_values, verbose),
+     .help = "Everything there is to say: shapes, sources, parameters; estimates are marked."},
+};
+
+/* ---- models ---- */
+
+static void
+add_model(const char *name, const moe_model *model, bool verbose, moe_grid *grid)
+{
+    if (verbose) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        moe_model_describe(model, text);
+        moe_out("%s\n", text->str);
+        return;
+    }
+    const moe_stack *stack = moe_model_decoder(model);
+    const moe_ffn *ffn = NULL;
+    for (int i = 0; i < stack->n_layers && !ffn; i++)
+        if (stack->layers[i].ffn.kind == MOE_FFN_MOE)
+            ffn = &stack->layers[i].ffn;
+    g_autofree char *total = moe_format_count((double)moe_model_total(model));
+    g_autofree char *active = moe_format_count((double)moe_model_active(model, model->counting));
+    moe_grid_add(grid, name);
+    moe_grid_addf(grid, "%s parameters", total);
+    moe_grid_addf(grid, "%s active", active);
+    moe_grid_addf(grid, "%d MoE layers", stack->n_moe);
+    moe_grid_addf(grid, "%d experts, top-%d", ffn ? ffn->experts : 0, ffn ? ffn->top_k : 0);
+}
+
+static int
+list_models(bool verbose)
+{
+    g_auto(GStrv) names = moe_data_presets("models");
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(moe_grid) grid = moe_grid_new(5);
+    GError *error = NULL;
+    for (size_t i = 0; !error && names[i]; i++) {
+        g_autoptr(moe_model_set) set = moe_model_load(names[i], NULL, (moe_loc){0}, diag, &error);
+        if (set)
+            add_model(names[i], moe_model_get(set), verbose, grid);
+    }
+    moe_grid_print(grid, false, "  ");
+    int code = moe_say_diag(diag);
+    return error ? moe_say_error(error) : code;
+}
+
+/* ---- hardware ---- */
+
+static void
+add_hardware(const char *name, const moe_hardware_set *set, bool verbose, moe_grid *grid)
+{
+    const moe_hardware *hw = moe_hardware_get(set);
+    if (verbose) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        moe_hardware_describe(set, true, text);
+        moe_out("%s\n", text->str);
+        return;
+    }
+    g_autoptr(GString) places = g_string_new(NULL);
+    for (int i = 0; i < hw->n_places; i++) {
+        g_autofree char *size = moe_format_bytes(hw->places[i].capacity);
+        g_string_append_printf(places, "%s%s %s", i ? ", " : "", hw->places[i].name, size);
+    }
+    moe_grid_add(grid, name);
+    moe_grid_add(grid, hw->devices[0].name);
+    moe_grid_add(grid, places->str);
+}
+
+static int
+list_hardware(bool verbose)
+{
+    g_auto(GStrv) names = moe_data_presets("hw");
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(moe_grid) grid = moe_grid_new(3);
+    GError *error = NULL;
+    for (size_t i = 0; !error && names[i]; i++) {
+        g_autoptr(moe_hardware_set) set =
+            moe_hardware_load(names[i], NULL, (moe_loc){0}, diag, &error);
+        if (set)
+            add_hardware(names[i], set, verbose, grid);
+    }
+    moe_grid_print(grid, false, "  ");
+    int code = moe_say_diag(diag);
+    return error ? moe_say_error(error) : code;
+}
+
+/* ---- policies and metrics ---- */
+
+static void
+print_policy(const moe_variant *policy, bool verbose)
+{
+    moe_out("  %-18s", policy->name);
+    moe_out_wrapped(policy->help, 20, 20);
+    for (size_t r = 0; verbose && r < policy->n_rows; r++) {
+        const moe_param *row = &policy->rows[r];
+        moe_out("%20s%s%s%s: ", "", row->key, row->fallback ? " = " : "",
+                row->fallback ? row->fallback : "");
+        moe_out_wrapped(row->help, 30 + strlen(row->key), 24);
+    }
+}
+
+static int
+list_policies(bool verbose)
+{
+    for (int kind = 0; kind < MOE_POLICY_KINDS; kind++) {
+        size_t n;
+        const moe_variant *const *policies = moe_policy_list((moe_policy_kind)kind, &n);
+        moe_out("%s%s: %s\n", kind ? "\n" : "", moe_policy_kind_name((moe_policy_kind)kind),
+                moe_policy_kind_question((moe_policy_kind)kind));
+        for (size_t i = 0; i < n; i++)
+            print_policy(policies[i], verbose);
+    }
+    return MOE_EXIT_OK;
+}
+
+static int
+list_metrics(bool verbose)
+{
+    size_t n;
+    const moe_metric_info *metrics = moe_metrics(&n);
+    for (size_t i = 0; i < n; i++) {
+        moe_out("  %-24s%-10s", metrics[i].name, metrics[i].unit);
+        moe_out_wrapped(metrics[i].help, 36, 36);
+        if (verbose)
+            moe_out("%36s%s is better\n", "", metrics[i].higher_is_better ? "higher" : "lower");
+    }
+    return MOE_EXIT_OK;
+}
+
+/* ---- the command ---- */
+
+typedef struct listing {
+    const char *name, *title;
+    int (*list)(bool verbose);
+} listing;
+
+static const listing listings[] = {
+    {"models", "models (model: NAME)", list_models},
+    {"hardware", "hardware (hardware: NAME)", list_hardware},
+    {"policies", "policies (experts.*.kind: NAME, evict: NAME)", list_policies},
+    {"metrics", "metrics (expect, plot, the table of results)", list_metrics},
+};
+
+static int
+list_all(bool verbose)
+{
+    int code = MOE_EXIT_OK;
+    for (size_t i = 0; i < MOE_COUNT(listings); i++) {
+        moe_out("%s%s\n\n", i ? "\n" : "", listings[i].title);
+        int failed = listings[i].list(verbose);
+        code = code ? code : failed;
+    }
+    return code;
+}
+
+static int
+run(const void *data, const char *const *operands, size_t n)
+{
+    const list_values *values = data;
+    if (n == 0)
+        return list_all(values->verbose);
+    const char *names[MOE_COUNT(listings)];
+    for (size_t i = 0; i < MOE_COUNT(listings); i++) {
+        if (!strcmp(listings[i].name, operands[0]))
+            return listings[i].list(values->verbose);
+        names[i] = listings[i].name;
+    }
+    const char *close = moe_suggest(operands[0], names, MOE_COUNT(names));
+    return moe_say_usage("moesim list", "nothing is listed under '%s'%s%s%s", operands[0],
+                         close ? "; did you mean '" : "", close ? close : "", close ? "'?" : "");
+}
+
+const moe_command moe_list_command = {
+    "list",
+    "[models|hardware|policies|metrics]",
+    0,
+    1,
+    "What scenarios can name: models, hardware, policies, metrics.",
+    "  moesim list\n"
+    "  moesim list hardware -v\n",
+    options,
+    MOE_COUNT(options),
+    sizeof(list_values),
+    run,
+    NULL};

@@ -1,0 +1,90 @@
+#include "sim/cli/command.h"
+#include "sim/cli/output.h"
+#include "sim/machine/scenario.h"
+#include "sim/policy/policy.h"
+
+#include <gio/gio.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+const moe_command *const moe_commands[] = {
+    &moe_run_command,    &moe_check_command, &moe_explain_command,
+    &moe_plot_command,   &moe_list_command,  &moe_help_command,
+    &moe_schema_command, &moe_trace_command, NULL,
+};
+
+static void
+print_help(void)
+{
+    moe_out("moesim simulates and profiles Mixture-of-Experts systems: it replays real routing\n"
+            "against hardware that you may not own, and says what each policy costs.\n\n"
+            "usage: moesim COMMAND [options] [FILE…]\n\n");
+    for (size_t i = 0; moe_commands[i]; i++)
+        moe_out("  %-10s%s\n", moe_commands[i]->name, moe_commands[i]->summary);
+    moe_out("\n  -h, --help     Show this help; `moesim COMMAND --help` that of a command.\n"
+            "  -V, --version  Version, and the optional parts that were found.\n"
+            "\n"
+            "Begin with:\n\n"
+            "  moesim run scenarios/quickstart.yaml\n"
+            "  moesim explain scenarios/quickstart.yaml --step 70\n"
+            "  moesim help experts.cache\n");
+}
+
+static void
+print_version(void)
+{
+    g_autofree char *gnuplot = g_find_program_in_path("gnuplot");
+    moe_out("moesim " MOE_VERSION "\n");
+    moe_out("semantics  %d\n", MOE_SEMANTICS);
+    moe_out("glib       %u.%u.%u\n", glib_major_version, glib_minor_version, glib_micro_version);
+    moe_out("sqlite     %s\n", sqlite3_libversion());
+    moe_out("zlib       %s\n", zlibVersion());
+    moe_out("zstd       %s\n", ZSTD_versionString());
+    moe_out("gnuplot    %s\n", gnuplot ? gnuplot : "not found (no figures are drawn)");
+}
+
+/* Writing to a pipe without a reader, and beyond a file size limit, are errors like others. */
+static void
+ignore_signals(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigemptyset(&ignore.sa_mask);
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
+}
+
+static int
+dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help();
+        return MOE_EXIT_USAGE;
+    }
+    const char *first = argv[1];
+    if (!strcmp(first, "--help") || !strcmp(first, "-h")) {
+        print_help();
+        return MOE_EXIT_OK;
+    }
+    if (!strcmp(first, "--version") || !strcmp(first, "-V")) {
+        print_version();
+        return MOE_EXIT_OK;
+    }
+    if (first[0] == '-')
+        return moe_say_usage("moesim", "unknown option '%s'", first);
+    const moe_command *command = moe_command_find(moe_commands, "moesim", first);
+    if (!command)
+        return MOE_EXIT_USAGE;
+    g_autofree char *path = g_strconcat("moesim ", command->name, NULL);
+    return moe_command_main(command, path, argc - 2, (const char *const *)argv + 2);
+}
+
+int
+main(int argc, char **argv)
+{
+    ignore_signals();
+    moe_policy_check_all();
+    return moe_out_finish(dispatch(argc, argv));
+}

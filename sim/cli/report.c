@@ -1,0 +1,220 @@
+#include "sim/cli/report.h"
+
+#include "sim/base/units.h"
+#include "sim/cli/output.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_ROWS = 40, MAX_METRICS = 4 };
+
+/* Shown when the scenario's figures and expectations name fewer. */
+static const char *const usual[] = {"decode_tokens_per_s", "hit_rate", "exposed_load_share",
+                                    "tpot_mean_s"};
+
+typedef struct column {
+    const moe_metric_info *metric;
+    const char *bound; /* heading of the column beside it; NULL: none */
+    double (*bound_of)(const moe_measure *measure);
+} column;
+
+static double
+perfect_cache(const moe_measure *measure)
+{
+    return measure->perfect_cache;
+}
+
+static double
+contention_free(const moe_measure *measure)
+{
+    return measure->contention_free;
+}
+
+static double
+roofline(const moe_measure *measure)
+{
+    return measure->roofline;
+}
+
+static const struct {
+    const char *heading;
+    double (*of)(const moe_measure *measure);
+} bounds[] = {
+    {"perfect cache", perfect_cache}, {"contention-free", contention_free}, {"roofline", roofline}};
+
+char *
+moe_report_value(double value, const char *unit)
+{
+    if (isnan(value))
+        return g_strdup("–");
+    if (!strcmp(unit, "share"))
+        return g_strdup_printf("%.1f%%", value * 100);
+    if (!strcmp(unit, "s") && fabs(value) < 9e6)
+        return moe_format_time((int64_t)llround(value * (double)MOE_PS_PER_S));
+    if (!strcmp(unit, "B") || !strcmp(unit, "bytes"))
+        return moe_format_bytes((int64_t)value);
+    if (!strcmp(unit, "B/s"))
+        return moe_format_rate(value);
+    if (fabs(value) >= 1e5 && fabs(value) < 1e15 && value == floor(value))
+        return g_strdup_printf("%.0f", value);
+    return g_strdup_printf("%.4g", value);
+}
+
+/* ---- which metrics ---- */
+
+static const moe_metric_info *
+find_metric(const char *name)
+{
+    size_t n;
+    const moe_metric_info *metrics = moe_metrics(&n);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(metrics[i].name, name))
+            return &metrics[i];
+    return NULL;
+}
+
+static void
+add_metric(GArray *columns, const char *name)
+{
+    const moe_metric_info *metric = name ? find_metric(name) : NULL;
+    if (!metric || columns->len == MAX_METRICS)
+        return;
+    for (size_t i = 0; i < columns->len; i++)
+        if (g_array_index(columns, column, i).metric == metric)
+            return;
+    column c = {metric, NULL, NULL};
+    g_array_append_val(columns, c);
+}
+
+static bool
+choose_bound(column *c, const moe_frame *frame, moe_store *store, GError **error)
+{
+    size_t rows = MIN(moe_frame_points(frame), (size_t)MAX_ROWS);
+    for (size_t point = 0; point < rows; point++) {
+        moe_measure measure;
+        if (!moe_store_measure(store, moe_frame_identity(frame, point), c->metric->name, &measure,
+                               error))
+            return false;
+        for (size_t b = 0; !c->bound && b < MOE_COUNT(bounds); b++)
+            if (!isnan(bounds[b].of(&measure))) {
+                c->bound = bounds[b].heading;
+                c->bound_of = bounds[b].of;
+            }
+    }
+    return true;
+}
+
+static GArray *
+choose_columns(const moe_loaded *loaded, moe_store *store, GError **error)
+{
+    GArray *columns = g_array_new(FALSE, FALSE, sizeof(column));
+    for (size_t i = 0; i < moe_plot_count(loaded->plots); i++)
+        add_metric(columns, moe_plot_metric(loaded->plots, i));
+    for (size_t i = 0; i < moe_expect_count(loaded->expectations); i++)
+        add_metric(columns, moe_expect_metric(loaded->expectations, i));
+    for (size_t i = 0; i < MOE_COUNT(usual); i++)
+        add_metric(columns, usual[i]);
+    for (size_t i = 0; i < columns->len; i++)
+        if (!choose_bound(&g_array_index(columns, column, i), loaded->frame, store, error)) {
+            g_array_unref(columns);
+            return NULL;
+        }
+    return columns;
+}
+
+/* ---- rows ---- */
+
+/* The short title, unless two keys would share it. */
+static void
+add_key_heading(moe_grid *grid, const moe_frame *frame, size_t key)
+{
+    g_autofree char *title = moe_section_key_title(moe_frame_key(frame, key));
+    for (size_t other = 0; other < moe_frame_keys(frame); other++) {
+        g_autofree char *taken = moe_section_key_title(moe_frame_key(frame, other));
+        if (other != key && !strcmp(title, taken)) {
+            moe_grid_add(grid, moe_frame_key(frame, key));
+            return;
+        }
+    }
+    moe_grid_add(grid, title);
+}
+
+static void
+add_heading(moe_grid *grid, const moe_frame *frame, const GArray *columns)
+{
+    for (size_t key = 0; key < moe_frame_keys(frame); key++)
+        add_key_heading(grid, frame, key);
+    for (size_t i = 0; i < columns->len; i++) {
+        const column *c = &g_array_index(columns, column, i);
+        moe_grid_add(grid, c->metric->name);
+        if (c->bound)
+            moe_grid_add(grid, c->bound);
+    }
+}
+
+static bool
+add_row(moe_grid *grid, const moe_frame *frame, size_t point, const GArray *columns,
+        moe_store *store, GError **error)
+{
+    for (size_t key = 0; key < moe_frame_keys(frame); key++) {
+        const char *value = moe_frame_value(frame, point, key);
+        moe_grid_add(grid, value ? value : "");
+    }
+    for (size_t i = 0; i < columns->len; i++) {
+        const column *c = &g_array_index(columns, column, i);
+        moe_measure measure;
+        if (!moe_store_measure(store, moe_frame_identity(frame, point), c->metric->name, &measure,
+                               error))
+            return false;
+        g_autofree char *value = moe_report_value(measure.value, c->metric->unit);
+        moe_grid_add(grid, value);
+        if (!c->bound)
+            continue;
+        g_autofree char *bound = moe_report_value(c->bound_of(&measure), c->metric->unit);
+        moe_grid_add(grid, bound);
+    }
+    return true;
+}
+
+/* One line for the rows that are not shown: the range of the first metric over all runs. */
+static bool
+print_rest(const moe_frame *frame, const GArray *columns, moe_store *store, GError **error)
+{
+    size_t n = moe_frame_points(frame);
+    if (n <= MAX_ROWS || columns->len == 0)
+        return true;
+    const moe_metric_info *metric = g_array_index(columns, column, 0).metric;
+    double low = NAN, high = NAN;
+    for (size_t point = 0; point < n; point++) {
+        moe_measure measure;
+        if (!moe_store_measure(store, moe_frame_identity(frame, point), metric->name, &measure,
+                               error))
+            return false;
+        low = fmin(low, measure.value);
+        high = fmax(high, measure.value);
+    }
+    g_autofree char *from = moe_report_value(low, metric->unit);
+    g_autofree char *to = moe_report_value(high, metric->unit);
+    moe_out("  … and %zu more runs; %s of all is from %s to %s\n", n - MAX_ROWS, metric->name, from,
+            to);
+    return true;
+}
+
+bool
+moe_report_table(const moe_loaded *loaded, moe_store *store, GError **error)
+{
+    const moe_frame *frame = loaded->frame;
+    g_autoptr(GArray) columns = choose_columns(loaded, store, error);
+    if (!columns)
+        return false;
+    size_t n_columns = moe_frame_keys(frame) + columns->len;
+    for (size_t i = 0; i < columns->len; i++)
+        n_columns += g_array_index(columns, column, i).bound != NULL;
+    g_autoptr(moe_grid) grid = moe_grid_new(n_columns);
+    add_heading(grid, frame, columns);
+    for (size_t point = 0; point < MIN(moe_frame_points(frame), (size_t)MAX_ROWS); point++)
+        if (!add_row(grid, frame, point, columns, store, error))
+            return false;
+    moe_grid_print(grid, true, "  ");
+    return print_rest(frame, columns, store, error);
+}

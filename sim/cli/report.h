@@ -1,0 +1,12 @@
+/* The table that `run` ends with: swept keys, main metrics, and their bounds. */
+#ifndef MOE_CLI_REPORT_H
+#define MOE_CLI_REPORT_H
+
+#include "sim/cli/load.h"
+
+/* Prints the runs of a scenario from the store; false with *error set when it cannot be read. */
+bool moe_report_table(const moe_loaded *loaded, moe_store *store, GError **error);
+/* A value with its unit, as tables show it; yours. */
+char *moe_report_value(double value, const char *unit);
+
+#endif
