@@ -57,7 +57,7 @@ moe_cost moe_cost_copy(const moe_hw_link *link, double bytes, bool pageable);
 /* Adds b to a (stages fused into one task): times, bytes and FLOPs add up, the rates become the
  * averages that lead to the same times. */
 moe_cost moe_cost_add(moe_cost a, moe_cost b);
-/* "3 kernels x 2.5 us + max(2.82 GB / 1.78 TB/s, 1.2 GFLOP / 45 TFLOP/s) = 1.58 ms" */
+/* "3 kernels in 7.50 us + max(2.82 GB / 1.78 TB/s, 1.2 GFLOP / 45 TFLOP/s) = 1.59 ms" */
 void moe_cost_explain(const moe_cost *cost, GString *out);
 /* Peak rate for an activation dtype: fp8, else int8, for 8 bits and below; then wider types. */
 double moe_peak_flops(const moe_device *device, double activation_bits);

@@ -1,0 +1,282 @@
+/* Closed forms of the cost functions, and what must hold for any numbers. */
+#include "hw/cost.h"
+#include "sim/base/data.h"
+#include "sim/base/random.h"
+#include "sim/base/units.h"
+#include "tests/test.h"
+
+#include <math.h>
+
+static const moe_place places[] = {{"hbm", 1LL << 40, 0, 1e12}, {"dram", 1LL << 40, 0, 1e11}};
+
+static moe_device
+device(void)
+{
+    return (moe_device){
+        .name = "gpu",
+        .peak = {.fp32 = 1e12, .bf16 = 1e14, .int8 = 2e14},
+        .gemm_efficiency = 0.8,
+        .expert_efficiency = 0.5,
+        .stream_efficiency = 0.5,
+        .half_rows = 16,
+        .launch_ps = 1000000,
+        .expert_ps = 10000,
+    };
+}
+
+static moe_hardware
+machine(const moe_device *d)
+{
+    return (moe_hardware){.n_devices = 1, .n_places = 2, .devices = d, .places = places};
+}
+
+static const moe_expert_shape expert = {.params = 1e6,
+                                        .flops = 2e6,
+                                        .hidden = 1000,
+                                        .width = 500,
+                                        .weight_bits = 16,
+                                        .activation_bits = 16};
+
+static int64_t
+ps(double seconds)
+{
+    return (int64_t)ceil(seconds * 1e12 - 1e-6);
+}
+
+/* Within a picosecond: the product of rounded terms may differ in the last one. */
+static bool
+near(int64_t a, int64_t b)
+{
+    return a - b <= 1 && b - a <= 1;
+}
+
+static void
+closed_forms(void)
+{
+    moe_device d = device();
+    moe_hardware hw = machine(&d);
+
+    /* one row: bound by 1e6 weights of 2 bytes and 2000 activations at 0.5 TB/s */
+    moe_cost c = moe_cost_gemm(&hw, &d, 1, 1000, 1000, 16, 16, 3);
+    CU_ASSERT_EQUAL(c.launch_ps, 3000000);
+    CU_ASSERT_EQUAL(c.bytes, 2e6 + 4000);
+    CU_ASSERT_EQUAL(c.bytes_per_s, 0.5e12);
+    MOE_CHECK(near(c.total_ps, 3000000 + ps(2.004e6 / 0.5e12)), "%lld", (long long)c.total_ps);
+    CU_ASSERT_EQUAL(c.kernels, 3);
+
+    /* half_rows rows run at half of 80 % of peak */
+    c = moe_cost_gemm(&hw, &d, 16, 1000, 1000, 16, 16, 1);
+    CU_ASSERT_EQUAL(c.flops, 2 * 16e6);
+    MOE_CHECK(fabs(c.flops_per_s / (0.4 * 1e14) - 1) < 1e-12, "%g", c.flops_per_s);
+
+    /* many rows: bound by the rate */
+    c = moe_cost_gemm(&hw, &d, 1e6, 1000, 1000, 16, 16, 0);
+    MOE_CHECK(near(c.total_ps, ps(2e12 / (0.8e14 * 1e6 / (1e6 + 16)))), "%lld",
+              (long long)c.total_ps);
+
+    /* three experts, one token each */
+    c = moe_cost_experts(&hw, &d, &expert, NULL, 3);
+    CU_ASSERT_EQUAL(c.launch_ps, c.kernels * d.launch_ps + 3 * d.expert_ps);
+    CU_ASSERT_EQUAL(c.bytes, 3 * 2e6 + 3 * 2 * 1500 * 2);
+    CU_ASSERT_EQUAL(c.flops, 6e6);
+    MOE_CHECK(near(c.total_ps, c.launch_ps + ps(c.bytes / 0.5e12)), "%lld", (long long)c.total_ps);
+    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &expert, NULL, 0).total_ps, 0);
+}
+
+/* The mean rate is that of each expert on its own, added up. */
+static void
+experts_add_up(void)
+{
+    moe_device d = device();
+    moe_hardware hw = machine(&d);
+    static const uint32_t tokens[] = {5, 1000, 70, 100000};
+    double seconds = 0;
+
+    for (size_t i = 0; i < MOE_COUNT(tokens); i++)
+        seconds += expert.flops * tokens[i] / (1e14 * 0.5 * tokens[i] / (tokens[i] + 16.0));
+    moe_cost c = moe_cost_experts(&hw, &d, &expert, tokens, MOE_COUNT(tokens));
+    MOE_CHECK(near(c.total_ps - c.launch_ps, ps(seconds)), "%lld, %lld",
+              (long long)(c.total_ps - c.launch_ps), (long long)ps(seconds));
+}
+
+static void
+low_bits_are_decoded(void)
+{
+    moe_device d = device();
+    moe_hardware hw = machine(&d);
+    moe_expert_shape four = expert;
+
+    four.weight_bits = 4.25;
+    moe_cost free_of_charge = moe_cost_experts(&hw, &d, &four, NULL, 2);
+    CU_ASSERT_EQUAL(free_of_charge.decode_bytes, 0);
+    d.dequant_bytes_per_s = 1e12;
+    moe_cost c = moe_cost_experts(&hw, &d, &four, NULL, 2);
+    CU_ASSERT_EQUAL(c.decode_bytes, 4e6);
+    MOE_CHECK(near(c.total_ps, free_of_charge.total_ps + 4000000), "%lld", (long long)c.total_ps);
+    four.weight_bits = 8;
+    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &four, NULL, 2).decode_bytes, 0);
+}
+
+static void
+peaks_fall_back(void)
+{
+    moe_device d = device();
+
+    CU_ASSERT_EQUAL(moe_peak_flops(&d, 32), 1e12);
+    CU_ASSERT_EQUAL(moe_peak_flops(&d, 16), 1e14);
+    CU_ASSERT_EQUAL(moe_peak_flops(&d, 8), 2e14); /* no fp8: int8 */
+    d.peak.fp8 = 3e14;
+    CU_ASSERT_EQUAL(moe_peak_flops(&d, 8), 3e14);
+    d.peak.fp8 = d.peak.int8 = 0;
+    CU_ASSERT_EQUAL(moe_peak_flops(&d, 4), 1e14);
+    d.peak.bf16 = 0;
+    CU_ASSERT_EQUAL(moe_peak_flops(&d, 8), 1e12);
+    d = device();
+    d.peak.fp32 = 0;
+    CU_ASSERT_EQUAL(moe_peak_flops(&d, 32), 1e14);
+}
+
+static void
+copies(void)
+{
+    moe_hw_link link = {.bytes_per_s = 25e9, .pageable_bytes_per_s = 10e9, .latency_ps = 7};
+
+    CU_ASSERT_EQUAL(moe_cost_copy(&link, 25e9, false).total_ps, MOE_PS_PER_S + 7);
+    CU_ASSERT_EQUAL(moe_cost_copy(&link, 25e9, true).total_ps, 5 * MOE_PS_PER_S / 2 + 7);
+    CU_ASSERT_EQUAL(moe_cost_copy(&link, 0, false).total_ps, 7);
+    link.pageable_bytes_per_s = 0;
+    CU_ASSERT_EQUAL(moe_cost_copy(&link, 25e9, true).total_ps, MOE_PS_PER_S + 7);
+    link.bytes_per_s = 25e9 / 2;
+    CU_ASSERT_EQUAL(moe_cost_copy(&link, 25e9, false).total_ps, 2 * MOE_PS_PER_S + 7);
+    link.bytes_per_s = 1e-3; /* too long for the clock: the longest time there is */
+    CU_ASSERT(moe_cost_copy(&link, 25e9, false).total_ps > 0);
+    link.bytes_per_s = 3e12; /* a third of a picosecond counts as one */
+    CU_ASSERT_EQUAL(moe_cost_copy(&link, 1, false).total_ps, 8);
+}
+
+/* Twice the bandwidth halves a body that is bound by it. */
+static void
+bandwidth_halves(void)
+{
+    moe_device d = device();
+    moe_hardware hw = machine(&d);
+    moe_place fast[] = {places[0], places[1]};
+    moe_hardware twice = hw;
+
+    fast[0].read_bytes_per_s *= 2;
+    twice.places = fast;
+    moe_cost a = moe_cost_experts(&hw, &d, &expert, NULL, 4);
+    moe_cost b = moe_cost_experts(&twice, &d, &expert, NULL, 4);
+    MOE_CHECK(near(a.total_ps - a.launch_ps, 2 * (b.total_ps - b.launch_ps)), "%lld, %lld",
+              (long long)a.total_ps, (long long)b.total_ps);
+    a = moe_cost_attention(&hw, &d, 1, 1e9, 1e6, 1, 16);
+    b = moe_cost_attention(&twice, &d, 1, 1e9, 1e6, 1, 16);
+    CU_ASSERT(near(a.total_ps - a.launch_ps, 2 * (b.total_ps - b.launch_ps)));
+}
+
+/* Decode of latent attention: 128 heads share each cached element, so it is not bound by the rate
+ * of a single row. */
+static void
+shared_keys_are_rows(void)
+{
+    moe_device d = device();
+    moe_hardware hw = machine(&d);
+    double elements = 576.0 * 4096, flops = 2.0 * 128 * 1088 * 4096;
+    moe_cost c = moe_cost_attention(&hw, &d, 1, 2 * elements, flops, 1, 16);
+    double rows = flops / (2 * elements);
+
+    MOE_CHECK(fabs(c.flops_per_s / (0.8e14 * rows / (rows + 16)) - 1) < 1e-12, "%g", c.flops_per_s);
+    CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, 0, 0, 0, 1, 16).total_ps, 0);
+}
+
+static void
+sums(void)
+{
+    moe_device d = device();
+    moe_hardware hw = machine(&d);
+    moe_cost a = moe_cost_gemm(&hw, &d, 1, 1000, 1000, 16, 16, 1);
+    moe_cost b = moe_cost_experts(&hw, &d, &expert, NULL, 3);
+    moe_cost c = moe_cost_add(a, b);
+    moe_cost none = moe_cost_add(a, (moe_cost){0});
+
+    CU_ASSERT_EQUAL(c.total_ps, a.total_ps + b.total_ps);
+    CU_ASSERT_EQUAL(c.launch_ps, a.launch_ps + b.launch_ps);
+    CU_ASSERT_EQUAL(c.bytes, a.bytes + b.bytes);
+    CU_ASSERT_EQUAL(c.kernels, a.kernels + b.kernels);
+    MOE_CHECK(fabs(c.flops / c.flops_per_s - a.flops / a.flops_per_s - b.flops / b.flops_per_s) <
+                  1e-15,
+              "%g", c.flops_per_s);
+    CU_ASSERT_EQUAL(none.total_ps, a.total_ps);
+    CU_ASSERT_DOUBLE_EQUAL(none.bytes_per_s, a.bytes_per_s, 1);
+}
+
+static void
+explanations(void)
+{
+    moe_device d = device();
+    moe_hardware hw = machine(&d);
+    moe_hw_link link = {.bytes_per_s = 25e9, .latency_ps = 10000000};
+    g_autoptr(GString) text = g_string_new(NULL);
+    moe_cost c = moe_cost_gemm(&hw, &d, 1, 1000, 1000, 16, 16, 3);
+
+    moe_cost_explain(&c, text);
+    MOE_CHECK(!strcmp(text->str, "3 kernels in 3.00 us + max(2 MB / 500 GB/s, 2 MFLOP / 4.71 TFLOP/s) "
+                                 "= 7.01 us"),
+              "%s", text->str);
+    g_string_truncate(text, 0);
+    c = moe_cost_copy(&link, 25e6, false);
+    moe_cost_explain(&c, text);
+    MOE_CHECK(!strcmp(text->str, "10.0 us + 25 MB / 25 GB/s = 1.01 ms"), "%s", text->str);
+    g_string_truncate(text, 0);
+    d.dequant_bytes_per_s = 1e12;
+    moe_cost low = moe_cost_gemm(&hw, &d, 1, 1000, 1000, 4, 16, 3);
+    c = moe_cost_add(low, low);
+    moe_cost_explain(&c, text);
+    MOE_CHECK(strstr(text->str, "stages: 6 kernels") && strstr(text->str, "decode 4 MB / 1 TB/s"),
+              "%s", text->str);
+}
+
+/* On every device of every preset: more tokens are never faster, nor are more experts, nor more
+ * bits; skew never helps a device. */
+static void
+never_faster_with_more(void)
+{
+    g_auto(GStrv) names = moe_data_presets("hw");
+    moe_stream random = moe_stream_new(1, "cost", 0);
+
+    for (size_t i = 0; names && names[i]; i++) {
+        g_autoptr(moe_diag) diag = moe_diag_new();
+        g_autoptr(moe_hardware_set) set =
+            moe_hardware_load(names[i], NULL, (moe_loc){0}, diag, NULL);
+        if (!set)
+            continue;
+        const moe_hardware *hw = moe_hardware_get(set);
+        for (int n = 0; n < hw->n_devices; n++)
+            for (int round = 0; round < 200; round++) {
+                const moe_device *d = &hw->devices[n];
+                uint32_t tokens[64], count = 1 + (uint32_t)moe_stream_below(&random, 63);
+                moe_expert_shape shape = expert;
+                for (uint32_t e = 0; e < 64; e++)
+                    tokens[e] = 1 + (uint32_t)moe_stream_below(&random, 1u << (e % 12));
+                int64_t base = moe_cost_experts(hw, d, &shape, tokens, count).total_ps;
+                int64_t more = moe_cost_experts(hw, d, &shape, tokens, count + 1).total_ps;
+                MOE_CHECK(more >= base, "%s %s: %u experts", names[i], d->name, count);
+                tokens[moe_stream_below(&random, count)]++;
+                more = moe_cost_experts(hw, d, &shape, tokens, count).total_ps;
+                MOE_CHECK(more >= base, "%s %s: a token", names[i], d->name);
+                shape.weight_bits = 32;
+                MOE_CHECK(moe_cost_experts(hw, d, &shape, tokens, count).total_ps >= more,
+                          "%s %s: bits", names[i], d->name);
+                double m = (double)tokens[0];
+                MOE_CHECK(moe_cost_gemm(hw, d, m + 1, 640, 320, 16, 16, 1).total_ps >=
+                              moe_cost_gemm(hw, d, m, 640, 320, 16, 16, 1).total_ps,
+                          "%s %s: gemm", names[i], d->name);
+            }
+    }
+}
+
+MOE_TESTS({"closed forms", closed_forms}, {"experts add up", experts_add_up},
+          {"low bits are decoded", low_bits_are_decoded}, {"peaks fall back", peaks_fall_back},
+          {"copies", copies}, {"bandwidth halves", bandwidth_halves},
+          {"shared keys are rows", shared_keys_are_rows}, {"sums", sums},
+          {"explanations", explanations}, {"never faster with more", never_faster_with_more})
