@@ -44,6 +44,8 @@ check_items(const moe_settings *settings, const moe_param_scope *scope, const mo
     for (size_t i = 0; i < list->n; i++) {
         g_autofree char *element = g_strdup_printf("%s.%zu", path, i);
         const moe_param_write *write = moe_settings_written(settings, element);
+        if (write && write->node->kind != MOE_YAML_MAP)
+            continue; /* reported as such */
         moe_param_scope item = moe_param_scope_item(scope, row, i);
         check_scope(settings, &item, write ? write->loc : loc, NULL, diag);
     }

@@ -33,9 +33,13 @@ help_params(const moe_variant *variant, const char *indent, GString *out)
     }
 }
 
+static void help_section(const moe_param_scope *scope, const char *section, GString *out);
+
+/* `identity`: of the choice or list that the row belongs to. */
 static void
-help_row(const moe_param_scope *scope, const moe_param *row, GString *out)
+help_row(const moe_param_scope *scope, const moe_param *row, bool identity, GString *out)
 {
+    bool names_only = row->type == MOE_PARAM_ENUM || row->type == MOE_PARAM_CHOICE;
     g_autofree char *range = moe_param_range_text(row);
     g_string_append_printf(out, "%s%s\n", scope->path, moe_param_name(scope, row));
     g_string_append_printf(out, "  %s\n", row->help);
@@ -46,16 +50,20 @@ help_row(const moe_param_scope *scope, const moe_param *row, GString *out)
         g_autofree char *list = g_strjoinv(", ", (char **)names->pdata);
         help_line(out, "one of", list);
     }
-    help_line(out, "unit", row->unit);
+    help_line(out, "unit", names_only ? NULL : row->unit);
     help_line(out, "range", range);
     bool required = row->flags & MOE_PARAM_REQUIRED;
     help_line(out, "default", row->fallback ? row->fallback : required ? "none, required" : "none");
-    help_line(out, "identity", row->flags & MOE_PARAM_IDENTITY ? "yes" : "no");
+    help_line(out, "identity", identity || row->flags & MOE_PARAM_IDENTITY ? "yes" : "no");
     if (row->flags & MOE_PARAM_SOURCED)
         help_line(out, "or", "{value, basis, source, note}");
     for (size_t i = 0; i < row->n_variants; i++) {
         g_string_append_printf(out, "  %s: %s\n", row->variants[i]->name, row->variants[i]->help);
         help_params(row->variants[i], "      ", out);
+    }
+    if (row->type == MOE_PARAM_LIST) {
+        moe_param_scope item = moe_param_scope_item(scope, row, 0);
+        help_section(&item, "", out);
     }
 }
 
@@ -78,11 +86,12 @@ help_section(const moe_param_scope *scope, const char *section, GString *out)
     }
 }
 
-static bool help_key(const moe_param_scope *scope, const char *key, GString *out);
+static bool help_key(const moe_param_scope *scope, const char *key, bool identity, GString *out);
 
 /* "0.capacity", "*.capacity" or "capacity" behind a list's name. */
 static bool
-help_list(const moe_param_scope *scope, const moe_param *list, const char *rest, GString *out)
+help_list(const moe_param_scope *scope, const moe_param *list, const char *rest, bool identity,
+          GString *out)
 {
     moe_param_scope item = moe_param_scope_item(scope, list, 0);
     size_t n = *rest == '*' ? 1 : strspn(rest, "0123456789");
@@ -92,13 +101,15 @@ help_list(const moe_param_scope *scope, const moe_param *list, const char *rest,
         help_section(&item, "", out);
         return true;
     }
-    return help_key(&item, rest, out);
+    return help_key(&item, rest, identity || list->flags & MOE_PARAM_IDENTITY, out);
 }
 
 /* A variant's name, or a parameter of one or more of the variants. */
 static bool
-help_choice(const moe_param_scope *scope, const moe_param *choice, const char *rest, GString *out)
+help_choice(const moe_param_scope *scope, const moe_param *choice, const char *rest, bool identity,
+            GString *out)
 {
+    identity = identity || choice->flags & MOE_PARAM_IDENTITY;
     bool found = false;
     for (size_t i = 0; i < choice->n_variants; i++) {
         const moe_variant *variant = choice->variants[i];
@@ -110,7 +121,7 @@ help_choice(const moe_param_scope *scope, const moe_param *choice, const char *r
             return true;
         }
         g_autoptr(GString) text = g_string_new(NULL);
-        if (!help_key(&inner, rest, text))
+        if (!help_key(&inner, rest, identity, text))
             continue;
         g_string_append_printf(out, "%sof %s '%s': %s", found ? "\n" : "", kind, variant->name,
                                text->str);
@@ -120,7 +131,7 @@ help_choice(const moe_param_scope *scope, const moe_param *choice, const char *r
 }
 
 static bool
-help_below(const moe_param_scope *scope, const char *key, GString *out)
+help_below(const moe_param_scope *scope, const char *key, bool identity, GString *out)
 {
     for (size_t i = 0; i < scope->n_rows; i++) {
         const moe_param *row = &scope->rows[i];
@@ -131,22 +142,22 @@ help_below(const moe_param_scope *scope, const char *key, GString *out)
         if (strncmp(key, name, stem) != 0 || (stem > 0 && key[stem] != '.'))
             continue;
         const char *rest = stem > 0 ? key + stem + 1 : key;
-        if (row->type == MOE_PARAM_LIST ? help_list(scope, row, rest, out)
-                                        : help_choice(scope, row, rest, out))
+        if (row->type == MOE_PARAM_LIST ? help_list(scope, row, rest, identity, out)
+                                        : help_choice(scope, row, rest, identity, out))
             return true;
     }
     return false;
 }
 
 static bool
-help_key(const moe_param_scope *scope, const char *key, GString *out)
+help_key(const moe_param_scope *scope, const char *key, bool identity, GString *out)
 {
     const moe_param *row = moe_param_row(scope, key);
     if (row) {
-        help_row(scope, row, out);
+        help_row(scope, row, identity, out);
         return true;
     }
-    if (help_below(scope, key, out))
+    if (help_below(scope, key, identity, out))
         return true;
     if (!moe_param_is_section(scope, key))
         return false;
@@ -184,7 +195,7 @@ moe_param_help(const moe_param_table *table, const char *key, const char **close
     GString *out = g_string_new(NULL);
     if (closest)
         *closest = NULL;
-    if (*key && help_key(&scope, key, out))
+    if (*key && help_key(&scope, key, false, out))
         return g_string_free(out, FALSE);
     g_string_free(out, TRUE);
     g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);

@@ -66,6 +66,7 @@ read_scalar(param_reader *r, const moe_param_scope *scope, const moe_param *row,
     g_autofree char *last = moe_param_short(name);
     const moe_yaml *scalar = node;
     moe_param_value value;
+    read_record(r, scope, name, node, node->loc);
     if (row->flags & MOE_PARAM_SOURCED && node->kind == MOE_YAML_MAP)
         scalar = moe_param_unwrap(row, last, node, &origin, r->diag);
     if (!scalar || !moe_param_convert(row, last, scalar, &value, r->diag))
@@ -73,7 +74,6 @@ read_scalar(param_reader *r, const moe_param_scope *scope, const moe_param *row,
     if (row->type == MOE_PARAM_TEXT)
         value.text = moe_settings_keep(r->settings, value.text);
     moe_param_store(row, &value, moe_param_at(scope, row));
-    read_record(r, scope, name, node, scalar->loc);
     if (row->flags & MOE_PARAM_SOURCED)
         read_provenance(r, scope, name, &origin);
 }
@@ -84,6 +84,7 @@ read_list(param_reader *r, const moe_param_scope *scope, const moe_param *row, c
     const char *name = moe_param_name(scope, row);
     g_autofree char *last = moe_param_short(name);
     size_t most = row->max_items ? row->max_items : MOE_PARAM_ITEMS;
+    read_record(r, scope, name, node, node->loc);
     if (node->kind != MOE_YAML_LIST) {
         moe_param_wrong_kind(last, "a list", node, r->diag);
         return;
@@ -97,7 +98,6 @@ read_list(param_reader *r, const moe_param_scope *scope, const moe_param *row, c
     moe_settings_forget(r->settings, below);
     moe_list *list = moe_param_at(scope, row);
     *list = (moe_list){moe_settings_alloc(r->settings, node->n * row->stride), node->n};
-    read_record(r, scope, name, node, node->loc);
     for (size_t i = 0; i < node->n; i++) {
         moe_param_scope item = moe_param_scope_item(scope, row, i);
         moe_settings_defaults(r->settings, &item);
@@ -141,6 +141,7 @@ read_kind(param_reader *r, const moe_param_scope *scope, const moe_param *row, c
 {
     const char *name = moe_param_name(scope, row);
     g_autofree char *last = moe_param_short(name);
+    read_record(r, scope, name, node, kind->loc);
     if (kind->kind != MOE_YAML_SCALAR) {
         moe_param_wrong_kind(last, moe_param_wants(row), kind, r->diag);
         return false;
@@ -151,7 +152,6 @@ read_kind(param_reader *r, const moe_param_scope *scope, const moe_param *row, c
         return false;
     }
     moe_settings_choose(r->settings, scope, row, variant);
-    read_record(r, scope, name, node, kind->loc);
     const moe_choice *choice = moe_param_at(scope, row);
     moe_param_scope inner = moe_param_scope_variant(scope, row, variant, choice->config);
     read_again(r, &inner, node->kind == MOE_YAML_MAP ? node : NULL);

@@ -161,7 +161,7 @@ reader_key(reader *r, const moe_yaml *key, GHashTable *seen)
         return;
     }
     if (!*key->text)
-        reader_error(r, key->loc, "a key is missing before ':'");
+        reader_error(r, key->loc, "a key must not be empty");
     if (strcmp(key->text, "<<") == 0 && !key->quoted)
         reader_error(r, key->loc, "merge keys ('<<') are not allowed");
     const moe_loc *first = g_hash_table_lookup(seen, key->text);
