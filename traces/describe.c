@@ -34,15 +34,19 @@ describe_sequences(const moe_routing *r, GString *out)
         r->rows ? " (rows not in order of sequence and position)" : "");
 }
 
-/* How evenly the experts are used: of each layer the most used expert's share over the mean. */
+/* What the rows hold: uses of each expert, rows that are not full. */
+typedef struct describe_counts {
+    uint64_t empty, not_run;
+    double low, high, mean; /* busiest expert over the mean, of the layers */
+} describe_counts;
+
 static void
-describe_balance(const moe_routing *r, GString *out)
+describe_count_rows(const moe_routing *r, uint32_t from, uint32_t to, uint64_t *counts,
+                    describe_counts *c)
 {
-    g_autofree uint64_t *counts = g_new0(uint64_t, (gsize)r->n_layers * r->n_experts);
-    uint64_t empty = 0, not_run = 0;
     for (uint64_t row = 0; row < r->n_tokens; row++) {
-        for (uint32_t layer = 0; layer < r->n_layers; layer++) {
-            uint64_t *count = counts + (size_t)layer * r->n_experts;
+        for (uint32_t layer = from; layer < to; layer++) {
+            uint64_t *count = counts + (size_t)(layer - from) * r->n_experts;
             uint32_t id = MOE_ROUTING_NO_EXPERT;
             for (uint32_t j = 0; j < r->k; j++) {
                 id = moe_routing_id(r, row, layer, j);
@@ -50,30 +54,47 @@ describe_balance(const moe_routing *r, GString *out)
                     break;
                 count[id]++;
             }
-            empty += id == MOE_ROUTING_NO_EXPERT;
-            not_run += id == MOE_ROUTING_NOT_RUN;
+            c->empty += id == MOE_ROUTING_NO_EXPERT;
+            c->not_run += id == MOE_ROUTING_NOT_RUN;
         }
     }
-    double low = 0, high = 0, mean = 0;
-    for (uint32_t layer = 0; layer < r->n_layers; layer++) {
-        const uint64_t *count = counts + (size_t)layer * r->n_experts;
-        uint64_t sum = 0, most = 0;
-        for (uint32_t e = 0; e < r->n_experts; e++) {
-            sum += count[e];
-            most = MAX(most, count[e]);
-        }
-        double ratio = sum ? (double)most * r->n_experts / (double)sum : 0;
-        low = layer == 0 ? ratio : MIN(low, ratio);
-        high = MAX(high, ratio);
-        mean += ratio / r->n_layers;
+}
+
+static void
+describe_add_layer(const moe_routing *r, uint32_t layer, const uint64_t *count, describe_counts *c)
+{
+    uint64_t sum = 0, most = 0;
+    for (uint32_t e = 0; e < r->n_experts; e++) {
+        sum += count[e];
+        most = MAX(most, count[e]);
+    }
+    double ratio = sum ? (double)most * r->n_experts / (double)sum : 0;
+    c->low = layer == 0 ? ratio : MIN(c->low, ratio);
+    c->high = MAX(c->high, ratio);
+    c->mean += ratio / r->n_layers;
+}
+
+/* How evenly the experts are used, a few layers at a time where layers x experts are many. */
+static void
+describe_balance(const moe_routing *r, GString *out)
+{
+    uint32_t at_once = MIN(r->n_layers, MAX(1, (1u << 22) / r->n_experts));
+    g_autofree uint64_t *counts = g_new(uint64_t, (gsize)at_once * r->n_experts);
+    describe_counts c = {0};
+    for (uint32_t from = 0; from < r->n_layers; from += at_once) {
+        uint32_t to = MIN(from + at_once, r->n_layers);
+        memset(counts, 0, (size_t)at_once * r->n_experts * sizeof *counts);
+        describe_count_rows(r, from, to, counts, &c);
+        for (uint32_t layer = from; layer < to; layer++)
+            describe_add_layer(r, layer, counts + (size_t)(layer - from) * r->n_experts, &c);
     }
     g_string_append_printf(out,
                            "balance      busiest expert %.2f x the mean (layers: %.2f .. %.2f)\n",
-                           mean, low, high);
-    if (empty)
-        g_string_append_printf(out, "short rows   %" G_GUINT64_FORMAT "\n", empty);
-    if (not_run)
-        g_string_append_printf(out, "not run      %" G_GUINT64_FORMAT " token-layers\n", not_run);
+                           c.mean, c.low, c.high);
+    if (c.empty)
+        g_string_append_printf(out, "short rows   %" G_GUINT64_FORMAT "\n", c.empty);
+    if (c.not_run)
+        g_string_append_printf(out, "not run      %" G_GUINT64_FORMAT " token-layers\n", c.not_run);
 }
 
 /* Tensors that the file holds and the routing does not use. */
