@@ -6,8 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define MEASURED MOE_SHARED_DATA "/data/measured/"
-
 static moe_hardware_set *
 load(const char *name)
 {
@@ -100,11 +98,11 @@ numbers(const char *line, double *fields, size_t n)
     return true;
 }
 
-/* Lines of a file below MEASURED; NULL, and the test skipped, when it is absent. */
+/* Lines of a file of the shared measurements; NULL, and the test skipped, when it is absent. */
 static char **
 lines_of(const char *name)
 {
-    g_autofree char *path = g_strconcat(MEASURED, name, NULL);
+    g_autofree char *path = g_build_filename(MOE_SHARED_DATA, "data", "measured", name, NULL);
     g_autofree char *text = NULL;
 
     if (!g_file_get_contents(path, &text, NULL, NULL)) {

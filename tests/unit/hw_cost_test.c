@@ -220,8 +220,9 @@ explanations(void)
     moe_cost c = moe_cost_gemm(&hw, &d, 1, 1000, 1000, 16, 16, 3);
 
     moe_cost_explain(&c, text);
-    MOE_CHECK(!strcmp(text->str, "3 kernels in 3.00 us + max(2 MB / 500 GB/s, 2 MFLOP / 4.71 TFLOP/s) "
-                                 "= 7.01 us"),
+    MOE_CHECK(!strcmp(text->str,
+                      "3 kernels in 3.00 us + max(2 MB / 500 GB/s, 2 MFLOP / 4.71 TFLOP/s) "
+                      "= 7.01 us"),
               "%s", text->str);
     g_string_truncate(text, 0);
     c = moe_cost_copy(&link, 25e6, false);
