@@ -5,7 +5,6 @@
 /* Accesses one by one: objects of the whole model, or of one layer (then numbered within it). */
 struct stream {
     uint32_t *objects;
-    uint32_t *next_use; /* NULL until a policy wants to know */
     size_t n;
 };
 
@@ -14,7 +13,7 @@ struct moe_replay {
     uint32_t n_layers, n_experts;
     uint64_t accesses;
     uint32_t *popularity; /* [n_layers * n_experts]: accesses of each object in the whole replay */
-    GMutex next_use_lock;
+    GMutex next_group_lock;
 
     struct stream *streams; /* group access: one, or one per layer */
     uint32_t n_streams;
@@ -165,7 +164,7 @@ moe_replay_new(const moe_routing *routing, const moe_replay_config *config)
     replay->n_layers = routing->n_layers;
     replay->n_experts = routing->n_experts;
     replay->popularity = g_new0(uint32_t, (size_t)routing->n_layers * routing->n_experts + 1);
-    g_mutex_init(&replay->next_use_lock);
+    g_mutex_init(&replay->next_group_lock);
     size_t n;
     g_autofree struct turn *turns = list_turns(routing, config, &n);
     if (config->group == MOE_GROUP_ACCESS)
@@ -180,33 +179,18 @@ moe_replay_free(moe_replay *replay)
 {
     if (!replay)
         return;
-    for (uint32_t s = 0; s < replay->n_streams; s++) {
+    for (uint32_t s = 0; s < replay->n_streams; s++)
         g_free(replay->streams[s].objects);
-        g_free(replay->streams[s].next_use);
-    }
     g_free(replay->streams);
     g_free(replay->members);
     g_free(replay->next_group);
     g_free(replay->first);
     g_free(replay->popularity);
-    g_mutex_clear(&replay->next_use_lock);
+    g_mutex_clear(&replay->next_group_lock);
     g_free(replay);
 }
 
-/* Backwards through the stream: the index at which each object was met last. */
-static void
-find_next_uses(struct stream *stream, uint32_t n_objects)
-{
-    moe_assert(stream->n < MOE_NONE, "%zu accesses cannot be numbered", stream->n);
-    g_autofree uint32_t *met = g_new(uint32_t, n_objects);
-    memset(met, 0xFF, n_objects * sizeof *met);
-    stream->next_use = g_new(uint32_t, stream->n + 1);
-    for (size_t i = stream->n; i-- > 0;) {
-        stream->next_use[i] = met[stream->objects[i]];
-        met[stream->objects[i]] = (uint32_t)i;
-    }
-}
-
+/* Backwards through the groups: the one in which each object was met last. */
 static void
 find_next_groups(moe_replay *replay)
 {
@@ -223,17 +207,12 @@ find_next_groups(moe_replay *replay)
 }
 
 static void
-know_next_uses(moe_replay *replay)
+know_next_groups(moe_replay *replay)
 {
-    g_mutex_lock(&replay->next_use_lock);
-    if (replay->members && !replay->next_group)
+    g_mutex_lock(&replay->next_group_lock);
+    if (!replay->next_group)
         find_next_groups(replay);
-    for (uint32_t s = 0; s < replay->n_streams; s++) {
-        uint32_t n_layers = replay->n_layers / replay->n_streams;
-        if (!replay->streams[s].next_use)
-            find_next_uses(&replay->streams[s], n_layers * replay->n_experts);
-    }
-    g_mutex_unlock(&replay->next_use_lock);
+    g_mutex_unlock(&replay->next_group_lock);
 }
 
 static uint64_t
@@ -249,7 +228,7 @@ run_streams(const moe_replay *replay, const moe_evict_ops *evict, const void *co
             .n_slots = slots,
             .popularity = replay->popularity + (size_t)s * n_objects,
         };
-        moe_evict_stream accesses = {stream->objects, stream->next_use, stream->n};
+        moe_evict_stream accesses = {stream->objects, stream->n};
         uint64_t fills = 0;
         misses += evict->replay(&setup, config, &accesses, &fills);
         if (replay->config.first_fill_hit)
@@ -346,10 +325,12 @@ moe_replay_run(moe_replay *replay, const moe_variant *evict, const void *evict_c
 {
     const moe_evict_ops *ops = evict->ops;
     moe_assert(slots, "a cache without slots");
-    if (ops->needs & MOE_EVICT_NEXT_USE)
-        know_next_uses(replay);
     *accesses = replay->accesses;
-    *misses = replay->config.group == MOE_GROUP_ACCESS
-                  ? run_streams(replay, ops, evict_config, slots)
-                  : run_groups(replay, evict, evict_config, slots);
+    if (replay->config.group == MOE_GROUP_ACCESS) {
+        *misses = run_streams(replay, ops, evict_config, slots);
+        return;
+    }
+    if (ops->needs & MOE_EVICT_NEXT_USE)
+        know_next_groups(replay);
+    *misses = run_groups(replay, evict, evict_config, slots);
 }

@@ -2,35 +2,45 @@
  *
  * T1 holds residents seen once lately, T2 those seen again; B1 and B2 remember (ids only) what
  * left them. A miss found in B1 says that T1 should be larger, one found in B2 that T2 should:
- * `target` is T1's wanted size, a real number. Invariants: T1 + T2 <= slots, T1 + B1 <= slots,
- * T1 + T2 + B1 + B2 <= 2 slots; an object is in at most one list.
- * All but `victim` with bars is O(1).
+ * `target` is T1's wanted size, a real number. T1 and B1 are one list, newest first, and so are
+ * T2 and B2: evicting T's oldest only moves the boundary between the two. Invariants: T1 + T2 <=
+ * slots, T1 + B1 <= slots, all four <= 2 slots; an object is in at most one. All is O(1), but a
+ * walk past barred objects.
  *
  * Megiddo, Modha, ARC: a self-tuning, low overhead replacement cache, FAST 2003, figure 4. */
 #include "sim/policy/evict/list.h"
 #include "sim/policy/evict/replay.h"
 
-enum { NOWHERE, B1, B2, T1, T2, LISTS = 4 };
+enum { NOWHERE, B1, B2, T1, T2 };
+
+struct side {
+    uint32_t end;    /* the list's own node */
+    uint32_t oldest; /* of its residents; `end`: none */
+    uint32_t residents, ghosts;
+};
 
 struct arc {
-    moe_link *links;
+    moe_links links;
     uint8_t *where; /* per object */
-    uint32_t ends;  /* list w has node ends + w */
     uint32_t slots;
-    uint32_t t1, t2, b1, b2; /* sizes */
-    uint32_t coming;         /* the object that `victim` made room for */
-    uint8_t coming_to;
+    struct side once, again; /* T1 + B1, T2 + B2 */
     double target;
+    uint32_t target_whole; /* floor(target) */
+    bool target_is_whole;
+    bool coming_again; /* of `coming`, which `victim` made room for: it was a ghost */
+    uint32_t coming;
 };
 
 static struct arc *
 arc_open(const moe_evict_setup *setup, const void *config)
 {
     struct arc *arc = moe_policy_alloc(1, sizeof *arc);
-    arc->links = moe_list_new(setup->n_objects, LISTS);
+    arc->links = moe_list_open(setup->n_objects, 2);
     arc->where = moe_policy_alloc(setup->n_objects, 1);
-    arc->ends = setup->n_objects - B1;
     arc->slots = setup->n_slots;
+    arc->once.end = arc->once.oldest = setup->n_objects;
+    arc->again.end = arc->again.oldest = setup->n_objects + 1;
+    arc->target_is_whole = true;
     arc->coming = MOE_NONE;
     return arc;
 }
@@ -38,7 +48,7 @@ arc_open(const moe_evict_setup *setup, const void *config)
 static void
 arc_close(struct arc *arc)
 {
-    free(arc->links);
+    moe_list_close(&arc->links);
     free(arc->where);
     free(arc);
 }
@@ -50,92 +60,113 @@ arc_holds(const struct arc *arc, uint32_t object)
 }
 
 static inline void
-arc_count(struct arc *arc, unsigned where, uint32_t change)
+arc_push(struct arc *arc, struct side *side, uint32_t object)
 {
-    arc->t1 += where == T1 ? change : 0;
-    arc->t2 += where == T2 ? change : 0;
-    arc->b1 += where == B1 ? change : 0;
-    arc->b2 += where == B2 ? change : 0;
+    moe_list_push(&arc->links, side->end, object);
+    side->oldest = side->oldest == side->end ? object : side->oldest;
+    side->residents++;
 }
 
+/* Out of its list, whichever of the two resident ones it is in. */
 static inline void
-arc_put(struct arc *arc, unsigned where, uint32_t object)
+arc_take(struct arc *arc, uint32_t object)
 {
-    arc->where[object] = (uint8_t)where;
-    arc_count(arc, where, 1);
-    moe_list_push(arc->links, arc->ends + where, object);
-}
-
-static inline void
-arc_take(struct arc *arc, unsigned where, uint32_t object)
-{
-    arc->where[object] = NOWHERE;
-    arc_count(arc, where, UINT32_MAX);
-    moe_list_unlink(arc->links, object);
-}
-
-static inline void
-arc_forget(struct arc *arc, unsigned ghosts)
-{
-    arc_take(arc, ghosts, moe_list_oldest(arc->links, arc->ends + ghosts));
+    uint32_t newer = arc->links.prev[object];
+    bool first = arc->where[object] == T1;
+    arc->once.oldest = arc->once.oldest == object ? newer : arc->once.oldest;
+    arc->again.oldest = arc->again.oldest == object ? newer : arc->again.oldest;
+    arc->once.residents -= first;
+    arc->again.residents -= !first;
+    moe_list_unlink(&arc->links, object);
 }
 
 static inline void
 arc_hit(struct arc *arc, uint32_t object)
 {
-    arc_take(arc, arc->where[object], object);
-    arc_put(arc, T2, object);
+    arc_take(arc, object);
+    arc->where[object] = T2;
+    arc_push(arc, &arc->again, object);
 }
 
-/* The oldest of the list that is not barred, or the list's own node. */
-static inline uint32_t
-arc_oldest(const struct arc *arc, unsigned where, const moe_evict_bar *bar)
+static inline void
+arc_forget(struct arc *arc, struct side *side)
 {
-    uint32_t end = arc->ends + where, object = moe_list_oldest(arc->links, end);
-    while (object != end && moe_evict_barred(bar, object))
-        object = arc->links[object].prev;
+    uint32_t ghost = moe_list_oldest(&arc->links, side->end);
+    arc->where[ghost] = NOWHERE;
+    side->ghosts--;
+    moe_list_unlink(&arc->links, ghost);
+}
+
+/* The oldest resident that is not barred, or the list's own node. */
+static inline uint32_t
+arc_oldest(const struct arc *arc, const struct side *side, const moe_evict_bar *bar)
+{
+    uint32_t object = side->oldest;
+    while (bar && object != side->end && moe_evict_barred(bar, object))
+        object = arc->links.prev[object];
     return object;
 }
 
-static inline bool
-arc_stuck(const struct arc *arc, const moe_evict_bar *bar)
-{
-    return bar && arc_oldest(arc, T1, bar) == arc->ends + T1 &&
-           arc_oldest(arc, T2, bar) == arc->ends + T2;
-}
-
-/* A ghost hit moves the boundary and takes the ghost out; answers which list it was in. */
+/* If the object is a ghost: moves the boundary, by how much shorter its list is than the other
+ * (before it is taken out), and takes it out. */
 static inline unsigned
 arc_recall(struct arc *arc, uint32_t object)
 {
     unsigned ghost = arc->where[object];
     if (ghost == NOWHERE)
         return NOWHERE;
-    double b1 = arc->b1, b2 = arc->b2, slots = arc->slots;
+    double b1 = arc->once.ghosts, b2 = arc->again.ghosts, slots = arc->slots;
     if (ghost == B1) {
         double target = arc->target + (b2 > b1 ? b2 / b1 : 1);
         arc->target = target < slots ? target : slots;
+        arc->once.ghosts--;
     } else {
         double target = arc->target - (b1 > b2 ? b1 / b2 : 1);
         arc->target = target > 0 ? target : 0;
+        arc->again.ghosts--;
     }
-    arc_take(arc, ghost, object);
+    arc->target_whole = (uint32_t)arc->target;
+    arc->target_is_whole = arc->target_whole == arc->target;
+    arc->where[object] = NOWHERE;
+    moe_list_unlink(&arc->links, object);
     return ghost;
+}
+
+/* Makes a resident the newest ghost of its side. */
+static inline void
+arc_bury(struct arc *arc, struct side *side, uint32_t object, unsigned ghost)
+{
+    arc->where[object] = (uint8_t)ghost;
+    side->residents--;
+    side->ghosts++;
+    if (MOE_LIKELY(object == side->oldest)) {
+        side->oldest = arc->links.prev[object];
+        return;
+    }
+    moe_list_unlink(&arc->links, object);
+    moe_list_push_behind(&arc->links, side->oldest, object);
 }
 
 /* Figure 4's REPLACE; the other list has to help when all of the chosen one is barred. */
 static inline uint32_t
 arc_replace(struct arc *arc, bool ghost_of_t2, const moe_evict_bar *bar)
 {
-    bool first = arc->t1 && (arc->t1 > arc->target || (arc->t1 == arc->target && ghost_of_t2));
-    unsigned from = first || !arc->t2 ? T1 : T2;
-    uint32_t object = arc_oldest(arc, from, bar);
-    if (object == arc->ends + from) {
-        from = T1 + T2 - from;
-        object = arc_oldest(arc, from, bar);
+    uint32_t t1 = arc->once.residents;
+    bool first = t1 > arc->target_whole ||
+                 (t1 && t1 == arc->target_whole && arc->target_is_whole && ghost_of_t2) ||
+                 !arc->again.residents;
+    if (bar) {
+        struct side *chosen = first ? &arc->once : &arc->again;
+        first ^= arc_oldest(arc, chosen, bar) == chosen->end;
     }
-    arc_take(arc, from, object);
-    arc_put(arc, from == T1 ? B1 : B2, object);
+    uint32_t object;
+    if (first) {
+        object = arc_oldest(arc, &arc->once, bar);
+        arc_bury(arc, &arc->once, object, B1);
+    } else {
+        object = arc_oldest(arc, &arc->again, bar);
+        arc_bury(arc, &arc->again, object, B2);
+    }
     return object;
 }
 
@@ -143,28 +174,30 @@ arc_replace(struct arc *arc, bool ghost_of_t2, const moe_evict_bar *bar)
 static inline bool
 arc_trim(struct arc *arc)
 {
-    if (arc->t1 + arc->b1 >= arc->slots) {
-        if (!arc->b1)
+    uint32_t once = arc->once.residents + arc->once.ghosts;
+    if (once >= arc->slots) {
+        if (!arc->once.ghosts)
             return false;
-        arc_forget(arc, B1);
-        return true;
+        arc_forget(arc, &arc->once);
+    } else if (once + arc->again.residents + arc->again.ghosts >= 2 * arc->slots) {
+        arc_forget(arc, &arc->again);
     }
-    if (arc->t1 + arc->t2 + arc->b1 + arc->b2 >= 2 * arc->slots)
-        arc_forget(arc, B2);
     return true;
 }
 
 static inline uint32_t
 arc_victim(struct arc *arc, uint32_t incoming, const moe_evict_bar *bar)
 {
-    if (arc_stuck(arc, bar))
+    if (bar && arc_oldest(arc, &arc->once, bar) == arc->once.end &&
+        arc_oldest(arc, &arc->again, bar) == arc->again.end)
         return MOE_NONE;
     unsigned ghost = arc_recall(arc, incoming);
     arc->coming = incoming;
-    arc->coming_to = ghost ? T2 : T1;
+    arc->coming_again = ghost;
     if (!ghost && !arc_trim(arc)) {
-        uint32_t object = arc_oldest(arc, T1, bar);
-        arc_take(arc, T1, object);
+        uint32_t object = arc_oldest(arc, &arc->once, bar);
+        arc_take(arc, object);
+        arc->where[object] = NOWHERE;
         return object;
     }
     return arc_replace(arc, ghost == B2, bar);
@@ -174,18 +207,25 @@ static inline void
 arc_admit(struct arc *arc, uint32_t object)
 {
     if (arc->coming != object) {
-        arc->coming_to = arc_recall(arc, object) ? T2 : T1;
-        if (arc->coming_to == T1)
+        arc->coming_again = arc_recall(arc, object);
+        if (!arc->coming_again)
             arc_trim(arc);
     }
     arc->coming = MOE_NONE;
-    arc_put(arc, arc->coming_to, object);
+    if (arc->coming_again) {
+        arc->where[object] = T2;
+        arc_push(arc, &arc->again, object);
+    } else {
+        arc->where[object] = T1;
+        arc_push(arc, &arc->once, object);
+    }
 }
 
 static inline void
 arc_remove(struct arc *arc, uint32_t object)
 {
-    arc_take(arc, arc->where[object], object);
+    arc_take(arc, object);
+    arc->where[object] = NOWHERE;
 }
 
 MOE_EVICT_ACCESS(arc)

@@ -9,6 +9,7 @@
  *
  * Belady, A study of replacement algorithms for a virtual-storage computer, IBM Systems Journal
  * 5(2), 1966. */
+#include "sim/policy/evict/future.h"
 #include "sim/policy/evict/replay.h"
 #include "sim/policy/evict/timeline.h"
 
@@ -137,28 +138,35 @@ static uint64_t
 belady_replay(const moe_evict_setup *setup, const void *config, const moe_evict_stream *stream,
               uint64_t *fills)
 {
-    moe_timeline time;
-    moe_timeline_open(&time, stream->n);
+    moe_future future;
+    moe_timeline marks;
+    moe_future_open(&future, stream, setup->n_objects);
+    moe_timeline_open(&marks, stream->n);
     uint64_t misses = 0;
     uint32_t unused = 0;
     *fills = 0;
-    for (size_t i = 0; i < stream->n; i++) {
-        uint32_t next = stream->next_use[i];
-        if (!moe_timeline_marked(&time, i)) {
-            misses++;
-            if (*fills < setup->n_slots)
-                ++*fills;
-            else if (unused)
-                unused--;
+    for (size_t from = 0; from < stream->n; from += future.block) {
+        size_t end = moe_future_end(&future, from);
+        moe_future_read(&future, from);
+        for (size_t i = from; i < end; i++) {
+            if (!moe_timeline_marked(&marks, i)) {
+                misses++;
+                if (*fills < setup->n_slots)
+                    ++*fills;
+                else if (unused)
+                    unused--;
+                else
+                    moe_timeline_clear_last(&marks);
+            }
+            uint32_t next = future.next_use[i - from];
+            if (next == MOE_NONE)
+                unused++;
             else
-                moe_timeline_clear_last(&time);
+                moe_timeline_mark(&marks, next);
         }
-        if (next == MOE_NONE)
-            unused++;
-        else
-            moe_timeline_mark(&time, next);
     }
-    moe_timeline_close(&time);
+    moe_future_close(&future);
+    moe_timeline_close(&marks);
     return misses;
 }
 

@@ -52,9 +52,7 @@ moe_evict_barred(const moe_evict_bar *bar, uint32_t object)
 
 /* A stream of accesses for `replay`: unit-size objects, one access at a time. */
 typedef struct moe_evict_stream {
-    const uint32_t *objects;  /* n */
-    const uint32_t *next_use; /* n: index of the next access of the same object; NULL unless
-                                 the policy needs it */
+    const uint32_t *objects; /* n */
     size_t n;
 } moe_evict_stream;
 
@@ -67,7 +65,8 @@ typedef struct moe_evict_ops {
     void (*admit)(void *state, uint32_t object);
     void (*remove)(void *state, uint32_t object);
     /* Misses of the whole stream from an empty cache; *fills is how many of them filled a free
-     * slot. Does not touch any state but its own. */
+     * slot. Does not touch any state but its own; setup->next_use is not read: who looks ahead
+     * finds the future in the stream. */
     uint64_t (*replay)(const moe_evict_setup *setup, const void *config,
                        const moe_evict_stream *stream, uint64_t *fills);
 } moe_evict_ops;

@@ -16,7 +16,7 @@ struct bucket {
 };
 
 struct lfu {
-    moe_link *links;        /* list of bucket b: node n_objects + b */
+    moe_links links;        /* list of bucket b: node n_objects + b */
     uint32_t *bucket_of;    /* per object */
     struct bucket *buckets; /* [0] closes the order on both sides */
     uint32_t n_objects;
@@ -28,7 +28,7 @@ lfu_open(const moe_evict_setup *setup, const void *config)
 {
     uint32_t n_buckets = setup->n_slots + 2; /* one being emptied beside one being filled */
     struct lfu *lfu = moe_policy_alloc(1, sizeof *lfu);
-    lfu->links = moe_list_new(setup->n_objects, n_buckets);
+    lfu->links = moe_list_open(setup->n_objects, n_buckets);
     lfu->bucket_of = moe_policy_alloc(setup->n_objects, sizeof *lfu->bucket_of);
     lfu->buckets = moe_policy_alloc(n_buckets, sizeof *lfu->buckets);
     lfu->n_objects = setup->n_objects;
@@ -41,7 +41,7 @@ lfu_open(const moe_evict_setup *setup, const void *config)
 static void
 lfu_close(struct lfu *lfu)
 {
-    free(lfu->links);
+    moe_list_close(&lfu->links);
     free(lfu->bucket_of);
     free(lfu->buckets);
     free(lfu);
@@ -50,7 +50,7 @@ lfu_close(struct lfu *lfu)
 static inline bool
 lfu_holds(const struct lfu *lfu, uint32_t object)
 {
-    return moe_list_holds(lfu->links, object);
+    return moe_list_holds(&lfu->links, object);
 }
 
 /* A new bucket of `count` above bucket `lower`. */
@@ -69,7 +69,7 @@ static inline void
 lfu_leave_bucket(struct lfu *lfu, uint32_t b)
 {
     uint32_t end = lfu->n_objects + b;
-    if (moe_list_oldest(lfu->links, end) != end)
+    if (moe_list_oldest(&lfu->links, end) != end)
         return;
     struct bucket *bucket = &lfu->buckets[b];
     lfu->buckets[bucket->lower].higher = bucket->higher;
@@ -82,7 +82,7 @@ static inline void
 lfu_join_bucket(struct lfu *lfu, uint32_t b, uint32_t object)
 {
     lfu->bucket_of[object] = b;
-    moe_list_push(lfu->links, lfu->n_objects + b, object);
+    moe_list_push(&lfu->links, lfu->n_objects + b, object);
 }
 
 static inline void
@@ -91,13 +91,13 @@ lfu_hit(struct lfu *lfu, uint32_t object)
     uint32_t b = lfu->bucket_of[object];
     uint32_t higher = lfu->buckets[b].higher, count = lfu->buckets[b].count + 1;
     bool joins = lfu->buckets[higher].count == count;
-    if (!joins && lfu->links[object].prev == lfu->links[object].next) {
+    if (!joins && lfu->links.prev[object] == lfu->links.next[object]) {
         lfu->buckets[b].count = count;
         return;
     }
     if (!joins)
         higher = lfu_insert_bucket(lfu, b, count);
-    moe_list_unlink(lfu->links, object);
+    moe_list_unlink(&lfu->links, object);
     lfu_leave_bucket(lfu, b);
     lfu_join_bucket(lfu, higher, object);
 }
@@ -105,7 +105,7 @@ lfu_hit(struct lfu *lfu, uint32_t object)
 static inline void
 lfu_remove(struct lfu *lfu, uint32_t object)
 {
-    moe_list_drop(lfu->links, object);
+    moe_list_drop(&lfu->links, object);
     lfu_leave_bucket(lfu, lfu->bucket_of[object]);
 }
 
@@ -113,9 +113,9 @@ static inline uint32_t
 lfu_victim(struct lfu *lfu, uint32_t incoming, const moe_evict_bar *bar)
 {
     for (uint32_t b = lfu->buckets[0].higher; b; b = lfu->buckets[b].higher) {
-        uint32_t end = lfu->n_objects + b, object = moe_list_oldest(lfu->links, end);
+        uint32_t end = lfu->n_objects + b, object = moe_list_oldest(&lfu->links, end);
         while (object != end && moe_evict_barred(bar, object))
-            object = lfu->links[object].prev;
+            object = lfu->links.prev[object];
         if (object != end) {
             lfu_remove(lfu, object);
             return object;

@@ -71,8 +71,9 @@
 
 /* The loop works on a copy of the state, so that its scalars live in registers. */
 #define MOE_EVICT_DEFINE(NAME, needs_)                                                             \
-    static uint64_t NAME##_replay(const moe_evict_setup *setup, const void *config,                \
-                                  const moe_evict_stream *stream, uint64_t *fills)                 \
+    __attribute__((flatten)) static uint64_t NAME##_replay(                                        \
+        const moe_evict_setup *setup, const void *config, const moe_evict_stream *stream,          \
+        uint64_t *fills)                                                                           \
     {                                                                                              \
         struct NAME *opened = NAME##_open(setup, config);                                          \
         struct NAME state = *opened;                                                               \

@@ -4,10 +4,12 @@
  * least `threshold` times, else it leaves and a ghost queue remembers it; a miss found there
  * enters the main queue at once. At the main queue's end an object that was hit goes round once
  * more with one use less. Invariant: residents = small + main; only their sum is bounded, main's
- * size decides where the next victim is sought. Ghost entries are numbered, and one whose number
- * is not its object's is stale. Walking past barred objects and `remove` are O(slots).
+ * size decides where the next victim is sought. The resident queues are rings; the ghost queue is
+ * a list, since objects leave it from the middle. Walking past barred objects and `remove` are
+ * O(slots).
  *
  * Yang et al., FIFO queues are all you need for cache eviction, SOSP 2023. */
+#include "sim/policy/evict/list.h"
 #include "sim/policy/evict/replay.h"
 #include "sim/policy/evict/ring.h"
 
@@ -20,12 +22,14 @@ typedef struct s3fifo_config {
 } s3fifo_config;
 
 struct s3fifo {
-    moe_ring small, main, ghosts;
-    uint8_t *what;      /* per object */
-    uint32_t *ghost_at; /* per object: number of its ghost entry */
+    moe_ring small, main;
+    moe_links ghosts;
+    uint8_t *what; /* per object */
+    uint32_t end;  /* the ghost list's own node */
     uint32_t main_slots, ghost_slots, n_ghosts;
     uint32_t threshold;
-    uint32_t recalled; /* the object that `victim` found among the ghosts */
+    uint32_t coming; /* the object that `victim` made room for */
+    bool coming_to_main;
 };
 
 static const moe_param s3fifo_rows[] = {
@@ -46,12 +50,12 @@ s3fifo_open(const moe_evict_setup *setup, const void *config)
     s3->main_slots = setup->n_slots - (uint32_t)(rows->small * setup->n_slots);
     s3->ghost_slots = (uint32_t)(rows->ghost * setup->n_slots);
     s3->threshold = (uint32_t)rows->threshold;
-    s3->recalled = MOE_NONE;
+    s3->coming = MOE_NONE;
     moe_ring_open(&s3->small, setup->n_slots);
     moe_ring_open(&s3->main, setup->n_slots);
-    moe_ring_open(&s3->ghosts, 2 * s3->ghost_slots);
+    s3->ghosts = moe_list_open(setup->n_objects, 1);
+    s3->end = setup->n_objects;
     s3->what = moe_policy_alloc(setup->n_objects, 1);
-    s3->ghost_at = moe_policy_alloc(setup->n_objects, sizeof *s3->ghost_at);
     return s3;
 }
 
@@ -60,9 +64,8 @@ s3fifo_close(struct s3fifo *s3)
 {
     moe_ring_close(&s3->small);
     moe_ring_close(&s3->main);
-    moe_ring_close(&s3->ghosts);
+    moe_list_close(&s3->ghosts);
     free(s3->what);
-    free(s3->ghost_at);
     free(s3);
 }
 
@@ -79,47 +82,31 @@ s3fifo_hit(struct s3fifo *s3, uint32_t object)
     s3->what[object] = (uint8_t)(what + ((what & USES) != USES));
 }
 
+/* Takes a ghost out; false if the object is none. */
 static inline bool
-s3fifo_is_ghost(const struct s3fifo *s3, uint32_t number)
+s3fifo_recall(struct s3fifo *s3, uint32_t object)
 {
-    uint32_t object = s3->ghosts.at[number & s3->ghosts.mask];
-    return s3->what[object] == GHOST && s3->ghost_at[object] == number;
-}
-
-static void
-s3fifo_drop_stale(struct s3fifo *s3)
-{
-    uint32_t last = s3->ghosts.last;
-    s3->ghosts.last = s3->ghosts.first;
-    for (uint32_t i = s3->ghosts.first; i != last; i++) {
-        if (!s3fifo_is_ghost(s3, i))
-            continue;
-        uint32_t object = s3->ghosts.at[i & s3->ghosts.mask];
-        s3->ghost_at[object] = s3->ghosts.last;
-        moe_ring_push(&s3->ghosts, object);
-    }
+    if (s3->what[object] != GHOST)
+        return false;
+    s3->what[object] = ABSENT;
+    s3->n_ghosts--;
+    moe_list_unlink(&s3->ghosts, object);
+    return true;
 }
 
 static inline void
 s3fifo_remember(struct s3fifo *s3, uint32_t object)
 {
-    s3->what[object] = ABSENT;
-    if (!s3->ghost_slots)
-        return;
-    while (s3->n_ghosts == s3->ghost_slots) {
-        uint32_t number = s3->ghosts.first;
-        bool live = s3fifo_is_ghost(s3, number);
-        uint32_t oldest = moe_ring_pop(&s3->ghosts);
-        if (live)
-            s3->what[oldest] = ABSENT;
-        s3->n_ghosts -= live;
+    if (s3->n_ghosts == s3->ghost_slots) {
+        if (!s3->ghost_slots) {
+            s3->what[object] = ABSENT;
+            return;
+        }
+        s3fifo_recall(s3, moe_list_oldest(&s3->ghosts, s3->end));
     }
-    if (MOE_UNLIKELY(moe_ring_count(&s3->ghosts) > s3->ghosts.mask))
-        s3fifo_drop_stale(s3);
     s3->what[object] = GHOST;
-    s3->ghost_at[object] = s3->ghosts.last;
     s3->n_ghosts++;
-    moe_ring_push(&s3->ghosts, object);
+    moe_list_push(&s3->ghosts, s3->end, object);
 }
 
 /* MOE_NONE: what was not barred has all moved to the main queue. */
@@ -156,15 +143,6 @@ s3fifo_from_main(struct s3fifo *s3, const moe_evict_bar *bar)
 }
 
 static inline bool
-s3fifo_recall(struct s3fifo *s3, uint32_t object)
-{
-    bool ghost = s3->what[object] == GHOST;
-    s3->what[object] = ABSENT;
-    s3->n_ghosts -= ghost;
-    return ghost;
-}
-
-static inline bool
 s3fifo_stuck(const struct s3fifo *s3, const moe_evict_bar *bar)
 {
     return bar && moe_ring_free(&s3->small, 0, bar) == moe_ring_count(&s3->small) &&
@@ -176,7 +154,8 @@ s3fifo_victim(struct s3fifo *s3, uint32_t incoming, const moe_evict_bar *bar)
 {
     if (s3fifo_stuck(s3, bar))
         return MOE_NONE;
-    s3->recalled = s3fifo_recall(s3, incoming) ? incoming : MOE_NONE;
+    s3->coming = incoming;
+    s3->coming_to_main = s3fifo_recall(s3, incoming);
     for (;;) {
         bool first = moe_ring_count(&s3->main) > s3->main_slots || !moe_ring_count(&s3->small);
         uint32_t victim = first ? s3fifo_from_main(s3, bar) : s3fifo_from_small(s3, bar);
@@ -190,18 +169,27 @@ s3fifo_victim(struct s3fifo *s3, uint32_t incoming, const moe_evict_bar *bar)
 static inline void
 s3fifo_admit(struct s3fifo *s3, uint32_t object)
 {
-    bool ghost = s3->recalled == object || s3fifo_recall(s3, object);
-    s3->recalled = MOE_NONE;
-    s3->what[object] = ghost ? MAIN : SMALL;
-    moe_ring_push(ghost ? &s3->main : &s3->small, object);
+    if (s3->coming != object)
+        s3->coming_to_main = s3fifo_recall(s3, object);
+    s3->coming = MOE_NONE;
+    if (s3->coming_to_main) {
+        s3->what[object] = MAIN;
+        moe_ring_push(&s3->main, object);
+    } else {
+        s3->what[object] = SMALL;
+        moe_ring_push(&s3->small, object);
+    }
 }
 
 static inline void
 s3fifo_remove(struct s3fifo *s3, uint32_t object)
 {
-    moe_ring *queue = s3->what[object] >= MAIN ? &s3->main : &s3->small;
+    uint32_t i = moe_ring_find(&s3->main, object);
+    if (i != MOE_NONE)
+        moe_ring_take(&s3->main, i);
+    else
+        moe_ring_take(&s3->small, moe_ring_find(&s3->small, object));
     s3->what[object] = ABSENT;
-    moe_ring_take(queue, moe_ring_find(queue, object));
 }
 
 MOE_EVICT_ACCESS(s3fifo)
