@@ -17,7 +17,9 @@
  *
  * Tasks live in the engine's arena: a pointer is valid until the task's done callback returns,
  * and after that for as long as a busy interval or gap that blame may still charge needs it
- * (engine's business). Keep a moe_mark, not a pointer, for later.
+ * (engine's business). Keep a moe_mark, not a pointer, for later. `binding` and `before` may be
+ * followed from a task that starts or is done, but no further than tasks that ended after the
+ * oldest idle gap of a watched server began; without blame, within the current instant only.
  *
  * Bounds are accumulated as the graph is realised (a max and an add per dependency): `free` is
  * the end of the longest path to the task's end with zero-load durations, `lean` the same with
@@ -32,6 +34,7 @@
 typedef struct moe_engine moe_engine;
 typedef struct moe_task moe_task;
 typedef struct moe_edge moe_edge;
+typedef struct moe_tail moe_tail;
 
 typedef uint16_t moe_server_id;
 typedef uint16_t moe_link_id;
@@ -50,8 +53,8 @@ typedef struct moe_share {
 
 /* Fields above the line are the creator's, set between moe_task_new and moe_task_submit. */
 struct moe_task {
-    moe_time work;  /* contention-free duration before the bytes flow, >= 0 */
-    int64_t bytes;  /* to move over `path`; 0 without one */
+    moe_time work;          /* contention-free duration before the bytes flow, >= 0 */
+    int64_t bytes;          /* to move over `path`; 0 without one */
     moe_task_done *on_done; /* may be NULL */
     uint64_t user[2];       /* the creator's */
     uint32_t group;         /* tasks of one join; 0: none (see sim/core/blame.h) */
@@ -63,21 +66,25 @@ struct moe_task {
     moe_share shares[MOE_TASK_SHARES];
     /* ---- results, read-only ---- */
     moe_time ready, start, end;
-    moe_time zero_load;      /* duration had it been alone */
+    moe_time zero_load;      /* duration had it been alone; known from submission on */
     moe_time free, lean;     /* see above; valid once done */
     const moe_task *binding; /* last satisfied dependency, NULL: none */
-    const moe_task *before;  /* the task its server ran just before, if it had to wait for it */
+    const moe_task *before;  /* the task its server ran right before it, NULL: it was idle */
+    moe_time satisfied;      /* when `binding` was */
     uint64_t sequence;
     /* ---- the engine's own ---- */
     moe_edge *dependents;
-    moe_task *next;
-    moe_time remaining, since; /* work left at `since` */
-    double speed, left;        /* current speed; bytes left of a suspended transfer */
+    moe_task *next, *prev;     /* in its server's queue, or among the done or free ones */
+    moe_time remaining, since; /* work left at `since`; or `since` the bytes flow */
+    moe_time due;              /* time of its pending event, MOE_TIME_NEVER: none */
+    double speed;              /* 1 unless a shared capacity is over-subscribed */
+    double left, stop;         /* bytes left at `since`; where its next halt is, in bytes left */
+    moe_tail *tail;            /* NULL unless it has stream dependents or producers */
     uint32_t waiting;          /* unsatisfied dependencies, +1 until submitted */
-    uint32_t event;            /* slot of its pending event */
-    uint32_t flow;             /* its flow, MOE_NONE: none */
+    uint32_t flow;             /* its flow while it shares links */
     uint8_t state;
-    bool streamed;             /* has stream dependents or producers */
+    bool begun;     /* has started */
+    bool forgotten; /* done and to be reused once its last dependency is */
 };
 
 /* What is left of a task that is done: enough to depend on it later. */

@@ -1,0 +1,32 @@
+#include "sim/core/time.h"
+
+#include <math.h>
+
+#define TIME_EXACT 0x1p53 /* integers below are doubles without loss */
+
+/* The exact ceiling for integral arguments: the estimate is at most a step away, and products in
+ * 128 bits say which. */
+static moe_time
+time_of_integers(int64_t bytes, int64_t rate, double estimate)
+{
+    __int128 total = (__int128)bytes * 1000000000000;
+    int64_t ps = (int64_t)estimate;
+    while ((__int128)ps * rate < total)
+        ps++;
+    while (ps > 0 && (__int128)(ps - 1) * rate >= total)
+        ps--;
+    return ps;
+}
+
+moe_time
+moe_time_of_bytes(double bytes, double bytes_per_s)
+{
+    moe_assert(bytes >= 0 && bytes_per_s > 0, "%g bytes at %g bytes/s", bytes, bytes_per_s);
+    double ps = bytes * 1e12 / bytes_per_s;
+    moe_assert(ps < 0x1p62, "%g bytes at %g bytes/s take too long", bytes, bytes_per_s);
+    int64_t whole = (int64_t)bytes;
+    if (bytes < TIME_EXACT && bytes_per_s < TIME_EXACT && ps < TIME_EXACT &&
+        (double)whole == bytes && (double)(int64_t)bytes_per_s == bytes_per_s)
+        return time_of_integers(whole, (int64_t)bytes_per_s, ps);
+    return (moe_time)ceil(ps - ps * 0x1p-51); /* an integer spoilt by rounding stays itself */
+}
