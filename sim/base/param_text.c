@@ -1,4 +1,5 @@
 #include "sim/base/param_internal.h"
+#include "sim/base/text.h"
 
 #include <string.h>
 
@@ -8,27 +9,44 @@ typedef const moe_yaml text_filter;
 static void text_section(const moe_param_scope *scope, const char *section, text_filter *filter,
                          GString *out);
 
-/* A text as a flow scalar: quoted where YAML would read something else. */
+/* Characters that YAML, or this reader of it, refuses outside of an escape. */
+static bool
+text_hidden(gunichar c)
+{
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF ||
+           c == 0xFFFE || c == 0xFFFF;
+}
+
+/* The text between double quotes; false, with nothing to keep, when it has no need of them. */
+static bool
+text_quoted(const char *text, GString *out)
+{
+    size_t length = strlen(text);
+    bool need = !length || strpbrk(text, "\"'{}[],&*#!|>%@`:\\") || strchr(" -?", *text) ||
+                text[length - 1] == ' ';
+    g_string_append_c(out, '"');
+    for (size_t at = 0, bytes; at < length; at += bytes) {
+        bool ok;
+        gunichar c = moe_text_char(text, length, at, &bytes, &ok);
+        need = need || text_hidden(c);
+        if (c == '"' || c == '\\')
+            g_string_append_printf(out, "\\%c", (char)c);
+        else if (text_hidden(c))
+            g_string_append_printf(out, "\\u%04X", (unsigned)c);
+        else
+            g_string_append_unichar(out, c);
+    }
+    g_string_append_c(out, '"');
+    return need;
+}
+
+/* A value as a flow scalar: texts in quotes where YAML would read something else. */
 static void
 text_scalar(const moe_param *row, const char *text, GString *out)
 {
-    bool plain = *text && !strpbrk(text, "\"'{}[],&*#!|>%@`:\\\n\t") && *text != ' ' &&
-                 *text != '-' && *text != '?' && text[strlen(text) - 1] != ' ';
-    if (row->type != MOE_PARAM_TEXT || plain) {
-        g_string_append(out, text);
-        return;
-    }
-    g_string_append_c(out, '"');
-    for (const char *at = text; *at; at++) {
-        unsigned char c = (unsigned char)*at;
-        if (c == '"' || c == '\\')
-            g_string_append_printf(out, "\\%c", c);
-        else if (c < 0x20 || c == 0x7F)
-            g_string_append_printf(out, "\\x%02X", c);
-        else
-            g_string_append_c(out, *at);
-    }
-    g_string_append_c(out, '"');
+    g_autoptr(GString) quoted = g_string_new(NULL);
+    bool need = row->type == MOE_PARAM_TEXT && text_quoted(text, quoted);
+    g_string_append(out, need ? quoted->str : text);
 }
 
 static void

@@ -76,6 +76,9 @@ has_one_text_per_value(void)
         {"experts.prefetch",
          "{kind: window, label: \"a, \\\"b\\\"\"}",
          {"{kind: window, label: 'a, \"b\"'}"}},
+        {"experts.prefetch",
+         "{kind: window, label: \" \\u001B\\u0085\\u2028\\uFEFF \xc3\xa9\"}",
+         {"{kind: window, label: \" \\e\\N\\L\\ufeff \\xe9\"}"}},
         {"experts.staging", "[]", {"[]"}},
         {"experts.staging",
          "[{place: a, limits: {capacity: 50%}, evict: {kind: s3fifo, small: 1%}}, {place: \"\"}]",
@@ -290,7 +293,7 @@ json_at(const cJSON *node, const char *path)
 {
     g_auto(GStrv) parts = g_strsplit(path, "/", -1);
     for (char **part = parts; *part && node; part++)
-        node = g_ascii_isdigit(**part) ? cJSON_GetArrayItem(node, atoi(*part))
+        node = g_ascii_isdigit(**part) ? cJSON_GetArrayItem(node, **part - (int)'0')
                                        : cJSON_GetObjectItemCaseSensitive(node, *part);
     return node;
 }

@@ -127,8 +127,8 @@ accepts_what_is_plain(void)
     static const char *const cases[] = {
         "a: 1",
         "%YAML 1.2\n---\na: 1\n...\n",
-        "\xef\xbb\xbf"
-        "a: 1\n",
+        ("\xef\xbb\xbf"
+         "a: 1\n"),
         "a: 1\r\nb: 2\r\n",
         "a: \"<<\"\n\"<<\": 1\n",
         "- 1\n- 2\n",
