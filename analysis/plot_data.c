@@ -230,8 +230,7 @@ static bool
 collect_metric(plot_data *data, const moe_plot *plot, const moe_frame *shown, const GArray *keys,
                size_t x, moe_store *store, GError **error)
 {
-    static const char *const titles[] = {NULL, "contention-free bound", "perfect-cache bound",
-                                         "roofline"};
+    static const char *const titles[] = {NULL, "contention-free", "perfect cache", "roofline"};
     data->bound_title = titles[plot->config->bound];
     for (size_t point = 0; point < moe_frame_points(shown); point++) {
         char *label = moe_plot_series_label(shown, point, keys);

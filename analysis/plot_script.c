@@ -15,6 +15,8 @@ static const char *const dashes[] = {"1", "(10,4)", "(4,3)", "(10,3,2,3)"};
 #define CM_PER_INCH 2.54
 #define PNG_DPI 300
 #define SVG_DPI 96
+#define CM_PER_LETTER 0.14 /* at 7.5 points */
+#define CM_PER_LINE 0.34
 #define BAR_SHARE 0.8 /* of a cluster's room */
 
 /* A terminal by file name ending; sizes in its own unit. */
@@ -27,11 +29,11 @@ typedef struct terminal {
 } terminal;
 
 static const terminal terminals[] = {
-    {".pdf", "pdfcairo", 1, "cm", "font 'Sans,8' linewidth 1.2 pointscale 0.5 noenhanced", false},
+    {".pdf", "pdfcairo", 1, "cm", "font 'Sans,7.5' linewidth 1.2 pointscale 0.5 noenhanced", false},
     {".png", "pngcairo", PNG_DPI / CM_PER_INCH, "",
-     "font 'Sans,8' fontscale 4 linewidth 4.5 pointscale 2.2 noenhanced", false},
+     "font 'Sans,7.5' fontscale 3.125 linewidth 3.5 pointscale 1.9 noenhanced", false},
     {".svg", "svg", SVG_DPI / CM_PER_INCH, "",
-     "font 'Sans,10' linewidth 1.4 noenhanced background 'white'", false},
+     "font 'Sans,10' linewidth 1.2 noenhanced background 'white'", false},
     {".tex", "cairolatex", 1, "cm", "pdf font ',8' linewidth 1.2 pointscale 0.5", true},
 };
 
@@ -44,19 +46,28 @@ find_terminal(const char *file)
     moe_assert(false, "figure '%s' has no terminal", file);
 }
 
-/* A single-quoted gnuplot text, with LaTeX's special characters escaped where LaTeX sets it. */
+/* A single-quoted gnuplot text, with LaTeX's special characters escaped where LaTeX sets it. Labels
+ * of tics are formats: they need `%` twice. */
 static void
-quote(GString *out, const char *text, bool tex)
+quote_as(GString *out, const char *text, bool tex, bool format)
 {
     g_string_append_c(out, '\'');
     for (; *text; text++) {
         if (tex && strchr("%_&#${}", *text))
             g_string_append_c(out, '\\');
+        if (format && *text == '%')
+            g_string_append_c(out, '%');
         if (*text == '\'')
             g_string_append_c(out, '\'');
         g_string_append_c(out, *text == '\n' ? ' ' : *text);
     }
     g_string_append_c(out, '\'');
+}
+
+static void
+quote(GString *out, const char *text, bool tex)
+{
+    quote_as(out, text, tex, false);
 }
 
 static void
@@ -151,10 +162,54 @@ append_tic(GString *out, const plot_data *data, size_t x, bool tex)
     char buffer[G_ASCII_DTOSTR_BUF_SIZE], label[G_ASCII_DTOSTR_BUF_SIZE];
     g_string_append(out, x ? ", " : "");
     if (data->numeric)
-        quote(out, g_ascii_formatd(label, sizeof label, "%.4g", position), tex);
+        quote_as(out, g_ascii_formatd(label, sizeof label, "%.4g", position), tex, true);
     else
-        quote(out, g_ptr_array_index(data->x_labels, x), tex);
+        quote_as(out, g_ptr_array_index(data->x_labels, x), tex, true);
     g_string_append_printf(out, " %s", g_ascii_formatd(buffer, sizeof buffer, "%.10g", position));
+}
+
+static bool
+labels_turn(const plot_data *data, const plot_config *config)
+{
+    double room_cm = (config->width - 1.6) / (double)data->x_labels->len;
+    return !data->numeric && (double)longest_label(data) * CM_PER_LETTER > room_cm;
+}
+
+/* Lines of text that the labels of the x axis take. */
+static double
+label_rows(const plot_data *data, const plot_config *config)
+{
+    return labels_turn(data, config) ? 1 + 0.3 * (double)longest_label(data) : 1;
+}
+
+static bool
+has_groups(const plot_data *data)
+{
+    for (size_t i = 0; data->kind == PLOT_BLAME && i < data->groups->len; i++)
+        if (*(const char *)g_ptr_array_index(data->groups, i))
+            return true;
+    return false;
+}
+
+/* Lines of the legend, as gnuplot will set it in equal columns. */
+static size_t
+legend_rows(const plot_data *data, const plot_config *config)
+{
+    size_t longest = data->bound_title ? strlen(data->bound_title) : 0;
+    size_t n = data->series->len + (data->bound_title != NULL);
+    for (size_t s = 0; s < data->series->len; s++)
+        longest = MAX(longest, strlen(g_ptr_array_index(data->series, s)));
+    double column_cm = (double)longest * CM_PER_LETTER + 1.0;
+    size_t columns = (size_t)MAX(1, (config->width - 1.2) / column_cm);
+    return (n + columns - 1) / columns;
+}
+
+/* The height grows with what stands around the axes, so that these keep their room. */
+static double
+height_cm(const plot_data *data, const plot_config *config)
+{
+    double lines = (double)legend_rows(data, config) - 1 + label_rows(data, config) - 1;
+    return config->height + CM_PER_LINE * (lines + (has_groups(data) ? 1 : 0));
 }
 
 /* Many numbers are left to gnuplot; a few, and all names, are labelled each. */
@@ -163,10 +218,9 @@ append_x_axis(GString *out, const plot_data *data, const plot_config *config, bo
 {
     size_t n = data->x_labels->len;
     double last = x_position(data, data->kind == PLOT_BAR ? 0 : data->series->len - 1, n - 1);
-    double room_cm = (config->width - 1.6) / (double)n;
-    bool wide = !data->numeric && (double)longest_label(data) * 0.15 > room_cm;
     if (!data->numeric || n <= 8) {
-        g_string_append_printf(out, "set xtics %s(", wide ? "rotate by -35 " : "");
+        g_string_append_printf(out, "set xtics %s(",
+                               labels_turn(data, config) ? "rotate by -35 " : "");
         for (size_t x = 0; x < n; x++)
             append_tic(out, data, x, tex);
         g_string_append(out, ") nomirror\n");
@@ -183,10 +237,12 @@ append_x_axis(GString *out, const plot_data *data, const plot_config *config, bo
 
 /* Names of clusters below the labels of their bars. */
 static void
-append_groups(GString *out, const plot_data *data, bool tex)
+append_groups(GString *out, const plot_data *data, const plot_config *config, bool tex)
 {
-    if (data->kind != PLOT_BLAME || data->x_labels->len == 0)
+    if (!has_groups(data))
         return;
+    double rows = label_rows(data, config);
+    g_string_append_printf(out, "set xlabel offset 0,-1.1\nset bmargin %.3g\n", rows + 3.8);
     for (size_t first = 0, end; first < data->groups->len; first = end) {
         const char *name = g_ptr_array_index(data->groups, first);
         for (end = first + 1; end < data->groups->len; end++)
@@ -197,7 +253,8 @@ append_groups(GString *out, const plot_data *data, bool tex)
         double middle = (x_position(data, 0, first) + x_position(data, 0, end - 1)) / 2;
         g_string_append(out, "set label ");
         quote(out, name, tex);
-        g_string_append_printf(out, " at first %.4g, graph 1.04 center\n", middle);
+        g_string_append_printf(out, " at first %.4g, graph 0 offset 0,%.3g center\n", middle,
+                               -1.0 - rows);
     }
 }
 
@@ -280,6 +337,16 @@ append_title(GString *out, const char *title, bool tex)
     quote(out, title, tex);
 }
 
+/* From the lowest to the highest value, as a bar without a point. */
+static void
+append_range(GString *out, const char *data_file, size_t s, const char *colour)
+{
+    g_autofree char *how = g_strdup_printf("1:4:(0):($5-$4) with vectors heads size graph 0.008,90 "
+                                           "nofilled lc rgb '%s' lw 0.8 dt 1 notitle",
+                                           colour);
+    append_curve(out, false, data_file, s, how);
+}
+
 static void
 append_line_curve(GString *out, const plot_data *data, const char *data_file, size_t s, bool tex)
 {
@@ -290,11 +357,8 @@ append_line_curve(GString *out, const plot_data *data, const char *data_file, si
     g_autofree char *line = g_strdup_printf("1:3 with linespoints %s", style);
     append_curve(out, s == 0, data_file, s, line);
     append_title(out, g_ptr_array_index(data->series, s), tex);
-    if (has_range(data, s)) {
-        g_autofree char *range = g_strdup_printf(
-            "1:3:4:5 with yerrorbars lc rgb '%s' pt 0 lw 1 notitle", colours[colour]);
-        append_curve(out, false, data_file, s, range);
-    }
+    if (has_range(data, s))
+        append_range(out, data_file, s, colours[colour]);
 }
 
 static void
@@ -306,8 +370,7 @@ append_bar_curve(GString *out, const plot_data *data, const char *data_file, siz
     append_curve(out, s == 0, data_file, s, box);
     append_title(out, g_ptr_array_index(data->series, s), tex);
     if (has_range(data, s))
-        append_curve(out, false, data_file, s,
-                     "1:3:4:5 with yerrorbars lc rgb 'black' pt 0 lw 1 notitle");
+        append_range(out, data_file, s, "black");
 }
 
 /* Boxes from the sum below to the sum including the part. */
@@ -368,13 +431,14 @@ clashes(const moe_plot *plot, const char *file)
 }
 
 static void
-append_terminal(GString *out, const moe_plot *plot, const terminal *term, const char *file)
+append_terminal(GString *out, const moe_plot *plot, const terminal *term, double height,
+                const char *file)
 {
     const plot_config *config = plot->config;
     bool eps = term->tex && clashes(plot, file);
-    g_string_append_printf(out, "reset\nset terminal %s%s size %.4g%s,%.4g%s %s\n", term->name,
+    g_string_append_printf(out, "reset\nset terminal %s%s size %.5g%s,%.5g%s %s\n", term->name,
                            eps ? " eps" : "", config->width * term->per_cm, term->size_unit,
-                           config->height * term->per_cm, term->size_unit,
+                           height * term->per_cm, term->size_unit,
                            eps ? term->options + strlen("pdf ") : term->options);
     g_string_append(out, "set output ");
     quote(out, file, false);
@@ -388,17 +452,18 @@ moe_plot_script(const moe_plot *plot, const plot_data *data, const char *data_fi
     for (size_t f = 0; f < plot->files->len; f++) {
         const char *file = g_ptr_array_index(plot->files, f);
         const terminal *term = find_terminal(file);
-        append_terminal(out, plot, term, file);
-        g_string_append(out, "set encoding utf8\nset datafile missing 'NaN'\nset border 3 lw 0.7\n"
-                             "set tics scale 0.5\n"
-                             "set key above horizontal center samplen 2 spacing 1.0 width 0\n");
+        append_terminal(out, plot, term, height_cm(data, plot->config), file);
+        g_string_append(out,
+                        "set encoding utf8\nset datafile missing 'NaN'\nset border 3 lw 0.7\n"
+                        "set tics scale 0.5\n"
+                        "set key above horizontal center Left reverse samplen 2 spacing 1.0\n");
         if (plot->config->title)
             set_text(out, "title", plot->config->title, term->tex);
         set_text(out, "xlabel", data->x_title, term->tex);
         set_text(out, "ylabel", data->y_title, term->tex);
         append_x_axis(out, data, plot->config, term->tex);
         append_y_axis(out, data, plot->config);
-        append_groups(out, data, term->tex);
+        append_groups(out, data, plot->config, term->tex);
         append_curves(out, data, data_file, term->tex);
         g_string_append(out, "unset output\n");
     }
