@@ -91,9 +91,26 @@ visit(sweep *s, keep *k, uint32_t group, uint32_t base)
     return loads;
 }
 
+static void
+forget(sweep *s, keep *pools, uint32_t n_pools)
+{
+    for (uint32_t p = 0; p < n_pools; p++) {
+        for (uint32_t i = 0; i < pools[p].n; i++)
+            s->position[pools[p].heap[i]] = MOE_NONE;
+        pools[p].n = 0;
+    }
+}
+
+/* Whatever was resident when counting began saves at most one load per slot. */
+static uint64_t
+beyond(uint64_t loads, bool unknown_start, uint64_t all_slots)
+{
+    return unknown_start ? loads - MIN(loads, all_slots) : loads;
+}
+
 uint64_t
 moe_schedule_least_loads(const moe_schedule *schedule, bool per_layer, uint32_t slots,
-                         uint32_t from_step)
+                         bool decode_only)
 {
     const moe_demand *demand = &schedule->demand;
     uint32_t n_layers = demand->n_layers, n_experts = demand->n_experts;
@@ -108,10 +125,19 @@ moe_schedule_least_loads(const moe_schedule *schedule, bool per_layer, uint32_t 
     for (uint32_t p = 0; p < n_pools; p++)
         pools[p] = (keep){.heap = heaps + p * room, .capacity = slots};
     sweep s = {demand, next_use, position};
-    uint64_t loads = 0;
-    for (uint32_t step = from_step; step < demand->n_steps; step++)
+    uint64_t all = 0, loads = 0, all_slots = (uint64_t)slots * n_pools;
+    bool unknown = schedule->measured > 0;
+    for (uint32_t step = schedule->measured; step < demand->n_steps; step++) {
+        if (decode_only && schedule->steps[step].phase != MOE_DECODE) {
+            all += beyond(loads, unknown, all_slots);
+            loads = 0;
+            unknown = true;
+            forget(&s, pools, n_pools);
+            continue;
+        }
         for (uint32_t l = 0; l < n_layers; l++)
             loads += visit(&s, &pools[per_layer ? l : 0], moe_demand_group(demand, step, l),
                            l * n_experts);
-    return loads;
+    }
+    return all + beyond(loads, unknown, all_slots);
 }

@@ -15,11 +15,11 @@ typedef enum moe_prefill_rule { MOE_PREFILL_RECORDED, MOE_PREFILL_FROM_DECODE } 
 typedef enum moe_infeasible { MOE_INFEASIBLE_ERROR, MOE_INFEASIBLE_SKIP } moe_infeasible;
 
 enum { /* store */
-    MOE_STORE_SUMMARY,
-    MOE_STORE_LAYER,
-    MOE_STORE_STEP,
-    MOE_STORE_REQUEST,
-    MOE_STORE_ALL,
+       MOE_STORE_SUMMARY,
+       MOE_STORE_LAYER,
+       MOE_STORE_STEP,
+       MOE_STORE_REQUEST,
+       MOE_STORE_ALL,
 };
 
 typedef struct moe_cache_config {

@@ -128,10 +128,10 @@ moe_scenario_explain(const moe_scenario *scenario, size_t i, uint32_t step, GStr
     moe_time origin = machine->step_start[step];
     g_autofree char *took = moe_format_time(machine->step_end[step] - origin);
     moe_scenario_describe(scenario, i, out);
-    g_string_append_printf(
-        out, "\nstep %u of %u: %s, %u tokens, %s\n  %12s %12s  %-12s %s\n", step, *n_steps,
-        plan->schedule->steps[step].phase == MOE_DECODE ? "decode" : "prefill",
-        plan->schedule->steps[step].n, took, "start", "end", "resource", "task");
+    g_string_append_printf(out, "\nstep %u of %u: %s, %u tokens, %s\n  %12s %12s  %-12s %s\n", step,
+                           *n_steps,
+                           plan->schedule->steps[step].phase == MOE_DECODE ? "decode" : "prefill",
+                           plan->schedule->steps[step].n, took, "start", "end", "resource", "task");
     for (guint t = 0; t < c.tasks->len; t++)
         print_task(machine, &g_array_index(c.tasks, seen, t), origin, true, out);
     print_path(machine, c.tasks, origin, out);

@@ -69,8 +69,7 @@ submit_compute(moe_machine *machine, moe_task *task, const moe_cost *cost)
 {
     task->work = cost->total_ps;
     task->user[1] = (uint64_t)cost->launch_ps;
-    machine->flops += cost->flops;
-    machine->bytes += cost->bytes;
+    moe_machine_count_work(machine, cost->flops, cost->bytes);
     machine->group.outstanding++;
     moe_task_submit(machine->engine, task);
 }
@@ -213,11 +212,10 @@ serve_on_host(moe_machine *machine, uint32_t i, moe_time cost_ps, moe_task *gate
     task->work = cost_ps;
     task->on_done = host_done;
     task->group = group->group + 1;
-    task->shares[0] = (moe_share){machine->host_memory,
-                                  (float)hw->devices[hw->host].stream_efficiency};
+    task->shares[0] =
+        (moe_share){machine->host_memory, (float)hw->devices[hw->host].stream_efficiency};
     task->n_shares = 1;
-    moe_task_after(machine->engine, task,
-                   machine->readback ? machine->readback : gate);
+    moe_task_after(machine->engine, task, machine->readback ? machine->readback : gate);
     group->host = task;
     group->n_host++;
     group->outstanding++;
@@ -260,10 +258,10 @@ serve_misses(moe_machine *machine, moe_task *gate)
             .tokens = tokens,
             .load_ps = moe_engine_server_backlog(machine->engine, copy, MOE_CLASS_DEMAND) +
                        (announced + 1) * machine->load_ps,
-            .device_ps =
-                moe_lowering_experts(machine->lowering, group->layer, &tokens, 1).total_ps,
-            .host_ps = moe_engine_server_backlog(machine->engine, machine->host,
-                                                 MOE_CLASS_PREFETCH) + host_ps,
+            .device_ps = moe_lowering_experts(machine->lowering, group->layer, &tokens, 1).total_ps,
+            .host_ps =
+                moe_engine_server_backlog(machine->engine, machine->host, MOE_CLASS_PREFETCH) +
+                host_ps,
         };
         if (machine->serve->choose(config, &query) == MOE_SERVE_HOST) {
             serve_on_host(machine, i, host_ps, gate);

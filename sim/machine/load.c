@@ -82,8 +82,7 @@ add_hop(moe_machine *machine, uint32_t object, uint8_t priority, int link, uint6
     machine->link_transfers[link]++;
     if (previous) {
         double granule = (double)l->chunk_bytes / (double)task->bytes;
-        moe_task_stream(machine->engine, task, previous,
-                        l->chunk_bytes > 0 ? MIN(granule, 1) : 1);
+        moe_task_stream(machine->engine, task, previous, l->chunk_bytes > 0 ? MIN(granule, 1) : 1);
     }
     return task;
 }
@@ -233,10 +232,9 @@ moe_machine_want(moe_machine *machine, moe_task *gate)
         .forecast = forecast,
         .source = machine,
     };
-    machine->n_wants = (uint32_t)machine->prefetch->want(machine->prefetch_state, &query,
-                                                         machine->wants,
-                                                         (size_t)machine->n_layers *
-                                                             machine->n_experts);
+    machine->n_wants =
+        (uint32_t)machine->prefetch->want(machine->prefetch_state, &query, machine->wants,
+                                          (size_t)machine->n_layers * machine->n_experts);
 }
 
 /* Issues whatever is still wanted for `layer` at once, as demands (experts.join: wanted). */

@@ -20,7 +20,7 @@ typedef struct shape {
 typedef struct pattern {
     uint32_t *count; /* layers of each shape */
     bool head;
-    uint32_t gate;   /* shape of the last layer; MOE_NONE in the tail */
+    uint32_t gate; /* shape of the last layer; MOE_NONE in the tail */
     bool first;
     moe_segment segment;
 } pattern;
@@ -192,12 +192,12 @@ cost_tokens(const moe_lowering *lowering, shape *s, uint32_t tokens)
     const moe_ffn *ffn = &s->layer.ffn;
     double rows = tokens;
     s->tokens = tokens;
-    s->projection = product(lowering, rows,
-                            (double)moe_attention_params(model, &s->layer.attention),
-                            PROJECTION_KERNELS);
+    s->projection =
+        product(lowering, rows, (double)moe_attention_params(model, &s->layer.attention),
+                PROJECTION_KERNELS);
     if (s->layer.cross.kind != MOE_ATTENTION_NONE) /* q and o; k and v belong to the encoder */
-        s->cross_projection = product(
-            lowering, rows, (double)moe_attention_params(model, &s->layer.cross) / 2, 2);
+        s->cross_projection =
+            product(lowering, rows, (double)moe_attention_params(model, &s->layer.cross) / 2, 2);
     if (ffn->kind == MOE_FFN_DENSE)
         s->dense = product(lowering, rows, (double)moe_dense_params(model, ffn), ffn->matrices);
     if (ffn->kind != MOE_FFN_MOE)
@@ -219,8 +219,8 @@ self_reach(const moe_schedule *schedule, const moe_step *step, const moe_attenti
     reach r = {0, 0};
     for (uint64_t t = step->first; t < step->first + step->n; t++) {
         double span = (double)moe_attention_span(attention, schedule->context[t]);
-        bool last = t + 1 == step->first + step->n ||
-                    schedule->request[t + 1] != schedule->request[t];
+        bool last =
+            t + 1 == step->first + step->n || schedule->request[t + 1] != schedule->request[t];
         r.scored += span;
         if (step->phase == MOE_DECODE)
             r.read += span;
@@ -360,8 +360,7 @@ moe_lowering_experts(moe_lowering *lowering, uint32_t m, const uint32_t *tokens,
         moe_expert_shape e = expert_shape(lowering, ffn);
         lowering->single[s] = g_new0(moe_cost, (size_t)ffn->experts + 1);
         for (uint32_t i = 1; i <= (uint32_t)ffn->experts; i++)
-            lowering->single[s][i] =
-                moe_cost_experts(lowering->hw, lowering->device, &e, NULL, i);
+            lowering->single[s][i] = moe_cost_experts(lowering->hw, lowering->device, &e, NULL, i);
     }
     return lowering->single[s][n];
 }

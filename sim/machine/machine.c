@@ -48,8 +48,7 @@ submit_segment(moe_machine *machine, uint32_t m, moe_task *last)
     task->work = segment->total;
     task->user[1] = m;
     task->on_done = segment_done;
-    machine->flops += segment->flops;
-    machine->bytes += segment->bytes;
+    moe_machine_count_work(machine, segment->flops, segment->bytes);
     if (last)
         moe_task_after(machine->engine, task, last);
     moe_task_after_mark(machine->engine, task, &machine->chain);
@@ -82,7 +81,9 @@ snapshot(moe_machine *machine)
     }
     memset(machine->layers, 0, machine->n_layers * sizeof *machine->layers);
     machine->host_served = machine->prefetch_loads = machine->prefetch_used = 0;
-    machine->flops = machine->bytes = machine->block_ps = 0;
+    memset(machine->flops, 0, sizeof machine->flops);
+    memset(machine->bytes, 0, sizeof machine->bytes);
+    machine->block_ps = 0;
     machine->blocks = 0;
     if (machine->residency)
         moe_residency_reset_counts(machine->residency);
@@ -178,8 +179,8 @@ add_resources(moe_machine *machine)
     machine->host_memory = MOE_NO_CAPACITY;
     if (machine->serve->uses_host && machine->plan->offloaded) {
         machine->host = moe_engine_add_server(machine->engine, hw->devices[hw->host].name, 0);
-        machine->host_memory = moe_engine_add_capacity(
-            machine->engine, hw->places[machine->plan->home_place].name);
+        machine->host_memory =
+            moe_engine_add_capacity(machine->engine, hw->places[machine->plan->home_place].name);
     }
     add_links(machine);
     machine->blame = moe_blame_new(machine->engine, &machine->compute, 1, split, machine);
@@ -193,7 +194,7 @@ open_policies(moe_machine *machine)
     uint32_t distance = 0;
     for (uint32_t i = 0; i < routing->n_lookahead; i++)
         distance = MAX(distance, routing->lookahead[i].distance);
-    moe_predict_view view = {
+    machine->view = (moe_predict_view){
         .demand = machine->demand,
         .popularity = plan->schedule->popularity,
         .seed = (uint64_t)plan->config->seed,
@@ -201,10 +202,11 @@ open_policies(moe_machine *machine)
         .source = plan->schedule,
         .max_distance = distance,
     };
-    machine->predict_state = machine->predict->open(&view, plan->config->experts.predict.config);
+    machine->predict_state =
+        machine->predict->open(&machine->view, plan->config->experts.predict.config);
     const void *config = plan->config->experts.prefetch.config;
-    machine->prefetch_state = machine->prefetch->open ? machine->prefetch->open(config)
-                                                      : (void *)(uintptr_t)config;
+    machine->prefetch_state =
+        machine->prefetch->open ? machine->prefetch->open(config) : (void *)(uintptr_t)config;
     moe_residency_config residency = {
         .n_layers = machine->n_layers,
         .n_experts = machine->n_experts,
@@ -216,8 +218,8 @@ open_policies(moe_machine *machine)
     for (uint32_t t = 0; t < plan->n_tiers; t++)
         for (int h = 0; h < plan->n_hops[t]; h++) {
             const moe_hw_link *link = &plan->hw->links[plan->hops[t][h]];
-            moe_cost cost = moe_cost_copy(link, (double)plan->expert_bytes,
-                                          plan->config->overhead.pageable);
+            moe_cost cost =
+                moe_cost_copy(link, (double)plan->expert_bytes, plan->config->overhead.pageable);
             machine->load_ps = MAX(machine->load_ps, cost.total_ps);
         }
 }
@@ -264,8 +266,7 @@ moe_machine_new(const moe_plan *plan)
     machine->engine = moe_engine_new((uint64_t)plan->config->seed);
     moe_engine_set_context(machine->engine, machine);
     add_resources(machine);
-    machine->lowering =
-        moe_lowering_new(plan->model, plan->hw, plan->config, plan->schedule);
+    machine->lowering = moe_lowering_new(plan->model, plan->hw, plan->config, plan->schedule);
     allocate(machine);
     if (plan->offloaded)
         open_policies(machine);
@@ -292,14 +293,29 @@ moe_machine_free(moe_machine *machine)
     }
     if (machine->notes)
         g_array_free(machine->notes, true);
-    void *blocks[] = {machine->copy, machine->path, machine->link, machine->link_cause,
-                      machine->link_bytes_before, machine->link_busy_before,
-                      machine->link_transfers, machine->loads, machine->arrival,
-                      machine->arrival_step, machine->outlook, machine->outlooked,
-                      machine->in_flight, machine->wants, machine->step_start,
-                      machine->step_end, machine->step_free, machine->step_lean,
-                      machine->layers, machine->group.objects, machine->group.outcomes,
-                      machine->group.queue, machine->group.wave_tokens};
+    void *blocks[] = {machine->copy,
+                      machine->path,
+                      machine->link,
+                      machine->link_cause,
+                      machine->link_bytes_before,
+                      machine->link_busy_before,
+                      machine->link_transfers,
+                      machine->loads,
+                      machine->arrival,
+                      machine->arrival_step,
+                      machine->outlook,
+                      machine->outlooked,
+                      machine->in_flight,
+                      machine->wants,
+                      machine->step_start,
+                      machine->step_end,
+                      machine->step_free,
+                      machine->step_lean,
+                      machine->layers,
+                      machine->group.objects,
+                      machine->group.outcomes,
+                      machine->group.queue,
+                      machine->group.wave_tokens};
     for (size_t i = 0; i < MOE_COUNT(blocks); i++)
         g_free(blocks[i]);
     g_free(machine);
@@ -312,7 +328,7 @@ moe_machine_run(moe_machine *machine)
         start_step(machine);
     moe_time end = moe_engine_run(machine->engine);
     moe_assert(machine->step == MIN(machine->schedule->n_steps, machine->stop_after),
-               "the run stopped in step %u of %u at %lld ps: a group waits for ever",
-               machine->step, machine->schedule->n_steps, (long long)end);
+               "the run stopped in step %u of %u at %lld ps: a group waits for ever", machine->step,
+               machine->schedule->n_steps, (long long)end);
     moe_blame_finish(machine->blame, machine->step ? machine->step_end[machine->step - 1] : 0);
 }

@@ -46,12 +46,12 @@ typedef struct moe_group_state {
     uint32_t n_queue, next; /* next: first not yet given to a task */
     uint32_t *wave_tokens;  /* tokens in order of queue */
     uint32_t n_host;
-    uint32_t outstanding;   /* tasks of the group that are not done */
-    moe_task *open;         /* a task that still waits for its first slot */
-    moe_task *host;         /* last host task, NULL: none or done */
-    moe_mark joined;        /* latest of its tasks that are done */
+    uint32_t outstanding; /* tasks of the group that are not done */
+    moe_task *open;       /* a task that still waits for its first slot */
+    moe_task *host;       /* last host task, NULL: none or done */
+    moe_mark joined;      /* latest of its tasks that are done */
     moe_mark gate;
-    moe_time opened;        /* when the gate was known */
+    moe_time opened; /* when the gate was known */
 } moe_group_state;
 
 typedef struct moe_layer_counts {
@@ -74,14 +74,15 @@ typedef struct moe_machine {
     moe_lowering *lowering;
     moe_residency *residency; /* NULL when experts live on the device */
     moe_server_id compute, host;
-    moe_server_id *copy;   /* per hw link: the server of its copy engine */
-    moe_path_id *path;     /* per hw link */
-    moe_link_id *link;     /* per hw link */
-    uint16_t *link_cause;  /* per hw link */
+    moe_server_id *copy;         /* per hw link: the server of its copy engine */
+    moe_path_id *path;           /* per hw link */
+    moe_link_id *link;           /* per hw link */
+    uint16_t *link_cause;        /* per hw link */
     moe_capacity_id host_memory; /* shared by host experts and loads when serve uses the host */
     const moe_predict_ops *predict;
     const moe_prefetch_ops *prefetch;
     const moe_serve_ops *serve;
+    moe_predict_view view; /* what the predictor looks at */
     void *predict_state, *prefetch_state;
     uint32_t n_layers, n_experts;
     moe_time load_ps; /* one load from the home, alone */
@@ -89,16 +90,16 @@ typedef struct moe_machine {
     uint32_t step;
     moe_mark chain; /* the last segment or group */
     moe_group_state group;
-    moe_load *loads;       /* per object */
-    moe_mark *arrival;     /* per object: its last load */
-    uint32_t *arrival_step;/* per object: step of that load */
-    uint32_t *in_flight;   /* objects being prefetched */
+    moe_load *loads;        /* per object */
+    moe_mark *arrival;      /* per object: its last load */
+    uint32_t *arrival_step; /* per object: step of that load */
+    uint32_t *in_flight;    /* objects being prefetched */
     uint32_t n_in_flight;
     moe_want *wants;
     uint32_t n_wants, next_want;
     bool wants_ready;
-    uint32_t *outlook;     /* per object: group of its next predicted use */
-    uint32_t *outlooked;   /* objects with an outlook */
+    uint32_t *outlook;   /* per object: group of its next predicted use */
+    uint32_t *outlooked; /* objects with an outlook */
     uint32_t n_outlooked;
     moe_task *readback; /* loads of this gate wait for it; NULL: none, or done */
 
@@ -108,8 +109,8 @@ typedef struct moe_machine {
     moe_time *step_free, *step_lean; /* longest paths through each step */
     moe_layer_counts *layers;
     uint64_t host_served, prefetch_loads, prefetch_used;
-    double flops, bytes; /* of the device */
-    double block_ps;     /* sum over decode groups: gate to computed experts */
+    double flops[2], bytes[2]; /* of the device, by phase */
+    double block_ps;           /* sum over decode groups: gate to computed experts */
     uint64_t blocks;
     int64_t *link_bytes_before;
     moe_time *link_busy_before;
@@ -126,9 +127,9 @@ typedef struct moe_machine {
 moe_machine *moe_machine_new(const moe_plan *plan);
 void moe_machine_free(moe_machine *machine);
 void moe_machine_run(moe_machine *machine);
-/* Turns the finished run into rows. least_loads: see moe_schedule_least_loads; UINT64_MAX when it
- * does not apply. */
-moe_result *moe_machine_report(moe_machine *machine, uint64_t least_loads);
+/* Turns the finished run into rows. least_loads, least_decode: see moe_schedule_least_loads;
+ * UINT64_MAX when they do not apply. */
+moe_result *moe_machine_report(moe_machine *machine, uint64_t least_loads, uint64_t least_decode);
 
 /* group.c */
 void moe_machine_gate_known(moe_machine *machine, moe_task *gate);
@@ -143,6 +144,13 @@ void moe_machine_rush(moe_machine *machine, uint32_t layer);
 void moe_machine_drop_prefetches(moe_machine *machine, bool all);
 /* machine.c */
 void moe_machine_next_segment(moe_machine *machine, moe_task *last);
+static inline void
+moe_machine_count_work(moe_machine *machine, double flops, double bytes)
+{
+    uint8_t phase = machine->schedule->steps[machine->step].phase;
+    machine->flops[phase] += flops;
+    machine->bytes[phase] += bytes;
+}
 /* For explain: `formula` is taken over. */
 void moe_machine_note(moe_machine *machine, const moe_task *task, char *label, char *formula);
 

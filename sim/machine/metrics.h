@@ -17,7 +17,8 @@
     X(itl_p99_s, "s", false, "Time between consecutive tokens, 99th percentile.")                  \
     X(e2e_mean_s, "s", false, "From a request's admission to its last token, mean.")               \
     X(e2e_p99_s, "s", false, "From a request's admission to its last token, 99th percentile.")     \
-    X(moe_block_s, "s", false, "MoE block in decode: its gate, loads waited for and experts; mean.") \
+    X(moe_block_s, "s", false,                                                                     \
+      "MoE block in decode: its gate, loads waited for and experts; mean.")                        \
     X(hit_rate, "share", true, "Demanded distinct experts in the cache or on their way to it.")    \
     X(late_rate, "share", false, "Demanded distinct experts that were still on their way.")        \
     X(token_hit_rate, "share", true, "The same as hit_rate, weighted by the tokens routed.")       \
@@ -28,7 +29,8 @@
     X(prefetch_loads, "experts", false, "Loads issued by prefetching.")                            \
     X(prefetch_accuracy, "share", true, "Prefetched experts that were demanded before they left.") \
     X(prefetch_waste_bytes, "bytes", false, "Bytes of prefetched experts that left unused.")       \
-    X(exposed_load_share, "share", false, "Device time spent waiting for loads: exposed and queued.") \
+    X(exposed_load_share, "share", false,                                                          \
+      "Device time spent waiting for loads: exposed and queued.")                                  \
     X(compute_utilisation, "share", true, "Device time in which its compute stream was busy.")     \
     X(link_utilisation, "share", true, "Time in which the link into the cache was busy.")          \
     X(device_peak_bytes, "bytes", false, "High-water mark of the device's memory.")                \

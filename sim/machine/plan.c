@@ -242,8 +242,8 @@ check_memory(const maker *m)
             if (plan->accounts[i].place != p)
                 continue;
             g_autofree char *bytes = moe_format_bytes(plan->accounts[i].bytes);
-            g_string_append_printf(parts, "%s%s %s", parts->len ? ", " : "",
-                                   plan->accounts[i].name, bytes);
+            g_string_append_printf(parts, "%s%s %s", parts->len ? ", " : "", plan->accounts[i].name,
+                                   bytes);
         }
         moe_diag_error(m->diag, at(m, "model"), "needs %s in %s of %s, has %s: %s", needs,
                        place->name, plan->hw->name, has, parts->str);
@@ -284,8 +284,8 @@ check_policies(const maker *m)
         moe_diag_error(m->diag, at(m, "experts.serve"),
                        "serve '%s' computes where experts live: in %s, but the CPU of %s works "
                        "from %s",
-                       config->experts.serve.variant->name,
-                       plan->hw->places[plan->home_place].name, plan->hw->name,
+                       config->experts.serve.variant->name, plan->hw->places[plan->home_place].name,
+                       plan->hw->name,
                        plan->hw->places[plan->hw->devices[plan->hw->host].place].name);
         return false;
     }

@@ -23,8 +23,8 @@ typedef struct moe_plan {
     const moe_hardware *hw;
     const moe_schedule *schedule;
     int device_place, home_place;
-    bool offloaded;       /* experts live elsewhere than the device */
-    uint32_t n_tiers;     /* 0 when not offloaded */
+    bool offloaded;   /* experts live elsewhere than the device */
+    uint32_t n_tiers; /* 0 when not offloaded */
     moe_tier_config tiers[MOE_MAX_TIERS];
     int tier_place[MOE_MAX_TIERS + 1]; /* [n_tiers]: the home */
     uint32_t total_slots[MOE_MAX_TIERS];

@@ -10,7 +10,7 @@ typedef struct report {
     moe_result *result;
     double value[MOE_N_METRICS];
     double bound[MOE_N_METRICS][3]; /* contention-free, perfect cache, roofline */
-    uint64_t least_loads;
+    uint64_t least_loads, least_decode;
     uint64_t decoded, prompted;
     moe_time decode_ps, prefill_ps, busy_ps;
 } report;
@@ -194,17 +194,17 @@ report_resources(report *r)
     r->value[MOE_METRIC_load_bytes_per_token] = ratio(bytes, (double)r->decoded);
 }
 
-/* Time that the fewest loads take on the slowest link into the cache; NAN: premise fails. */
+/* Time of `loads` on the slowest link into the cache, or `lean` if longer; NAN: premise fails. */
 static double
-least_load_s(const report *r)
+perfect_cache(const report *r, double lean, uint64_t loads)
 {
     const moe_plan *plan = r->machine->plan;
-    if (r->least_loads == UINT64_MAX)
+    if (loads == UINT64_MAX)
         return NAN;
     double slowest = INFINITY;
     for (int h = 0; h < plan->n_hops[0]; h++)
         slowest = MIN(slowest, plan->hw->links[plan->hops[0][h]].bytes_per_s);
-    return (double)r->least_loads * (double)plan->expert_bytes / slowest;
+    return MAX(lean, (double)loads * (double)plan->expert_bytes / slowest);
 }
 
 static void
@@ -215,12 +215,21 @@ set_bounds(report *r, int metric, double work, double free_s, double perfect_s, 
         r->bound[metric][b] = work < 0 ? time[b] : ratio(work, time[b]);
 }
 
+/* Seconds that the device's peak rates allow for. */
+static double
+roofline(const moe_machine *machine, double flops, double bytes)
+{
+    const moe_device *device = &machine->plan->hw->devices[0];
+    double bits = moe_lowering_precision(machine->plan->model, machine->config).activations;
+    return MAX(flops / moe_peak_flops(device, bits),
+               bytes / machine->plan->hw->places[device->place].read_bytes_per_s);
+}
+
 static void
 report_bounds(report *r)
 {
     const moe_machine *machine = r->machine;
     const moe_schedule *schedule = machine->schedule;
-    const moe_device *device = &machine->plan->hw->devices[0];
     double free_s = 0, lean_s = 0, free_decode = 0, lean_decode = 0;
     for (uint32_t s = schedule->measured; s < machine->step; s++) {
         moe_time f = machine->step_free[s] - (s ? machine->step_free[s - 1] : 0);
@@ -235,18 +244,15 @@ report_bounds(report *r)
             lean_decode += seconds(l);
         }
     }
-    double activation = moe_lowering_precision(machine->plan->model, machine->config).activations;
-    double compute_s = machine->flops / moe_peak_flops(device, activation);
-    double memory_s =
-        machine->bytes / machine->plan->hw->places[device->place].read_bytes_per_s;
-    double roofline_s = MAX(compute_s, memory_s), loads_s = least_load_s(r);
-    double perfect_s = isnan(loads_s) ? NAN : MAX(lean_s, loads_s);
-    bool only_decode = r->prefill_ps == 0;
-    set_bounds(r, MOE_METRIC_wall_s, -1, free_s, perfect_s, roofline_s);
-    set_bounds(r, MOE_METRIC_tokens_per_s, (double)r->decoded, free_s, perfect_s, roofline_s);
-    set_bounds(r, MOE_METRIC_decode_tokens_per_s, (double)r->decoded, free_decode,
-               isnan(loads_s) ? NAN : only_decode ? perfect_s : lean_decode,
-               only_decode ? roofline_s : NAN);
+    double both = roofline(machine, machine->flops[0] + machine->flops[1],
+                           machine->bytes[0] + machine->bytes[1]);
+    double decode = roofline(machine, machine->flops[MOE_DECODE], machine->bytes[MOE_DECODE]);
+    double perfect = perfect_cache(r, lean_s, r->least_loads);
+    double perfect_decode = perfect_cache(r, lean_decode, r->least_decode);
+    set_bounds(r, MOE_METRIC_wall_s, -1, free_s, perfect, both);
+    set_bounds(r, MOE_METRIC_tokens_per_s, (double)r->decoded, free_s, perfect, both);
+    set_bounds(r, MOE_METRIC_decode_tokens_per_s, (double)r->decoded, free_decode, perfect_decode,
+               decode);
 }
 
 static moe_cell
@@ -259,8 +265,8 @@ static void
 write_metrics(report *r)
 {
     for (int m = 0; m < MOE_N_METRICS; m++) {
-        moe_cell cells[] = {moe_text(infos[m].name), cell(r->value[m]), moe_text(infos[m].unit),
-                            cell(r->bound[m][0]), cell(r->bound[m][1]), cell(r->bound[m][2])};
+        moe_cell cells[] = {moe_text(infos[m].name), cell(r->value[m]),    moe_text(infos[m].unit),
+                            cell(r->bound[m][0]),    cell(r->bound[m][1]), cell(r->bound[m][2])};
         moe_result_add(r->result, "metric", cells, MOE_COUNT(cells));
     }
 }
@@ -272,14 +278,15 @@ write_blame(report *r)
     const char *device = machine->plan->hw->devices[0].name;
     uint16_t n_causes = (uint16_t)(MOE_N_CAUSES + machine->plan->hw->n_links);
     for (int kind = 0; kind < MOE_BLAME_KINDS; kind++) {
-        bool by_cause = kind == MOE_BLAME_BUSY || kind == MOE_BLAME_EXPOSED ||
-                        kind == MOE_BLAME_IMBALANCE;
+        bool by_cause =
+            kind == MOE_BLAME_BUSY || kind == MOE_BLAME_EXPOSED || kind == MOE_BLAME_IMBALANCE;
         for (uint16_t c = 0; c < (by_cause ? n_causes : 1); c++) {
             moe_time ps = moe_blame_part(machine->blame, 0, (moe_blame_kind)kind, c);
             if (ps == 0)
                 continue;
             const char *cause = by_cause ? moe_engine_cause_name(machine->engine, c) : "";
-            moe_cell cells[] = {moe_text(device), moe_text(moe_blame_kind_name((moe_blame_kind)kind)),
+            moe_cell cells[] = {moe_text(device),
+                                moe_text(moe_blame_kind_name((moe_blame_kind)kind)),
                                 moe_text(cause), moe_int(ps)};
             moe_result_add(r->result, "blame", cells, MOE_COUNT(cells));
         }
@@ -377,9 +384,12 @@ write_layers(report *r)
 }
 
 moe_result *
-moe_machine_report(moe_machine *machine, uint64_t least_loads)
+moe_machine_report(moe_machine *machine, uint64_t least_loads, uint64_t least_decode)
 {
-    report r = {.machine = machine, .result = moe_result_new(), .least_loads = least_loads};
+    report r = {.machine = machine,
+                .result = moe_result_new(),
+                .least_loads = least_loads,
+                .least_decode = least_decode};
     for (int m = 0; m < MOE_N_METRICS; m++) {
         r.value[m] = NAN;
         for (int b = 0; b < 3; b++)

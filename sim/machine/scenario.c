@@ -52,8 +52,9 @@ locate(const void *context, const char *key)
         const moe_axis *axis = &g_array_index(scenario->sweep->axes, moe_axis, a);
         for (size_t k = 0; k < axis->n_keys; k++)
             if (g_str_has_prefix(axis->keys[k], key))
-                return axis->values[k * axis->n_values +
-                                    moe_sweep_index(scenario->sweep, w->run, a)]->loc;
+                return axis
+                    ->values[k * axis->n_values + moe_sweep_index(scenario->sweep, w->run, a)]
+                    ->loc;
     }
     const moe_yaml *root = moe_yaml_root(scenario->doc), *node = walk(root, key);
     if (node == root)
@@ -101,8 +102,7 @@ share_model(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag
 }
 
 static const moe_hardware *
-share_hardware(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag,
-               GError **error)
+share_hardware(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag, GError **error)
 {
     moe_hardware_set *set = g_hash_table_lookup(scenario->hardware, name);
     if (!set) {
@@ -161,21 +161,21 @@ share_routing(moe_scenario *scenario, const moe_config *config, const moe_model 
     const char *name = config->routing.trace;
     bool made = config->routing.synthetic.sequences > 0;
     if (!name == !made) {
-        moe_diag_error(diag, at, name ? "say either 'routing.trace' or 'routing.synthetic'"
-                                      : "'routing' is missing: say 'routing.trace', or "
-                                        "'routing.synthetic' with its 'sequences'");
+        moe_diag_error(diag, at,
+                       name ? "say either 'routing.trace' or 'routing.synthetic'"
+                            : "'routing' is missing: say 'routing.trace', or "
+                              "'routing.synthetic' with its 'sequences'");
         return NULL;
     }
     g_autofree char *key =
         made ? g_strdup_printf("%p %lld %lld %lld %lld %.17g %.17g %.17g %.17g %lld",
-                               (const void *)model,
-                               (long long)config->routing.synthetic.sequences,
+                               (const void *)model, (long long)config->routing.synthetic.sequences,
                                (long long)config->routing.synthetic.prompt,
                                (long long)config->routing.synthetic.output,
                                (long long)config->routing.synthetic.lookahead,
                                config->routing.synthetic.skew, config->routing.synthetic.stickiness,
-                               config->routing.synthetic.affinity,
-                               config->routing.synthetic.recall, (long long)config->seed)
+                               config->routing.synthetic.affinity, config->routing.synthetic.recall,
+                               (long long)config->seed)
              : g_strdup(name);
     moe_routing_file *file = g_hash_table_lookup(scenario->traces, key);
     if (!file) {
@@ -193,12 +193,12 @@ static const moe_schedule *
 share_schedule(moe_scenario *scenario, const moe_routing *routing, const moe_config *config,
                bool encoder, moe_loc at, moe_diag *diag)
 {
-    g_autofree char *key = g_strdup_printf(
-        "%p %d %lld %lld %lld %lld %lld %d %.17g %lld", (const void *)routing, encoder,
-        (long long)config->workload.requests, (long long)config->workload.prompt,
-        (long long)config->workload.output, (long long)config->workload.batch,
-        (long long)config->workload.warmup, config->workload.prefill, config->routing.profile,
-        (long long)config->seed);
+    g_autofree char *key =
+        g_strdup_printf("%p %d %lld %lld %lld %lld %lld %d %.17g %lld", (const void *)routing,
+                        encoder, (long long)config->workload.requests,
+                        (long long)config->workload.prompt, (long long)config->workload.output,
+                        (long long)config->workload.batch, (long long)config->workload.warmup,
+                        config->workload.prefill, config->routing.profile, (long long)config->seed);
     moe_schedule *schedule = g_hash_table_lookup(scenario->schedules, key);
     if (!schedule) {
         schedule = moe_schedule_new(routing, config, encoder, at, diag);
@@ -278,8 +278,7 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
     const moe_config *config = moe_settings_data(run->settings);
     where w = {scenario, i};
     unsigned before = moe_diag_errors(diag);
-    const moe_model *model =
-        share_model(scenario, config->model, locate(&w, "model"), diag, error);
+    const moe_model *model = share_model(scenario, config->model, locate(&w, "model"), diag, error);
     const moe_hardware *hw =
         *error ? NULL
                : share_hardware(scenario, config->hardware, locate(&w, "hardware"), diag, error);
@@ -292,8 +291,7 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
     const moe_schedule *schedule =
         share_schedule(scenario, routing, config, moe_model_encoder(model) != NULL,
                        locate(&w, "workload.prompt"), diag);
-    if (!schedule ||
-        !moe_plan_make(&run->plan, config, model, hw, schedule, locate, &w, diag))
+    if (!schedule || !moe_plan_make(&run->plan, config, model, hw, schedule, locate, &w, diag))
         return false;
     moe_assert(moe_diag_errors(diag) == before, "run %zu is feasible and has errors", i);
     run->public.identity = identity(scenario, run->settings, &run->plan, error);
@@ -355,8 +353,7 @@ check_axis_keys(const moe_scenario *scenario, const moe_settings *base, moe_diag
 
 /* A run that does not fit is an error, or, if the scenario says so, left out with a warning. */
 static bool
-prepare_or_skip(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
-                GError **error)
+prepare_or_skip(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag, GError **error)
 {
     const moe_config *config = moe_settings_data(run->settings);
     if (config->infeasible == MOE_INFEASIBLE_ERROR)
@@ -371,8 +368,7 @@ prepare_or_skip(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *d
         g_string_append_printf(which, "%s%s: %s", k ? ", " : "", run->public.keys[k],
                                run->public.values[k]);
     g_autofree char *why = moe_diag_first(apart);
-    moe_diag_warning(diag, (moe_loc){.file = scenario->path}, "left out {%s}: %s", which->str,
-                     why);
+    moe_diag_warning(diag, (moe_loc){.file = scenario->path}, "left out {%s}: %s", which->str, why);
     g_string_free(which, true);
     return false;
 }
@@ -397,8 +393,7 @@ expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **erro
     for (size_t i = 0; i < scenario->sweep->n_runs; i++) {
         moe_prepared run = {.settings = moe_settings_copy(base)};
         sweep_run(scenario, &run, i, diag);
-        bool ready = moe_diag_errors(diag) == 0 &&
-                     prepare_or_skip(scenario, &run, i, diag, error);
+        bool ready = moe_diag_errors(diag) == 0 && prepare_or_skip(scenario, &run, i, diag, error);
         if (ready)
             scenario->runs[scenario->n_runs++] = run;
         else
@@ -418,8 +413,8 @@ override(moe_scenario *scenario, moe_settings *base, const moe_override *overrid
     for (size_t i = 0; i < n; i++) {
         g_autofree char *name = g_strdup_printf("--set %s", overrides[i].key);
         const char *file = moe_diag_intern(diag, name);
-        moe_yaml_doc *doc = moe_yaml_parse(file, overrides[i].value, strlen(overrides[i].value),
-                                           diag);
+        moe_yaml_doc *doc =
+            moe_yaml_parse(file, overrides[i].value, strlen(overrides[i].value), diag);
         if (!doc)
             continue;
         g_ptr_array_add(scenario->override_docs, doc);

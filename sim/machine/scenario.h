@@ -23,10 +23,10 @@ typedef struct moe_override {
 
 /* One run of a scenario; borrowed from it. */
 typedef struct moe_run {
-    const char *identity;        /* 64 hex digits */
+    const char *identity; /* 64 hex digits */
     size_t n_swept;
-    const char *const *keys;     /* canonical swept keys, in order of writing */
-    const char *const *values;   /* their canonical values in this run */
+    const char *const *keys;   /* canonical swept keys, in order of writing */
+    const char *const *values; /* their canonical values in this run */
     uint64_t seed;
 } moe_run;
 

@@ -10,11 +10,11 @@ typedef struct build {
     const moe_routing *routing;
     const moe_config *config;
     moe_schedule *out;
-    uint32_t *order;            /* sequences as requests take them */
-    uint32_t *n_prefill;        /* per sequence: leading prefill rows */
+    uint32_t *order;     /* sequences as requests take them */
+    uint32_t *n_prefill; /* per sequence: leading prefill rows */
     GArray *steps;
     GArray *rows, *context, *request;
-    uint64_t *used;             /* bitmap over trace rows */
+    uint64_t *used; /* bitmap over trace rows */
 } build;
 
 /* Tokens of sequence s in a phase; decode rows can stand in for prompts. */
@@ -53,7 +53,7 @@ typedef struct cursor {
 
 typedef struct active {
     uint32_t request;
-    uint32_t done; /* decode tokens so far */
+    uint32_t done;   /* decode tokens so far */
     uint32_t length; /* KV tokens so far */
     cursor at[2];
 } active;
@@ -83,8 +83,8 @@ plan_requests(build *b, bool encoder)
     const moe_config *config = b->config;
     moe_schedule *out = b->out;
     uint32_t n_sequences = b->routing->n_sequences;
-    out->n_requests = config->workload.requests == INT64_MAX ? n_sequences
-                                                             : (uint32_t)config->workload.requests;
+    out->n_requests =
+        config->workload.requests == INT64_MAX ? n_sequences : (uint32_t)config->workload.requests;
     out->requests = g_new0(moe_request, out->n_requests);
     for (uint32_t r = 0; r < out->n_requests; r++) {
         moe_request *request = &out->requests[r];
@@ -140,8 +140,7 @@ prefill_step(build *b, active *fresh, uint32_t n)
         request->admitted = number;
         fresh[i].length = initial_length(b, fresh[i].request);
         for (uint32_t t = 0; t < request->prompt; t++)
-            add_token(b, take_row(b, &fresh[i], MOE_PREFILL), ++fresh[i].length,
-                      fresh[i].request);
+            add_token(b, take_row(b, &fresh[i], MOE_PREFILL), ++fresh[i].length, fresh[i].request);
         encodes |= request->encoder > 0;
         request->first = number + (request->prompt == 0); /* a prefill gives the first token */
     }
@@ -360,8 +359,10 @@ check_lengths(const build *b, bool encoder, moe_loc at, moe_diag *diag)
         return false;
     }
     if (routing->n_tokens > UINT32_MAX / routing->n_layers - 1) {
-        moe_diag_error(diag, at, "the trace %s has %llu tokens; at most %u of its %u layers fit one "
-                       "run", routing->path, (unsigned long long)routing->n_tokens,
+        moe_diag_error(diag, at,
+                       "the trace %s has %llu tokens; at most %u of its %u layers fit one "
+                       "run",
+                       routing->path, (unsigned long long)routing->n_tokens,
                        UINT32_MAX / routing->n_layers - 1, routing->n_layers);
         return false;
     }

@@ -17,10 +17,10 @@
 #include "traces/routing.h"
 
 typedef struct moe_request {
-    uint32_t sequence;           /* index in the trace it starts in */
-    uint32_t prompt, output;     /* tokens processed in prefill, in decode */
-    uint32_t encoder;            /* tokens of its encoder pass (encoder-decoder models) */
-    uint32_t context;            /* tokens in its KV cache when it ends */
+    uint32_t sequence;              /* index in the trace it starts in */
+    uint32_t prompt, output;        /* tokens processed in prefill, in decode */
+    uint32_t encoder;               /* tokens of its encoder pass (encoder-decoder models) */
+    uint32_t context;               /* tokens in its KV cache when it ends */
     uint32_t admitted, first, last; /* steps: admission, first output token, last token */
 } moe_request;
 
@@ -45,7 +45,7 @@ typedef struct moe_schedule {
     uint32_t max_tokens;   /* of a step */
     uint32_t measured;     /* first step after warm-up */
     moe_demand demand;
-    uint32_t *popularity;  /* [n_layers * n_experts]: tokens in the profiling slice */
+    uint32_t *popularity; /* [n_layers * n_experts]: tokens in the profiling slice */
     const moe_routing *routing;
 } moe_schedule;
 
@@ -61,10 +61,12 @@ struct moe_forecast;
 size_t moe_schedule_recorded(const void *source, uint32_t step, uint32_t layer, uint32_t distance,
                              struct moe_forecast *out, size_t max);
 
-/* Fewest loads that any policy with `slots` per pool can do from `from_step` on, starting empty:
- * greedy over the intervals between uses, groups at once, bypass allowed (exact for equal sizes:
- * Belady's rule with bypass; see DESIGN section 7). */
+/* Fewest loads that any policy with `slots` per pool can do in the measured steps: greedy over the
+ * intervals between uses, groups at once, bypass allowed (exact for equal sizes from an empty
+ * cache: Belady's rule with bypass; see DESIGN section 7). Where counting starts with unknown
+ * residents (after warm-up; with decode_only, after each prefill step), each slot may have saved
+ * one load. */
 uint64_t moe_schedule_least_loads(const moe_schedule *schedule, bool per_layer, uint32_t slots,
-                                  uint32_t from_step);
+                                  bool decode_only);
 
 #endif

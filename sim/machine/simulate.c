@@ -39,9 +39,9 @@ moe_scenario_require(const moe_scenario *scenario, moe_diag *diag)
         const moe_param *row = &moe_config_table.rows[r];
         if (!(row->flags & MOE_PARAM_REQUIRED) || g_strrstr(row->key, ".*."))
             continue;
-        const char *value = *(const char *const *)(const void *)((const char *)moe_settings_data(
-                                                                     scenario->base) +
-                                                                 row->offset);
+        const char *value =
+            *(const char *const *)(const void *)((const char *)moe_settings_data(scenario->base) +
+                                                 row->offset);
         bool swept = false;
         for (guint a = 0; a < scenario->sweep->axes->len; a++) {
             const moe_axis *axis = &g_array_index(scenario->sweep->axes, moe_axis, a);
@@ -90,30 +90,26 @@ moe_scenario_describe(const moe_scenario *scenario, size_t i, GString *out)
     moe_plan_describe(&run->plan, out);
 }
 
-/* The least loads of the run's cache, shared by all runs with the same schedule and slots. Slots
- * that may be full when measuring starts are allowed for. */
+/* The least loads of the run's cache, shared by all runs with the same schedule and slots. */
 static uint64_t
-least_loads(moe_scenario *scenario, const moe_plan *plan)
+least_loads(moe_scenario *scenario, const moe_plan *plan, bool decode_only)
 {
     const moe_serve_ops *serve = plan->config->experts.serve.variant->ops;
     if (!plan->offloaded || serve->uses_host)
         return UINT64_MAX;
     const moe_tier_config *tier = &plan->tiers[0];
-    uint32_t from = plan->schedule->measured;
-    char *key = g_strdup_printf("%p %d %u", (const void *)plan->schedule, tier->scope, tier->slots);
+    g_autofree char *key = g_strdup_printf("%p %d %u %d", (const void *)plan->schedule, tier->scope,
+                                           tier->slots, decode_only);
     g_mutex_lock(&scenario->lock);
     uint64_t *known = g_hash_table_lookup(scenario->least, key);
     if (!known) {
         known = g_new(uint64_t, 1);
         *known = moe_schedule_least_loads(plan->schedule, tier->scope == MOE_SCOPE_LAYER,
-                                          tier->slots, from);
-        if (from > 0)
-            *known -= MIN(*known, plan->total_slots[0]);
+                                          tier->slots, decode_only);
         g_hash_table_insert(scenario->least, g_steal_pointer(&key), known);
     }
     uint64_t loads = *known;
     g_mutex_unlock(&scenario->lock);
-    g_free(key);
     return loads;
 }
 
@@ -128,7 +124,8 @@ moe_scenario_simulate(const moe_scenario *scenario, size_t i, moe_run_progress *
     moe_machine_run(machine);
     /* the scenario's shared bounds are filled as runs need them, under its lock */
     moe_scenario *shared = (moe_scenario *)(uintptr_t)scenario;
-    moe_result *result = moe_machine_report(machine, least_loads(shared, plan));
+    moe_result *result = moe_machine_report(machine, least_loads(shared, plan, false),
+                                            least_loads(shared, plan, true));
     moe_machine_free(machine);
     return result;
 }

@@ -52,7 +52,7 @@ new_axis(size_t keys, size_t values)
 {
     return (moe_axis){.keys = g_new0(const char *, keys + 1),
                       .locs = g_new0(moe_loc, keys + 1),
-                      .values = g_new0(const moe_yaml *, keys * values + 1)};
+                      .values = g_new0(const moe_yaml *, keys *values + 1)};
 }
 
 static void

@@ -19,8 +19,8 @@ typedef struct moe_sweep {
 
 /* Reads sections `sweep` and `zip` of `root`; keys in `fixed` (n of them, set on the command line)
  * are left out. More than 10^6 runs are an error unless `allow_many`. */
-moe_sweep *moe_sweep_read(const moe_yaml *root, const char *const *fixed, size_t n,
-                          bool allow_many, moe_diag *diag);
+moe_sweep *moe_sweep_read(const moe_yaml *root, const char *const *fixed, size_t n, bool allow_many,
+                          moe_diag *diag);
 void moe_sweep_free(moe_sweep *sweep);
 /* Index of run i's value on an axis. */
 size_t moe_sweep_index(const moe_sweep *sweep, size_t run, size_t axis);

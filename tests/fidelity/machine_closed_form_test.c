@@ -24,18 +24,16 @@ load_text(const char *text)
     return scenario;
 }
 
-static const char base[] =
-    "model: switch-base-8\n"
-    "hardware: server-a100-80\n"
-    "routing: {synthetic: {sequences: 2, prompt: 0, output: 20}}\n"
-    "workload: {prompt: 0, output: 20}\n";
+static const char base[] = "model: switch-base-8\n"
+                           "hardware: server-a100-80\n"
+                           "routing: {synthetic: {sequences: 2, prompt: 0, output: 20}}\n"
+                           "workload: {prompt: 0, output: 20}\n";
 
 /* Picoseconds of all compute of a run with one expert per layer, and of one load. */
 static moe_time
 compute_ps(const moe_plan *plan)
 {
-    moe_lowering *lowering =
-        moe_lowering_new(plan->model, plan->hw, plan->config, plan->schedule);
+    moe_lowering *lowering = moe_lowering_new(plan->model, plan->hw, plan->config, plan->schedule);
     moe_time sum = 0;
     uint32_t one = 1, n_layers = plan->schedule->demand.n_layers;
     for (uint32_t s = 0; s < plan->schedule->n_steps; s++) {
@@ -54,8 +52,7 @@ static moe_time
 load_ps(const moe_plan *plan)
 {
     const moe_hw_link *link = &plan->hw->links[plan->hops[0][0]];
-    return link->latency_ps +
-           moe_time_of_bytes((double)plan->expert_bytes, link->bytes_per_s);
+    return link->latency_ps + moe_time_of_bytes((double)plan->expert_bytes, link->bytes_per_s);
 }
 
 static void
@@ -83,8 +80,8 @@ only_compute(const moe_plan *plan)
 static moe_time
 all_exposed(const moe_plan *plan)
 {
-    return compute_ps(plan) + (moe_time)plan->schedule->n_steps *
-                                  plan->schedule->demand.n_layers * load_ps(plan);
+    return compute_ps(plan) +
+           (moe_time)plan->schedule->n_steps * plan->schedule->demand.n_layers * load_ps(plan);
 }
 
 /* With compute between gates longer than a load, only the first layer's load shows. */
@@ -97,8 +94,7 @@ first_exposed(const moe_plan *plan)
 static moe_time
 with_readback(const moe_plan *plan)
 {
-    return all_exposed(plan) + (moe_time)plan->schedule->n_steps *
-                                   plan->schedule->demand.n_layers *
+    return all_exposed(plan) + (moe_time)plan->schedule->n_steps * plan->schedule->demand.n_layers *
                                    plan->config->overhead.gate_ps;
 }
 

@@ -29,8 +29,9 @@ load_text(const char *text)
 static double
 number(const moe_cell *cell)
 {
-    return cell->kind == MOE_CELL_INT ? (double)cell->integer
-           : cell->kind == MOE_CELL_REAL ? cell->real : NAN;
+    return cell->kind == MOE_CELL_INT    ? (double)cell->integer
+           : cell->kind == MOE_CELL_REAL ? cell->real
+                                         : NAN;
 }
 
 static const moe_cell *
@@ -95,8 +96,8 @@ check_run(const moe_scenario *scenario, size_t i)
     double took = number(&wall[1]);
     for (size_t b = 3; b < 6; b++) {
         double bound = number(&wall[b]);
-        MOE_CHECK(isnan(bound) || bound <= took * (1 + 1e-9), "%s: bound %zu of %.12g s, took %.12g s",
-                  which->str, b - 3, bound, took);
+        MOE_CHECK(isnan(bound) || bound <= took * (1 + 1e-9),
+                  "%s: bound %zu of %.12g s, took %.12g s", which->str, b - 3, bound, took);
     }
     int64_t blamed = sum_column(result, "blame", 3), device = sum_column(result, "device", 2);
     MOE_CHECK(blamed == device && device > 0, "%s: blame of %lld ps over a wall of %lld ps",
@@ -122,15 +123,14 @@ every_policy(void)
 {
     g_autofree char *evict = names(MOE_POLICY_EVICT), *predict = names(MOE_POLICY_PREDICT);
     g_autofree char *prefetch = names(MOE_POLICY_PREFETCH), *serve = names(MOE_POLICY_SERVE);
-    g_autofree char *more = g_strdup_printf(
-        "experts: {home: dram}\n"
-        "sweep:\n"
-        "  experts.cache.evict: [%s]\n"
-        "  experts.predict.kind: [%s]\n"
-        "  experts.prefetch.kind: [%s]\n"
-        "  experts.serve.kind: [%s]\n"
-        "  experts.cache.capacity: [12.5%%, 50%%]\n",
-        evict, predict, prefetch, serve);
+    g_autofree char *more = g_strdup_printf("experts: {home: dram}\n"
+                                            "sweep:\n"
+                                            "  experts.cache.evict: [%s]\n"
+                                            "  experts.predict.kind: [%s]\n"
+                                            "  experts.prefetch.kind: [%s]\n"
+                                            "  experts.serve.kind: [%s]\n"
+                                            "  experts.cache.capacity: [12.5%%, 50%%]\n",
+                                            evict, predict, prefetch, serve);
     check_scenario(more);
 }
 
@@ -142,7 +142,7 @@ every_knob(void)
                    "  experts.prefetch.kind: [none, next-layer, whole-next-layer]\n"
                    "  experts.serve.kind: [load, host]\n"
                    "  experts.cache.scope: [model, layer]\n"
-                   "  experts.cache.capacity: [1 slots, 3 slots, 100%]\n"
+                   "  experts.cache.capacity: [1 slots, 3 slots, 75%]\n"
                    "  experts.retention: [cache, none]\n"
                    "  experts.granularity: [layer, expert]\n"
                    "  experts.join: [demanded, wanted]\n"
@@ -185,7 +185,8 @@ same_twice(void)
     moe_result *a = moe_scenario_simulate(scenario, 0, NULL, NULL);
     moe_result *b = moe_scenario_simulate(scenario, 0, NULL, NULL);
     for (size_t t = 0; t < moe_result_tables(a); t++) {
-        MOE_CHECK(moe_result_rows(a, t) == moe_result_rows(b, t), "table %s", moe_result_table(a, t));
+        MOE_CHECK(moe_result_rows(a, t) == moe_result_rows(b, t), "table %s",
+                  moe_result_table(a, t));
         for (size_t r = 0; r < moe_result_rows(a, t); r++) {
             size_t n, m;
             const moe_cell *x = moe_result_row(a, t, r, &n), *y = moe_result_row(b, t, r, &m);
