@@ -351,6 +351,7 @@ switches_variants(void)
 {
     g_auto(bag) base = bag_read("experts: {prefetch: {kind: next-layer, budget: 2}}");
     CHECK_TEXT(&base, "experts.prefetch.budget", "2");
+    CHECK_TEXT(&base, "experts.prefetch.kind", "next-layer"); /* no sweep said the budget */
     bag_set(&base, "experts.prefetch.kind", "none");
     CHECK_TEXT(&base, "experts.prefetch.budget", "");
     CU_ASSERT_PTR_NULL(bag_data(&base)->prefetch.config);
@@ -397,6 +398,12 @@ warns_of_what_has_no_effect(void)
     moe_settings_unused(later.settings, later.diag);
     CHECK_CLEAN(&later);
     CHECK_TEXT(&later, "experts.prefetch.budget", "2");
+    /* What the document says for another kind than the one a sweep chose is no mistake. */
+    g_auto(bag) swept = bag_read("experts: {prefetch: {kind: next-layer, budget: 2}}");
+    bag_set(&swept, "experts.prefetch.kind", "window");
+    bag_set(&swept, "experts.prefetch.kind", "none");
+    moe_settings_unused(swept.settings, swept.diag);
+    CHECK_CLEAN(&swept);
 }
 
 static void

@@ -88,6 +88,7 @@ has_one_text_per_value(void)
          {"[{rank: 3, kind: s3fifo, small: 0.05}, {rank: 1}, {kind: lfu}, {}]"}},
         {"units.size", "1500B", {"1500", "1500B", "1.5kB"}},
         {"units.size", "1500kB", {"1500kB", "1.5MB"}},
+        {"units.size", "1000KiB", {"1000KiB", "1024kB", "1024000"}},
         {"units.latency", "12us", {"12us", "12000ns", "0.012ms"}},
         {"units.latency", "1500us", {"1.5ms", "1500000ns"}},
         {"units.latency", "0s", {"0", "0us", "0s"}},
