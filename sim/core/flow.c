@@ -256,7 +256,9 @@ moe_flow_solve(moe_flows *f, moe_time now)
         f->age++;
         f->changes = 0;
         f->changed = false;
+        f->at = now;
     }
+    f->early = 0;
     moe_time next = MOE_TIME_NEVER;
     for (uint32_t a = 0; a < f->n_active; a++)
         next = f->finish[a] < next ? f->finish[a] : next;
@@ -280,9 +282,29 @@ flow_land_group(moe_flows *f, uint32_t link, moe_time now,
     return true;
 }
 
+/* How long before now the first of the flows that are due finished. Finishes are rounded up, but
+ * what others gain by one begins where it really was, so that rounding does not add up. */
+static double
+flow_early(const moe_flows *f, moe_time now)
+{
+    double early = 0;
+    if (f->at == now) /* the rates are no older than now */
+        return 0;
+    for (uint32_t a = 0; a < f->n_active; a++) {
+        if (f->finish[a] > now)
+            continue;
+        const flow_link *at = &f->links[f->active[a]];
+        double ps = (at->own[0].key - at->served) / f->hot[f->active[a]].level;
+        double before = (double)(now - at->since) + at->early - ps;
+        early = before > early ? before : early;
+    }
+    return early < 1 ? early : 1;
+}
+
 void
 moe_flow_land(moe_flows *f, moe_time now, void (*landed)(void *context, void *owner), void *context)
 {
+    f->early = flow_early(f, now);
     for (uint32_t a = f->n_active; a-- > 0;) {
         if (a >= f->n_active || f->finish[a] > now)
             continue;

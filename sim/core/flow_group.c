@@ -76,7 +76,7 @@ static double
 flow_served(const moe_flows *f, uint32_t link, moe_time now)
 {
     const flow_link *at = &f->links[link];
-    return at->served + f->hot[link].level * (double)(now - at->since);
+    return at->served + f->hot[link].level * ((double)(now - at->since) + at->early - f->early);
 }
 
 double
@@ -91,9 +91,10 @@ void
 moe_flow_settle(moe_flows *f, uint32_t link, moe_time now)
 {
     flow_link *at = &f->links[link];
-    if (at->since != now && at->n_own > 0)
+    if (at->n_own > 0)
         at->served = flow_served(f, link, now);
     at->since = now;
+    at->early = f->early;
 }
 
 void
@@ -104,9 +105,9 @@ moe_flow_refinish(moe_flows *f, uint32_t link, moe_time now)
     *finish = MOE_TIME_NEVER;
     if (at->n_own == 0)
         return;
-    double ps = ceil((at->own[0].key - at->served) / f->hot[link].level - FLOW_SLACK_PS / 2);
+    double ps = (at->own[0].key - at->served) / f->hot[link].level - at->early;
     if (ps < 0x1p61)
-        *finish = at->since + (moe_time)ps;
+        *finish = at->since + (moe_time)ceil(ps - FLOW_SLACK_PS / 2);
     if (*finish < now)
         *finish = now;
 }
@@ -357,6 +358,7 @@ moe_flow_assign(moe_flows *f, uint32_t group, uint32_t slot, moe_time now)
     if (at->n_own == 0) {
         at->served = 0;
         at->since = now;
+        at->early = f->early;
     }
     flow_guest_remove(f, slot);
     of->owner = slot;

@@ -36,8 +36,9 @@ typedef struct flow_guest {
 } flow_guest;
 
 typedef struct flow_link {
-    double served; /* bytes that each own flow got by `since` */
+    double served; /* bytes that each own flow got by `since` less `early` */
     moe_time since;
+    double early; /* picoseconds, below 1 */
     flow_own *own;
     flow_guest *guests;
     uint32_t n_own, own_room;
@@ -102,6 +103,8 @@ struct moe_flows {
     uint32_t n_dirty;
     uint32_t lowest;   /* no dirty link has a lower rank */
     uint32_t relaxing; /* the link at work */
+    moe_time at;       /* of the last solution */
+    double early;      /* the flows that landed last had finished so long before, ps, below 1 */
     uint32_t changes;  /* flows started or gone since the last solution */
     uint32_t age;      /* solutions since the last complete one */
     bool changed;

@@ -53,6 +53,7 @@ solve_release(moe_flows *f, moe_time now)
         link->rest = link->weight;
         link->served = 0;
         link->since = now;
+        link->early = f->early;
         hot->guests = 0;
         hot->rank = MOE_NONE;
         hot->dirty = false;
