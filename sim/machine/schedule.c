@@ -398,6 +398,14 @@ prepare(build *b)
     b->request = g_array_new(false, false, sizeof(uint32_t));
 }
 
+static void
+finish(build *b)
+{
+    measure_context(b->out);
+    collect_demand(b->out);
+    profile(b);
+}
+
 moe_schedule *
 moe_schedule_new(const moe_routing *routing, const moe_config *config, bool encoder, moe_loc at,
                  moe_diag *diag)
@@ -417,9 +425,15 @@ moe_schedule_new(const moe_routing *routing, const moe_config *config, bool enco
     out->rows = (uint32_t *)(void *)g_array_free(b.rows, false);
     out->context = (uint32_t *)(void *)g_array_free(b.context, false);
     out->request = (uint32_t *)(void *)g_array_free(b.request, false);
-    measure_context(out);
-    collect_demand(out);
-    profile(&b);
+    if (out->measured >= out->n_steps) {
+        moe_diag_error(diag, at,
+                       "nothing is left to measure: the first %lld of %u requests, which are "
+                       "warm-up, end with the last of its %u steps",
+                       (long long)config->workload.warmup, out->n_requests, out->n_steps);
+        moe_schedule_free(out);
+        out = NULL;
+    } else
+        finish(&b);
     g_free(b.order);
     g_free(b.n_prefill);
     g_free(b.used);

@@ -82,7 +82,7 @@ static const char base[] =
     "precision: {experts: int4}\n"
     "routing: {synthetic: {sequences: 3, prompt: 5, output: 6, skew: 0.6, stickiness: 30%,"
     " affinity: 30%, lookahead: 1, recall: 80%}}\n"
-    "workload: {requests: 3, prompt: 5, output: 6}\n";
+    "workload: {requests: 6, prompt: 5, output: 6}\n";
 
 static void
 check_run(const moe_scenario *scenario, size_t i)
