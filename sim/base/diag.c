@@ -21,7 +21,8 @@ struct moe_diag {
     GHashTable *seen;     /* place and text of each message */
     GHashTable *interned; /* text -> itself */
     GHashTable *sources;  /* interned file -> GBytes */
-    unsigned n_errors, n_warnings;
+    unsigned calls[2];    /* errors, warnings: all that were reported */
+    unsigned distinct[2]; /* of these, without repetitions */
 };
 
 static void
@@ -82,11 +83,12 @@ diag_add(moe_diag *diag, bool warning, moe_loc loc, const char *fmt, va_list arg
         loc.file = moe_diag_intern(diag, loc.file);
     char *key = g_strdup_printf("%s:%d:%d:%d:%s", loc.file ? loc.file : "", loc.line, loc.column,
                                 warning, text);
+    diag->calls[warning]++;
     if (g_hash_table_contains(diag->seen, key)) {
         g_free(key);
         return;
     }
-    *(warning ? &diag->n_warnings : &diag->n_errors) += 1;
+    diag->distinct[warning]++;
     if (diag->messages->len >= DIAG_KEPT) {
         g_free(key);
         return;
@@ -117,7 +119,7 @@ moe_diag_warning(moe_diag *diag, moe_loc loc, const char *fmt, ...)
 unsigned
 moe_diag_errors(const moe_diag *diag)
 {
-    return diag->n_errors;
+    return diag->calls[false];
 }
 
 char *
@@ -134,7 +136,7 @@ moe_diag_first(const moe_diag *diag)
 unsigned
 moe_diag_warnings(const moe_diag *diag)
 {
-    return diag->n_warnings;
+    return diag->calls[true];
 }
 
 static int
@@ -192,9 +194,9 @@ moe_diag_render(const moe_diag *diag)
         shown[message->warning]++;
         diag_render_message(diag, message, out);
     }
-    if (diag->n_errors > shown[0])
-        g_string_append_printf(out, "and %u more\n", diag->n_errors - shown[0]);
-    if (diag->n_warnings > shown[1])
-        g_string_append_printf(out, "and %u more warnings\n", diag->n_warnings - shown[1]);
+    if (diag->distinct[false] > shown[false])
+        g_string_append_printf(out, "and %u more\n", diag->distinct[false] - shown[false]);
+    if (diag->distinct[true] > shown[true])
+        g_string_append_printf(out, "and %u more warnings\n", diag->distinct[true] - shown[true]);
     return g_string_free(out, FALSE);
 }

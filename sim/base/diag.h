@@ -39,6 +39,7 @@ void moe_diag_source(moe_diag *diag, const char *file, const char *text, size_t 
 void moe_diag_error(moe_diag *diag, moe_loc loc, const char *fmt, ...) MOE_PRINTF(3, 4);
 void moe_diag_warning(moe_diag *diag, moe_loc loc, const char *fmt, ...) MOE_PRINTF(3, 4);
 
+/* How many were reported, repetitions included: a caller sees by them whether a call failed. */
 unsigned moe_diag_errors(const moe_diag *diag);
 unsigned moe_diag_warnings(const moe_diag *diag);
 
