@@ -69,6 +69,8 @@ typedef struct csv_import {
     uint32_t n_layers;
 } csv_import;
 
+extern const char *const csv_names[CSV_KINDS];
+
 /* "x.csv:LINE:COLUMN: …" at a place of the row at hand; false. */
 bool csv_fail(csv_import *c, const char *at, const char *fmt, ...) MOE_PRINTF(3, 4);
 /* The header line; names that are no column of ours go to `report`. */

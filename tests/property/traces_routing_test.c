@@ -62,6 +62,9 @@ truth_new(uint64_t seed)
         if (t.lookahead_k)
             truth_row(&stream, t.n_experts, t.lookahead_k, true, t.predicted + row * t.lookahead_k);
     }
+    for (uint32_t i = 0; i < t.n_tokens; i += 5) /* tokens that nothing was predicted for */
+        memset(t.predicted + i * t.n_layers * t.lookahead_k, 0xFF,
+               t.n_layers * t.lookahead_k * sizeof *t.predicted);
     for (uint32_t i = 0; i < t.n_tokens * t.n_layers * t.k; i++)
         t.weights[i] = (float)moe_stream_unit(&stream);
     return t;
@@ -87,7 +90,7 @@ truth_build(const truth *t)
         size_t at = (size_t)i * t->n_layers;
         moe_routing_builder_add(b, t->sequence[i], t->position[i], i % 3 ? MOE_DECODE : MOE_PREFILL,
                                 t->ids + at * t->k, t->weighted ? t->weights + at * t->k : NULL);
-        if (t->lookahead_k)
+        if (t->lookahead_k && i % 5)
             moe_routing_builder_predicted(b, 0, t->predicted + at * t->lookahead_k);
         if (t->stepped)
             moe_routing_builder_step(b, i / 7);

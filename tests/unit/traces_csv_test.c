@@ -186,6 +186,11 @@ many_errors(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(o.messages, "x.csv:2:3:"));
     CU_ASSERT_PTR_NOT_NULL(strstr(o.messages, "x.csv:4:5:"));
     outcome_clear(&o);
+    const char *twice = H "0,0,0,1 2,9\n0,0,0,1 2\n"; /* the first row's ids do not count */
+    o = import(twice, strlen(twice), 0);
+    CU_ASSERT_STRING_EQUAL(o.messages,
+                           "x.csv:2:10: error: the row goes on; the header names 4 columns\n");
+    outcome_clear(&o);
     for (int i = 0; i < 1000; i++)
         g_string_append(text, "0,0,0,-1\n");
     o = import(text->str, text->len, 0);
@@ -332,7 +337,8 @@ from_file(void)
 static void
 real_trace(void)
 {
-    const char *path = MOE_SHARED_DATA "/data/routing/gpt-oss-20b/gptoss20b_decode_all.csv.gz";
+    g_autofree char *path = g_build_filename(MOE_SHARED_DATA, "data", "routing", "gpt-oss-20b",
+                                             "gptoss20b_decode_all.csv.gz", NULL);
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         moe_test_skip("no shared data");
         return;
