@@ -1,6 +1,7 @@
 #include "traces/generate.h"
 
 #include "sim/base/random.h"
+#include "traces/routing_file.h"
 
 #include <math.h>
 
@@ -421,8 +422,10 @@ moe_generate(const moe_generate_config *config, moe_loc at, moe_diag *diag)
         for (uint32_t s = 0; s < config->sequences; s++)
             generate_sequence(&g, s, builder);
         generate_meta(config, builder);
-    } else {
-        moe_diag_error(diag, at, "synthetic routing: no memory for its tables");
+    }
+    if (!builder || moe_routing_builder_exhausted(builder)) {
+        moe_diag_error(diag, at, "synthetic routing: no memory for it");
+        g_clear_pointer(&builder, moe_routing_builder_free);
     }
     g_free(g.cumulated);
     g_free(g.expert_of);

@@ -119,7 +119,7 @@ bool moe_routing_builder_check(const moe_routing_builder *builder, const char *n
                                moe_diag *diag);
 /* Writes the safetensors file (to a temporary name, then renamed); frees the builder. */
 bool moe_routing_builder_write(moe_routing_builder *builder, const char *path, GError **error);
-/* Turns it into an open trace named `name`; frees the builder. */
+/* Turns it into an open trace named `name`; frees the builder. NULL: it ran out of memory. */
 moe_routing_file *moe_routing_builder_finish(moe_routing_builder *builder, const char *name);
 void moe_routing_builder_free(moe_routing_builder *builder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_routing_builder, moe_routing_builder_free)

@@ -68,6 +68,12 @@ moe_routing_builder_free(moe_routing_builder *b)
     g_free(b);
 }
 
+bool
+moe_routing_builder_exhausted(const moe_routing_builder *b)
+{
+    return b->no_memory;
+}
+
 /* ---- what is declared once ---- */
 
 void

@@ -39,5 +39,7 @@ typedef struct moe_routing_columns {
 /* Gives an empty builder all its tokens at once; the arrays (from g_malloc) are its from now on. */
 void moe_routing_builder_take(moe_routing_builder *builder, uint64_t n_tokens,
                               const moe_routing_columns *columns);
+/* Whether an append failed for want of memory. */
+bool moe_routing_builder_exhausted(const moe_routing_builder *builder);
 
 #endif
