@@ -17,7 +17,7 @@ TEXT = source.C_SUFFIXES + (
 CODE = source.C_SUFFIXES + (".py", ".sh", ".cmake", ".def", ".sql", ".gp", ".yaml", "CMakeLists.txt")
 LEFTOVER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b|^\s*#\s*if\s+0\b")
 MACHINE_PATH = re.compile(
-    r"(?<![\w.$})~*/-])/(home|Users|root|work|workspace|mnt|scratch|data[0-9]*)/[\w.-]+")
+    r"(?<![\w.$})~*/-])/(home|Users|root|work|workspace|mnt|scratch)/[\w.-]+")
 
 
 def check_lines(report, path):
