@@ -33,6 +33,7 @@ moe_plot_data_free(plot_data *data)
     g_ptr_array_unref(data->groups);
     g_ptr_array_unref(data->series);
     g_array_unref(data->cells);
+    g_free(data->series_title);
     g_free(data->x_title);
     g_free(data->y_title);
     g_free(data);
@@ -79,6 +80,14 @@ series_keys(const moe_plot *plot, const moe_frame *frame, const moe_frame *shown
     return keys;
 }
 
+static bool
+is_name(const char *value)
+{
+    return !g_ascii_isdigit(value[0]) && strcmp(value, "true") != 0 && strcmp(value, "false") != 0;
+}
+
+/* A number says what it is a number of, unless there is one key only: then the legend's title
+ * does. */
 char *
 moe_plot_series_label(const moe_frame *shown, size_t point, const GArray *keys)
 {
@@ -89,11 +98,22 @@ moe_plot_series_label(const moe_frame *shown, size_t point, const GArray *keys)
         if (!value)
             continue;
         g_autofree char *title = moe_section_key_title(moe_frame_key(shown, key));
-        bool name = !g_ascii_isdigit(value[0]) && strcmp(value, "true") && strcmp(value, "false");
-        g_string_append_printf(label, "%s%s%s%s", label->len ? ", " : "", name ? "" : title,
-                               name ? "" : " ", value);
+        bool bare = keys->len == 1 || is_name(value);
+        g_string_append_printf(label, "%s%s%s%s", label->len ? ", " : "", bare ? "" : title,
+                               bare ? "" : " ", value);
     }
     return g_string_free(label, FALSE);
+}
+
+static void
+set_series_title(plot_data *data, const moe_frame *shown, const GArray *keys)
+{
+    if (keys->len != 1)
+        return;
+    size_t key = g_array_index(keys, size_t, 0);
+    const char *value = moe_frame_value(shown, 0, key);
+    if (value && !is_name(value))
+        data->series_title = moe_section_key_title(moe_frame_key(shown, key));
 }
 
 typedef struct number_text {
@@ -263,6 +283,7 @@ moe_plot_collect(const moe_plot *plot, const moe_frame *frame, moe_store *store,
     if (data->x_labels->len == 0)
         return g_steal_pointer(&data);
     g_autoptr(GArray) keys = series_keys(plot, frame, shown);
+    set_series_title(data, shown, keys);
     size_t x = moe_frame_find(shown, moe_frame_key(frame, plot->x));
     bool ok = data->kind == PLOT_BLAME
                   ? moe_plot_collect_blame(data, plot, shown, keys, x, store, error)

@@ -45,7 +45,7 @@ typedef struct plot_data {
     GPtrArray *groups;   /* blame: a text per x, the cluster it stands in; empty texts: none */
     GPtrArray *series;   /* texts, owned */
     GArray *cells;       /* plot_cell, series-major */
-    char *x_title, *y_title;
+    char *x_title, *y_title, *series_title; /* series_title NULL: their names say enough */
     const char *bound_title; /* NULL: none drawn */
 } plot_data;
 

@@ -29,7 +29,8 @@ typedef struct terminal {
 } terminal;
 
 static const terminal terminals[] = {
-    {".pdf", "pdfcairo", 1, "cm", "font 'Sans,7.5' linewidth 1.2 pointscale 0.5 noenhanced", false},
+    {".pdf", "pdfcairo", 1, "cm",
+     "font 'Sans,7.5' fontscale 0.75 linewidth 1.2 pointscale 0.5 noenhanced", false},
     {".png", "pngcairo", PNG_DPI / CM_PER_INCH, "",
      "font 'Sans,7.5' fontscale 3.125 linewidth 3.5 pointscale 1.9 noenhanced", false},
     {".svg", "svg", SVG_DPI / CM_PER_INCH, "",
@@ -209,7 +210,8 @@ static double
 height_cm(const plot_data *data, const plot_config *config)
 {
     double lines = (double)legend_rows(data, config) - 1 + label_rows(data, config) - 1;
-    return config->height + CM_PER_LINE * (lines + (has_groups(data) ? 1 : 0));
+    lines += has_groups(data) + (data->kind != PLOT_BLAME && data->series_title);
+    return config->height + CM_PER_LINE * lines;
 }
 
 /* Many numbers are left to gnuplot; a few, and all names, are labelled each. */
@@ -242,7 +244,12 @@ append_groups(GString *out, const plot_data *data, const plot_config *config, bo
     if (!has_groups(data))
         return;
     double rows = label_rows(data, config);
-    g_string_append_printf(out, "set xlabel offset 0,-1.1\nset bmargin %.3g\n", rows + 3.8);
+    g_autofree char *title = data->series_title
+                                 ? g_strdup_printf("%s, by %s", data->x_title, data->series_title)
+                                 : g_strdup(data->x_title);
+    g_string_append_printf(out, "unset xlabel\nset bmargin %.3g\nset label ", rows + 3.4);
+    quote(out, title, tex);
+    g_string_append_printf(out, " at graph 0.5, graph 0 offset 0,%.3g center\n", -2.3 - rows);
     for (size_t first = 0, end; first < data->groups->len; first = end) {
         const char *name = g_ptr_array_index(data->groups, first);
         for (end = first + 1; end < data->groups->len; end++)
@@ -453,10 +460,11 @@ moe_plot_script(const moe_plot *plot, const plot_data *data, const char *data_fi
         const char *file = g_ptr_array_index(plot->files, f);
         const terminal *term = find_terminal(file);
         append_terminal(out, plot, term, height_cm(data, plot->config), file);
-        g_string_append(out,
-                        "set encoding utf8\nset datafile missing 'NaN'\nset border 3 lw 0.7\n"
-                        "set tics scale 0.5\n"
-                        "set key above horizontal center Left reverse samplen 2 spacing 1.0\n");
+        g_string_append(out, "set encoding utf8\nset datafile missing 'NaN'\nset border 3 lw 0.7\n"
+                             "set tics scale 0.5\n"
+                             "set key above horizontal center Left reverse samplen 2 width 1\n");
+        if (data->series_title && data->kind != PLOT_BLAME)
+            set_text(out, "key title", data->series_title, term->tex);
         if (plot->config->title)
             set_text(out, "title", plot->config->title, term->tex);
         set_text(out, "xlabel", data->x_title, term->tex);

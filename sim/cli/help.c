@@ -44,9 +44,12 @@ print_markdown(void)
 static void
 print_rows(const moe_param_table *table)
 {
+    size_t width = 0;
+    for (size_t i = 0; i < table->n_rows; i++)
+        width = MAX(width, strlen(table->rows[i].key));
     for (size_t i = 0; i < table->n_rows; i++) {
-        moe_out("  %-26s  ", table->rows[i].key);
-        moe_out_wrapped(table->rows[i].help, 30, 30);
+        moe_out("  %-*s  ", (int)width, table->rows[i].key);
+        moe_out_wrapped(table->rows[i].help, width + 4, width + 4);
     }
 }
 

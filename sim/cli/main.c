@@ -59,10 +59,8 @@ ignore_signals(void)
 static int
 dispatch(int argc, char **argv)
 {
-    if (argc < 2) {
-        print_help();
-        return MOE_EXIT_USAGE;
-    }
+    if (argc < 2)
+        return moe_say_usage("moesim", "wants a command, such as: moesim run FILE.yaml");
     const char *first = argv[1];
     if (!strcmp(first, "--help") || !strcmp(first, "-h")) {
         print_help();

@@ -166,6 +166,15 @@ column_width(const moe_grid *grid, size_t column)
     return width;
 }
 
+size_t
+moe_grid_width(const moe_grid *grid)
+{
+    size_t width = 2 * (grid->columns - 1);
+    for (size_t c = 0; c < grid->columns; c++)
+        width += column_width(grid, c);
+    return width;
+}
+
 void
 moe_grid_print(const moe_grid *grid, bool heading, const char *indent)
 {

@@ -26,6 +26,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_grid, moe_grid_free)
 /* The next cell, row by row. */
 void moe_grid_add(moe_grid *grid, const char *text);
 void moe_grid_addf(moe_grid *grid, const char *fmt, ...) MOE_PRINTF(2, 3);
+size_t moe_grid_width(const moe_grid *grid); /* characters of a line, without indent */
 /* Prints the rows, indented; the first row is a heading when `heading`. */
 void moe_grid_print(const moe_grid *grid, bool heading, const char *indent);
 /* Prints words wrapped at 96 columns, each line after the first indented by `indent` spaces; the

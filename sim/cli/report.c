@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_ROWS = 40, MAX_METRICS = 4 };
+enum { MAX_ROWS = 40, MAX_METRICS = 4, WIDTH = 100 };
 
 /* Shown when the scenario's figures and expectations name fewer. */
 static const char *const usual[] = {"decode_tokens_per_s", "hit_rate", "exposed_load_share",
@@ -16,6 +16,7 @@ typedef struct column {
     const moe_metric_info *metric;
     const char *bound; /* heading of the column beside it; NULL: none */
     double (*bound_of)(const moe_measure *measure);
+    int decimals; /* of plain numbers: what the largest needs for four digits */
 } column;
 
 static double
@@ -42,8 +43,17 @@ static const struct {
 } bounds[] = {
     {"perfect cache", perfect_cache}, {"contention-free", contention_free}, {"roofline", roofline}};
 
-char *
-moe_report_value(double value, const char *unit)
+static int
+decimals_of(double largest)
+{
+    int decimals = 3;
+    for (double limit = 10; decimals > 0 && largest >= limit; limit *= 10)
+        decimals--;
+    return decimals;
+}
+
+static char *
+value_text(double value, const char *unit, int decimals)
 {
     if (isnan(value))
         return g_strdup("–");
@@ -55,8 +65,8 @@ moe_report_value(double value, const char *unit)
         return moe_format_bytes((int64_t)value);
     if (!strcmp(unit, "B/s"))
         return moe_format_rate(value);
-    if (fabs(value) >= 1e5 && fabs(value) < 1e15 && value == floor(value))
-        return g_strdup_printf("%.0f", value);
+    if (fabs(value) < 1e12)
+        return g_strdup_printf("%.*f", decimals, value);
     return g_strdup_printf("%.4g", value);
 }
 
@@ -82,40 +92,45 @@ add_metric(GArray *columns, const char *name)
     for (size_t i = 0; i < columns->len; i++)
         if (g_array_index(columns, column, i).metric == metric)
             return;
-    column c = {metric, NULL, NULL};
+    column c = {.metric = metric};
     g_array_append_val(columns, c);
 }
 
+/* Its bound is the first that holds for any run; its decimals follow the largest number. */
 static bool
-choose_bound(column *c, const moe_frame *frame, moe_store *store, GError **error)
+fit_column(column *c, const moe_frame *frame, moe_store *store, GError **error)
 {
     size_t rows = MIN(moe_frame_points(frame), (size_t)MAX_ROWS);
+    double largest = 0;
     for (size_t point = 0; point < rows; point++) {
         moe_measure measure;
         if (!moe_store_measure(store, moe_frame_identity(frame, point), c->metric->name, &measure,
                                error))
             return false;
+        largest = fmax(largest, fabs(measure.value));
         for (size_t b = 0; !c->bound && b < MOE_COUNT(bounds); b++)
             if (!isnan(bounds[b].of(&measure))) {
                 c->bound = bounds[b].heading;
                 c->bound_of = bounds[b].of;
             }
     }
+    c->decimals = decimals_of(largest);
     return true;
 }
 
 static GArray *
-choose_columns(const moe_loaded *loaded, moe_store *store, GError **error)
+choose_columns(const moe_loaded *loaded, size_t *asked, moe_store *store, GError **error)
 {
     GArray *columns = g_array_new(FALSE, FALSE, sizeof(column));
     for (size_t i = 0; i < moe_plot_count(loaded->plots); i++)
         add_metric(columns, moe_plot_metric(loaded->plots, i));
     for (size_t i = 0; i < moe_expect_count(loaded->expectations); i++)
         add_metric(columns, moe_expect_metric(loaded->expectations, i));
+    *asked = columns->len;
     for (size_t i = 0; i < MOE_COUNT(usual); i++)
         add_metric(columns, usual[i]);
     for (size_t i = 0; i < columns->len; i++)
-        if (!choose_bound(&g_array_index(columns, column, i), loaded->frame, store, error)) {
+        if (!fit_column(&g_array_index(columns, column, i), loaded->frame, store, error)) {
             g_array_unref(columns);
             return NULL;
         }
@@ -166,11 +181,11 @@ add_row(moe_grid *grid, const moe_frame *frame, size_t point, const GArray *colu
         if (!moe_store_measure(store, moe_frame_identity(frame, point), c->metric->name, &measure,
                                error))
             return false;
-        g_autofree char *value = moe_report_value(measure.value, c->metric->unit);
+        g_autofree char *value = value_text(measure.value, c->metric->unit, c->decimals);
         moe_grid_add(grid, value);
         if (!c->bound)
             continue;
-        g_autofree char *bound = moe_report_value(c->bound_of(&measure), c->metric->unit);
+        g_autofree char *bound = value_text(c->bound_of(&measure), c->metric->unit, c->decimals);
         moe_grid_add(grid, bound);
     }
     return true;
@@ -183,7 +198,8 @@ print_rest(const moe_frame *frame, const GArray *columns, moe_store *store, GErr
     size_t n = moe_frame_points(frame);
     if (n <= MAX_ROWS || columns->len == 0)
         return true;
-    const moe_metric_info *metric = g_array_index(columns, column, 0).metric;
+    const column *first = &g_array_index(columns, column, 0);
+    const moe_metric_info *metric = first->metric;
     double low = NAN, high = NAN;
     for (size_t point = 0; point < n; point++) {
         moe_measure measure;
@@ -193,20 +209,16 @@ print_rest(const moe_frame *frame, const GArray *columns, moe_store *store, GErr
         low = fmin(low, measure.value);
         high = fmax(high, measure.value);
     }
-    g_autofree char *from = moe_report_value(low, metric->unit);
-    g_autofree char *to = moe_report_value(high, metric->unit);
+    g_autofree char *from = value_text(low, metric->unit, first->decimals);
+    g_autofree char *to = value_text(high, metric->unit, first->decimals);
     moe_out("  … and %zu more runs; %s of all is from %s to %s\n", n - MAX_ROWS, metric->name, from,
             to);
     return true;
 }
 
-bool
-moe_report_table(const moe_loaded *loaded, moe_store *store, GError **error)
+static moe_grid *
+make_grid(const moe_frame *frame, const GArray *columns, moe_store *store, GError **error)
 {
-    const moe_frame *frame = loaded->frame;
-    g_autoptr(GArray) columns = choose_columns(loaded, store, error);
-    if (!columns)
-        return false;
     size_t n_columns = moe_frame_keys(frame) + columns->len;
     for (size_t i = 0; i < columns->len; i++)
         n_columns += g_array_index(columns, column, i).bound != NULL;
@@ -214,7 +226,27 @@ moe_report_table(const moe_loaded *loaded, moe_store *store, GError **error)
     add_heading(grid, frame, columns);
     for (size_t point = 0; point < MIN(moe_frame_points(frame), (size_t)MAX_ROWS); point++)
         if (!add_row(grid, frame, point, columns, store, error))
-            return false;
+            return NULL;
+    return g_steal_pointer(&grid);
+}
+
+/* Metrics that nobody asked for make room when the table gets too wide. */
+bool
+moe_report_table(const moe_loaded *loaded, moe_store *store, GError **error)
+{
+    const moe_frame *frame = loaded->frame;
+    size_t asked = 0;
+    g_autoptr(GArray) columns = choose_columns(loaded, &asked, store, error);
+    if (!columns)
+        return false;
+    g_autoptr(moe_grid) grid = make_grid(frame, columns, store, error);
+    while (grid && moe_grid_width(grid) > WIDTH && columns->len > MAX(asked, 1)) {
+        g_array_set_size(columns, columns->len - 1);
+        moe_grid_free(grid);
+        grid = make_grid(frame, columns, store, error);
+    }
+    if (!grid)
+        return false;
     moe_grid_print(grid, true, "  ");
     return print_rest(frame, columns, store, error);
 }

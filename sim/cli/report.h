@@ -6,7 +6,5 @@
 
 /* Prints the runs of a scenario from the store; false with *error set when it cannot be read. */
 bool moe_report_table(const moe_loaded *loaded, moe_store *store, GError **error);
-/* A value with its unit, as tables show it; yours. */
-char *moe_report_value(double value, const char *unit);
 
 #endif
