@@ -26,9 +26,17 @@ struct tier {
     moe_tier_counts counts;
 };
 
+/* A hit that its policy is told of when its turn comes: behind an admission still to be made. */
+struct touch {
+    uint32_t object, turn;
+};
+
 struct moe_residency {
     uint32_t n_objects, n_tiers;
-    uint32_t *next_use; /* per object: the view of policies with MOE_EVICT_NEXT_USE */
+    uint32_t *next_use;    /* per object: the view of policies with MOE_EVICT_NEXT_USE */
+    uint32_t *turn;        /* per object: its place in the last group that had it */
+    struct touch *touches; /* of the last group, in order; from..n are still to be made */
+    uint32_t touches_from, n_touches;
     struct tier tiers[MOE_MAX_TIERS];
 };
 
@@ -56,6 +64,8 @@ moe_residency_new(const moe_residency_config *config)
     residency->n_objects = config->n_layers * config->n_experts;
     residency->n_tiers = config->n_tiers;
     residency->next_use = moe_policy_alloc(residency->n_objects, sizeof(uint32_t));
+    residency->turn = moe_policy_alloc(residency->n_objects, sizeof(uint32_t));
+    residency->touches = moe_policy_alloc(residency->n_objects, sizeof(struct touch));
     for (uint32_t t = 0; t < config->n_tiers; t++) {
         const moe_tier_config *tier_config = &config->tiers[t];
         struct tier *tier = &residency->tiers[t];
@@ -89,6 +99,8 @@ moe_residency_free(moe_residency *residency)
         free(tier->pins);
     }
     free(residency->next_use);
+    free(residency->turn);
+    free(residency->touches);
     free(residency);
 }
 
@@ -112,22 +124,36 @@ unpin(struct tier *tier, struct pool *pool, uint32_t object)
     pool->held -= !--tier->pins[object];
 }
 
-/* A demand meets a tier: counts it and, if the object is there, tells the policy. */
-static inline moe_outcome
-meet(struct tier *tier, struct pool *pool, uint32_t object)
+static moe_outcome
+count_demand(struct tier *tier, uint32_t object)
 {
-    moe_where where = tier->where[object];
-    if (where == MOE_ABSENT) {
-        tier->counts.misses++;
-        return MOE_MISS;
-    }
+    static const moe_outcome outcomes[] = {
+        [MOE_ABSENT] = MOE_MISS, [MOE_IN_FLIGHT] = MOE_LATE, [MOE_RESIDENT] = MOE_HIT};
+    moe_outcome outcome = outcomes[tier->where[object]];
+    tier->counts.hits += outcome == MOE_HIT;
+    tier->counts.late += outcome == MOE_LATE;
+    tier->counts.misses += outcome == MOE_MISS;
+    return outcome;
+}
+
+static void
+touch(struct tier *tier, struct pool *pool, uint32_t object)
+{
     pool->evict->hit(pool->state, object - pool->base);
-    if (where == MOE_IN_FLIGHT) {
-        tier->counts.late++;
-        return MOE_LATE;
+}
+
+/* Makes the touches whose turn is before `turn`. */
+static inline void
+touch_until(moe_residency *residency, uint32_t turn)
+{
+    struct tier *tier = &residency->tiers[0];
+    while (residency->touches_from < residency->n_touches) {
+        struct touch next = residency->touches[residency->touches_from];
+        if (next.turn >= turn)
+            return;
+        residency->touches_from++;
+        touch(tier, pool_of(tier, next.object), next.object);
     }
-    tier->counts.hits++;
-    return MOE_HIT;
 }
 
 /* A prefetched object is demanded: on its way it was useful in the tiers below, too. */
@@ -143,21 +169,29 @@ moe_residency_begin(moe_residency *residency, const uint32_t *objects, const uin
                     size_t n, uint8_t *outcomes)
 {
     struct tier *tier = &residency->tiers[0];
+    bool in_order = true; /* no miss so far: touches need not wait */
+    touch_until(residency, MOE_NONE);
+    residency->touches_from = residency->n_touches = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t object = objects[i];
         moe_dassert(object < residency->n_objects, "object %u", object);
         residency->next_use[object] = next_use ? next_use[i] : MOE_NONE;
-        if (!residency->n_tiers) {
-            outcomes[i] = MOE_MISS;
+        residency->turn[object] = (uint32_t)i;
+        outcomes[i] = MOE_MISS;
+        if (residency->n_tiers)
+            outcomes[i] = (uint8_t)count_demand(tier, object);
+        if (outcomes[i] == MOE_MISS) {
+            in_order = false;
             continue;
         }
         struct pool *pool = pool_of(tier, object);
-        moe_outcome outcome = meet(tier, pool, object);
-        if (outcome != MOE_MISS)
-            pin(tier, pool, object);
+        pin(tier, pool, object);
         if (tier->flags[object] & UNUSED)
             mark_used(residency, object);
-        outcomes[i] = (uint8_t)outcome;
+        if (in_order)
+            touch(tier, pool, object);
+        else
+            residency->touches[residency->n_touches++] = (struct touch){object, (uint32_t)i};
     }
 }
 
@@ -291,7 +325,8 @@ count_below(moe_residency *residency, uint32_t object, uint32_t source)
         residency->tiers[t].counts.misses++;
     if (source < residency->n_tiers) {
         struct tier *tier = &residency->tiers[source];
-        meet(tier, pool_of(tier, object), object);
+        count_demand(tier, object);
+        touch(tier, pool_of(tier, object), object);
         mark_used(residency, object);
     }
 }
@@ -299,6 +334,7 @@ count_below(moe_residency *residency, uint32_t object, uint32_t source)
 moe_admit
 moe_residency_admit(moe_residency *residency, uint32_t object, moe_admission *admission)
 {
+    touch_until(residency, residency->turn[object]);
     if (!admit(residency, object, NULL, 0, false, admission))
         return MOE_ADMIT_WAIT;
     if (!residency->n_tiers)
@@ -315,6 +351,7 @@ moe_residency_prefetch(moe_residency *residency, uint32_t object, uint32_t next_
 {
     if (!residency->n_tiers)
         return MOE_ADMIT_REFUSED;
+    touch_until(residency, MOE_NONE);
     uint32_t before = residency->next_use[object];
     residency->next_use[object] = next_use;
     if (admit(residency, object, outlook, limit, true, admission))
@@ -351,6 +388,7 @@ void
 moe_residency_release(moe_residency *residency, uint32_t object)
 {
     struct tier *tier = &residency->tiers[0];
+    touch_until(residency, residency->turn[object] + 1);
     if (residency->n_tiers)
         unpin(tier, pool_of(tier, object), object);
 }
@@ -365,6 +403,7 @@ moe_residency_remove(moe_residency *residency, uint32_t object)
         unpin(tier, pool, object);
         stop_feeding(residency, 1, object);
     }
+    touch_until(residency, MOE_NONE);
     moe_dassert(!tier->pins[object], "object %u is removed while pinned", object);
     pool->evict->remove(pool->state, object - pool->base);
     leave(tier, pool, object);

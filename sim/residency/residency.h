@@ -8,10 +8,12 @@
  * Life of an object in a tier: absent -> in flight (slot reserved when the load is issued) ->
  * resident -> absent. An object in flight or pinned is never a victim.
  *
- * A group of demands (DESIGN 5): begin tests all members against the state before, pins those that
- * are resident or in flight and touches them in order of first appearance. The caller then admits
- * the misses in order; admit answers MOE_ADMIT_WAIT when every slot of the pool is pinned, and is
- * called again once a member has been released. release unpins a member when it is computed.
+ * A group of demands (DESIGN 5): begin tests all members against the state before and pins those
+ * that are resident or in flight. The caller then admits the misses in order; admit answers
+ * MOE_ADMIT_WAIT when every slot of the pool is pinned, and is called again once a member has been
+ * released. release unpins a member when it is computed. The eviction policy meets the members in
+ * order of first appearance, hits and misses alike: a hit is told to it before the next miss is
+ * admitted, before the hit is released, and before any prefetch, removal or group that follows.
  * Counts are kept per tier; first-ever fills of free slots are counted apart. */
 #ifndef MOE_RESIDENCY_RESIDENCY_H
 #define MOE_RESIDENCY_RESIDENCY_H
