@@ -121,8 +121,9 @@ set_enum(const parser *p, const moe_option *option, const char *text, int *out)
             return true;
         }
     const char *close = moe_suggest(text, (const char *const *)choices, g_strv_length(choices));
-    moe_say_usage(p->path, "'--%s' wants one of %s, not '%s'%s%s%s", option->name, option->choices,
-                  text, close ? "; did you mean '" : "", close ? close : "", close ? "'?" : "");
+    moe_say_usage(p->path, "'--%s' wants %s%s, not '%s'%s%s%s", option->name,
+                  choices[1] ? "one of " : "", option->choices, text,
+                  close ? "; did you mean '" : "", close ? close : "", close ? "'?" : "");
     return false;
 }
 

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Traces: the sample is made anew byte for byte, CSV comes in, misses are counted.
+moesim=$1 source=$2
+. "$source/tests/cli/scenario.inc"
+sample=$source/traces/samples/quickstart.safetensors
+
+expect 0 "sample.safetensors written" "$moesim" trace sample -o sample.safetensors
+cmp sample.safetensors "$sample" || { echo "the sample differs"; failed=1; }
+expect 0 "32" "$moesim" trace info sample.safetensors
+head -c 5000 "$sample" >cut.safetensors
+expect 1 "cut.safetensors" "$moesim" trace info cut.safetensors
+expect 3 "absent.safetensors" "$moesim" trace info absent.safetensors
+if [ -c /dev/full ]; then
+    expect 3 "/dev/full" "$moesim" trace sample -o /dev/full
+fi
+
+# Three experts of four in turn, one at a time: with two slots LRU always misses.
+awk 'BEGIN { print "seq,pos,layer,experts"
+             for (s = 0; s < 2; s++) for (i = 0; i < 30; i++) print s "," i ",0," i % 3 }' >turn.csv
+expect 0 "turn.safetensors written" "$moesim" trace import --format csv turn.csv --experts 4 \
+    -o turn.safetensors
+mrc="$moesim trace mrc turn.safetensors --csv"
+line() {
+    wanted=$1
+    shift
+    got=$("$@" 2>&1 | tail -n +2 | tr '\n' ' ')
+    [ "$got" = "$wanted " ] || { echo "$got, not $wanted: $*"; failed=1; }
+}
+# shellcheck disable=SC2086
+{
+    [ "$($mrc --slots 2 | head -n 1)" = "evict,slots,accesses,misses" ] || failed=1
+    line "lru,2,60,60 lru,3,60,3" $mrc --evict lru --slots 2,3
+    line "lru,3,60,0" $mrc --evict lru --slots 3 --first-fill hit
+    line "lru,3,30,3" $mrc --evict lru --slots 3 --sequences 1..2
+    line "belady,2,60,31" $mrc --evict belady --slots 2
+    line "lru,2,60,60 belady,2,60,31" $mrc --evict lru,belady --slots 2 --group token-layer -j 2
+    expect 1 "did you mean 'lru'" $mrc --evict lur --slots 2
+    expect 1 "\-\-slots: error: wants whole numbers from 1 on, not '0'" $mrc --slots 2,0
+    expect 1 "the trace has sequences 0..2" $mrc --slots 2 --sequences 1..3
+    expect 1 "wants A..B, not '1-2'" $mrc --slots 2 --sequences 1-2
+}
+
+printf 'seq,pos,layer,experts\n0,0,0,1 1\n0,x,0,2\n' >bad.csv
+expect 1 "bad.csv:2:9: error: expert 1 twice" "$moesim" trace import bad.csv -o bad.safetensors
+expect 1 "bad.csv:3:3: error: .*pos" "$moesim" trace import bad.csv -o bad.safetensors
+[ -e bad.safetensors ] && { echo "bad.safetensors was made"; failed=1; }
+expect 3 "absent.csv" "$moesim" trace import absent.csv -o bad.safetensors
+exit $failed

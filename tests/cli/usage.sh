@@ -1,0 +1,46 @@
+#!/bin/sh
+# A wrong command line is one line, a hint, and exit code 2; help is exit code 0.
+moesim=$1 source=$2
+. "$source/tests/cli/scenario.inc"
+
+expect 2 "wants a command" "$moesim"
+expect 2 "unknown command 'rnu'; did you mean 'run'?" "$moesim" rnu
+expect 2 "unknown option '--versoin'" "$moesim" --versoin
+expect 2 "try 'moesim run --help'" "$moesim" run
+expect 2 "unknown option '--qiet'; did you mean '--quiet'?" "$moesim" run --qiet x.yaml
+expect 2 "unknown option '-z'" "$moesim" run -z x.yaml
+expect 2 "'--jobs' wants a whole number from 1 to 4096, not '0'" "$moesim" run -j 0 x.yaml
+expect 2 "'--jobs' wants a whole number" "$moesim" run -jtwo x.yaml
+expect 2 "'--output' wants a value: DB" "$moesim" run x.yaml -o
+expect 2 "'--quiet' takes no value" "$moesim" run --quiet=yes x.yaml
+expect 2 "'--set' wants KEY=VALUE, not 'seed'" "$moesim" run --set seed x.yaml
+expect 2 "'b.yaml' is one word too many" "$moesim" explain a.yaml b.yaml
+expect 2 "did you mean 'models'?" "$moesim" list model
+expect 2 "unknown command 'mcr'; did you mean 'mrc'?" "$moesim" trace mcr
+expect 2 "wants a command" "$moesim" trace
+expect 2 "'--slots N,M,…' is missing" "$moesim" trace mrc x
+expect 2 "'-o OUT.safetensors' is missing" "$moesim" trace import x.csv
+expect 2 "'--format' wants csv" "$moesim" trace import --format cvs x.csv
+expect 2 "'--group' wants one of access|token-layer" "$moesim" trace mrc x --group layer
+expect 2 "wants FILE.yaml, or --x, --y and -o" "$moesim" plot x.db
+[ "$("$moesim" rnu 2>&1 | wc -l)" = 2 ] || { echo "more than a line and a hint"; failed=1; }
+
+expect 0 "^usage: moesim COMMAND" "$moesim" --help
+expect 0 "^moesim [0-9]" "$moesim" --version
+expect 0 "gnuplot" "$moesim" --version
+for command in run check explain plot list help schema trace "trace info" "trace import" \
+    "trace sample" "trace mrc"; do
+    # shellcheck disable=SC2086
+    expect 0 "^usage: moesim $command" "$moesim" $command --help
+    # shellcheck disable=SC2086
+    expect 0 "^usage: moesim $command" "$moesim" $command -h
+done
+
+# What a value says about the input is exit code 1, a file that is not there 3.
+scenario small
+expect 1 "did you mean 'experts.cache.evict'" "$moesim" run small.yaml --set experts.cache.evit=lru
+expect 3 "absent.yaml" "$moesim" run absent.yaml
+expect 1 "no key, command, policy or metric is called 'zzz'" "$moesim" help zzz
+expect 1 "did you mean 'experts.cache.capacity'?" "$moesim" help experts.cache.capcity
+expect 0 "default" "$moesim" help experts.cache.capacity
+exit $failed
