@@ -8,7 +8,7 @@ precision: {experts: int4}
 experts: {home: dram}
 routing: {trace: other.safetensors}
 END
-for shape in "4 8 2" "32 16 2" "32 8 1"; do
+for shape in "4 8 2" "32 16 2" "32 8 3"; do
     # shellcheck disable=SC2086
     python3 -B "$source/tests/bad/trace.py" other.safetensors none $shape
     echo "== layers, experts, k: $shape"

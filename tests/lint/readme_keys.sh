@@ -6,15 +6,16 @@ readme=$2/README.md
 begin='<!-- keys: written by tests/lint/readme_keys.sh -->'
 end='<!-- keys: end -->'
 
-{
-    sed "/^$begin\$/q" "$readme"
-    "$1" help --markdown
-    sed -n "/^$end\$/,\$p" "$readme"
-} >README.new
-grep -qxF "$begin" "$readme" && grep -qxF "$end" "$readme" || {
+if ! grep -qxF "$begin" "$readme" || ! grep -qxF "$end" "$readme"; then
     echo "README.md lacks the line '$begin' or '$end'"
     exit 1
-}
+fi
+"$1" help --markdown >keys.md
+awk -v begin="$begin" -v end="$end" '
+    $0 == end { inside = 0 }
+    !inside { print }
+    $0 == begin { inside = 1; while ((getline line < "keys.md") > 0) print line }
+' "$readme" >README.new
 cmp -s README.new "$readme" && exit 0
 if [ "${MOE_UPDATE_GOLDEN:-}" = 1 ]; then
     cat README.new >"$readme"
