@@ -151,6 +151,7 @@ prefill_step(build *b, active *fresh, uint32_t n)
         return;
     }
     g_array_append_val(b->steps, step);
+    b->out->n_prefill_steps++;
 }
 
 static uint32_t

@@ -32,7 +32,7 @@ typedef struct moe_step {
 } moe_step;
 
 typedef struct moe_schedule {
-    uint32_t n_requests, n_steps;
+    uint32_t n_requests, n_steps, n_prefill_steps;
     moe_request *requests;
     moe_step *steps;
     uint64_t n_tokens;

@@ -124,8 +124,9 @@ moe_scenario_simulate(const moe_scenario *scenario, size_t i, moe_run_progress *
     moe_machine_run(machine);
     /* the scenario's shared bounds are filled as runs need them, under its lock */
     moe_scenario *shared = (moe_scenario *)(uintptr_t)scenario;
+    bool has_prefill = plan->schedule->n_prefill_steps > 0;
     moe_result *result = moe_machine_report(machine, least_loads(shared, plan, false),
-                                            least_loads(shared, plan, true));
+                                            least_loads(shared, plan, has_prefill));
     moe_machine_free(machine);
     return result;
 }

@@ -19,7 +19,8 @@ struct markov {
     int64_t width;
     float *together; /* [n_layers - 1][n_experts][n_experts] */
     float *seen;     /* [n_layers - 1][n_experts] */
-    moe_rank *ranks; /* [n_experts] */
+    double *scores;  /* [n_experts] */
+    moe_rank *best;  /* [n_experts] */
 };
 
 static const moe_param markov_rows[] = {
@@ -38,7 +39,8 @@ markov_open(const moe_predict_view *view, const void *config)
     markov->width = ((const markov_config *)config)->width;
     markov->together = moe_policy_alloc(pairs * n * n, sizeof *markov->together);
     markov->seen = moe_policy_alloc(pairs * n, sizeof *markov->seen);
-    markov->ranks = moe_policy_alloc(n, sizeof *markov->ranks);
+    markov->scores = moe_policy_alloc(n, sizeof *markov->scores);
+    markov->best = moe_policy_alloc(n, sizeof *markov->best);
     return markov;
 }
 
@@ -48,7 +50,8 @@ markov_close(void *state)
     struct markov *markov = state;
     free(markov->together);
     free(markov->seen);
-    free(markov->ranks);
+    free(markov->scores);
+    free(markov->best);
     free(markov);
 }
 
@@ -86,21 +89,22 @@ markov_predict(void *state, uint32_t step, uint32_t layer, uint32_t target, moe_
     if (target != layer + 1)
         return 0;
     uint32_t n = demand->n_experts, group = moe_demand_group(demand, step, layer);
+    double *scores = markov->scores, seen = 0;
     for (uint32_t e = 0; e < n; e++)
-        markov->ranks[e] = (moe_rank){0, e};
-    double seen = 0;
+        scores[e] = 0;
     for (uint64_t i = demand->first[group]; i < demand->first[group + 1]; i++) {
         size_t row = (size_t)layer * n + demand->expert[i];
+        const float *together = markov->together + row * n;
         double tokens = demand->tokens[i];
         seen += tokens * (double)markov->seen[row];
         for (uint32_t e = 0; e < n; e++)
-            markov->ranks[e].score += tokens * (double)markov->together[row * n + e];
+            scores[e] += tokens * (double)together[e];
     }
-    moe_rank_sort(markov->ranks, n);
-    size_t width = moe_rank_width(demand, step, layer, markov->width, max), written = 0;
-    for (; written < width && written < n && markov->ranks[written].score > 0; written++) {
-        double p = markov->ranks[written].score / seen;
-        out[written] = (moe_forecast){markov->ranks[written].expert, p < 1 ? (float)p : 1};
+    size_t width = moe_rank_width(demand, step, layer, markov->width, max < n ? max : n);
+    size_t written = moe_rank_top(scores, n, markov->best, width);
+    for (size_t i = 0; i < written; i++) {
+        double p = markov->best[i].score / seen;
+        out[i] = (moe_forecast){markov->best[i].expert, p < 1 ? (float)p : 1};
     }
     return written;
 }

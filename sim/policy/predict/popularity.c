@@ -15,7 +15,8 @@ struct popularity {
     const uint32_t *profile; /* or NULL */
     int64_t width;
     uint64_t *observed; /* [n_layers * n_experts] */
-    moe_rank *ranks;    /* [n_experts] */
+    double *scores;     /* [n_experts] */
+    moe_rank *best;     /* [n_experts] */
 };
 
 static const moe_param popularity_rows[] = {
@@ -45,7 +46,8 @@ popularity_open(const moe_predict_view *view, const void *config)
     popularity->width = ((const popularity_config *)config)->width;
     popularity->observed = moe_policy_alloc((size_t)demand->n_layers * demand->n_experts,
                                             sizeof *popularity->observed);
-    popularity->ranks = moe_policy_alloc(demand->n_experts, sizeof *popularity->ranks);
+    popularity->scores = moe_policy_alloc(demand->n_experts, sizeof *popularity->scores);
+    popularity->best = moe_policy_alloc(demand->n_experts, sizeof *popularity->best);
     return popularity;
 }
 
@@ -54,7 +56,8 @@ popularity_close(void *state)
 {
     struct popularity *popularity = state;
     free(popularity->observed);
-    free(popularity->ranks);
+    free(popularity->scores);
+    free(popularity->best);
     free(popularity);
 }
 
@@ -86,15 +89,15 @@ popularity_predict(void *state, uint32_t step, uint32_t layer, uint32_t target, 
     for (uint32_t e = 0; e < n; e++) {
         double count = popularity->profile ? (double)popularity->profile[row + e]
                                            : (double)popularity->observed[row + e];
-        popularity->ranks[e] = (moe_rank){count, e};
+        popularity->scores[e] = count;
         total += count;
     }
-    moe_rank_sort(popularity->ranks, n);
-    size_t width = moe_rank_width(popularity->demand, step, layer, popularity->width, max);
-    size_t written = 0;
-    for (; written < width && written < n && popularity->ranks[written].score > 0; written++) {
-        double p = popularity->ranks[written].score / total * (double)width;
-        out[written] = (moe_forecast){popularity->ranks[written].expert, p < 1 ? (float)p : 1};
+    size_t width =
+        moe_rank_width(popularity->demand, step, layer, popularity->width, max < n ? max : n);
+    size_t written = moe_rank_top(popularity->scores, n, popularity->best, width);
+    for (size_t i = 0; i < written; i++) {
+        double p = popularity->best[i].score / total * (double)width;
+        out[i] = (moe_forecast){popularity->best[i].expert, p < 1 ? (float)p : 1};
     }
     return written;
 }

@@ -31,6 +31,29 @@ moe_rank_sort(moe_rank *ranks, size_t n)
     }
 }
 
+/* The `width` best of n scores, best first, ties to the lower id; returns how many were written
+ * (fewer when fewer scores are above zero). One pass with an insertion into the short list: a
+ * forecast wants few of many. */
+static inline size_t
+moe_rank_top(const double *scores, uint32_t n, moe_rank *best, size_t width)
+{
+    size_t kept = 0;
+    double bar = 0;
+    if (!width)
+        return 0;
+    for (uint32_t e = 0; e < n; e++) {
+        if (scores[e] <= bar)
+            continue;
+        size_t at = kept < width ? kept++ : width - 1;
+        for (; at > 0 && best[at - 1].score < scores[e]; at--)
+            best[at] = best[at - 1];
+        best[at] = (moe_rank){scores[e], e};
+        if (kept == width)
+            bar = best[width - 1].score;
+    }
+    return kept;
+}
+
 /* How many experts a forecast without a size of its own names: `width`, or, with 0, as many as
  * the layer just known demanded. */
 static inline size_t
