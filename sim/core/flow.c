@@ -30,9 +30,9 @@ moe_flows_free(moe_flows *f)
         free(f->links[i].own);
         free(f->links[i].guests);
     }
-    void *const arrays[] = {f->hot,   f->links, f->groups, f->slot_link, f->slot_at,
-                            f->paths, f->flows, f->spare,  f->active,    f->finish,
-                            f->order, f->fresh, f->loose,  f->moving,    f->scratch};
+    void *const arrays[] = {f->hot,   f->links, f->groups, f->slot_link, f->slot_group, f->slot_at,
+                            f->paths, f->flows, f->spare,  f->active,    f->finish,     f->order,
+                            f->fresh, f->loose, f->moving, f->scratch};
     for (size_t i = 0; i < MOE_COUNT(arrays); i++)
         free(arrays[i]);
     free(f);
@@ -49,13 +49,17 @@ flow_link_new(moe_flows *f, double rate, bool fixed)
     return f->n_links++;
 }
 
+/* Slots for the next group. */
 static uint32_t
 flow_slots_new(moe_flows *f, uint32_t n)
 {
     uint32_t first = f->n_slots;
     f->n_slots += n;
     moe_grow(&f->slot_link, &f->slot_link_room, f->n_slots, sizeof *f->slot_link);
+    moe_grow(&f->slot_group, &f->slot_group_room, f->n_slots, sizeof *f->slot_group);
     moe_grow(&f->slot_at, &f->slot_at_room, f->n_slots, sizeof *f->slot_at);
+    for (uint32_t slot = first; slot < f->n_slots; slot++)
+        f->slot_group[slot] = f->n_groups;
     return first;
 }
 
@@ -89,7 +93,8 @@ moe_flow_add_path(moe_flows *f, const uint32_t *links, size_t n, double max_rate
     bool capped = max_rate > 0 && max_rate / FLOW_PS_PER_S < rate;
     if (capped) {
         rate = max_rate / FLOW_PS_PER_S;
-        f->slot_link[flow_slots_new(f, 1)] = flow_link_new(f, rate, true);
+        uint32_t cap = flow_slots_new(f, 1);
+        f->slot_link[cap] = flow_link_new(f, rate, true);
     }
     moe_grow(&f->paths, &f->path_room, f->n_paths + 1, sizeof *f->paths);
     f->paths[f->n_paths] = (flow_path){.rate = rate, .n = (uint32_t)n};
@@ -239,7 +244,7 @@ flow_link_restart(moe_flows *f, uint32_t link, moe_time now)
     moe_flow_settle(f, link, now);
     for (uint32_t i = 0; i < at->n_own; i++) {
         at->own[i].key -= at->served;
-        f->groups[at->own[i].group].offset += at->served;
+        flow_slot_group(f, at->own[i].slot)->offset += at->served;
     }
     at->served = 0;
 }
@@ -274,12 +279,67 @@ flow_land_group(moe_flows *f, uint32_t link, moe_time now,
     double due = at->served + f->hot[link].level * FLOW_SLACK_PS;
     if (at->n_own == 0 || at->own[0].key > due)
         return false;
-    flow_group *group = &f->groups[at->own[0].group];
+    flow_group *group = flow_slot_group(f, at->own[0].slot);
     uint32_t flow = group->root;
     void *owner = f->flows[flow].owner;
     flow_remove(f, flow, now);
     landed(context, owner);
     return true;
+}
+
+/* Takes the flows of a group that are due out of its heap; returns how many. */
+static uint32_t
+flow_land_due(moe_flows *f, flow_group *group, double due,
+              void (*landed)(void *context, void *owner), void *context)
+{
+    uint32_t n = 0;
+    while (group->root != MOE_NONE && f->flows[group->root].threshold - group->offset <= due) {
+        uint32_t flow = group->root;
+        void *owner = f->flows[flow].owner;
+        group->root = moe_flow_heap_remove(f, flow, flow);
+        flow_drop(f, flow);
+        landed(context, owner);
+        n++;
+    }
+    return n;
+}
+
+/* Lands all flows that the link owns and that are due in one pass over its groups. */
+static void
+flow_land_many(moe_flows *f, uint32_t link, double due, void (*landed)(void *context, void *owner),
+               void *context)
+{
+    flow_link *at = &f->links[link];
+    double level = f->hot[link].level;
+    uint32_t kept = 0, gone = 0;
+    for (uint32_t i = 0; i < at->n_own; i++) {
+        flow_own own = at->own[i];
+        flow_group *group = flow_slot_group(f, own.slot);
+        uint32_t n = own.key <= due ? flow_land_due(f, group, due, landed, context) : 0;
+        group->weight -= n;
+        gone += n;
+        for (uint32_t s = group->first; n > 0 && s < group->first + group->n; s++) {
+            if (s != own.slot)
+                moe_flow_guest_shrink(f, s, n, level, group->weight == 0);
+        }
+        if (group->weight > 0) {
+            own.key = f->flows[group->root].threshold - group->offset;
+            at->own[kept++] = own;
+        } else {
+            group->owner = MOE_NONE;
+        }
+    }
+    at->n_own = kept;
+    at->own_weight -= gone;
+    moe_flow_own_heapify(f, at);
+    moe_flow_owner_shrink(f, link, gone);
+}
+
+/* Whether a pass over all groups is better than taking the first again and again. */
+static bool
+flow_many(const flow_link *link, double due)
+{
+    return link->n_own > 2 && link->own[1].key <= due && link->own[2].key <= due;
 }
 
 /* How long before now the first of the flows that are due finished. Finishes are rounded up, but
@@ -310,6 +370,9 @@ moe_flow_land(moe_flows *f, moe_time now, void (*landed)(void *context, void *ow
             continue;
         uint32_t link = f->active[a];
         moe_flow_settle(f, link, now);
+        double due = f->links[link].served + f->hot[link].level * FLOW_SLACK_PS;
+        if (flow_many(&f->links[link], due))
+            flow_land_many(f, link, due, landed, context);
         while (flow_land_group(f, link, now, landed, context))
             continue;
         if (f->links[link].served > FLOW_COUNTER_MAX)

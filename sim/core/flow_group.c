@@ -233,12 +233,12 @@ flow_own_remove(moe_flows *f, flow_link *link, uint32_t i)
 }
 
 static void
-flow_guest_add(moe_flows *f, uint32_t slot, uint32_t group)
+flow_guest_add(moe_flows *f, uint32_t slot)
 {
     flow_link *link = &f->links[f->slot_link[slot]];
     moe_grow(&link->guests, &link->guest_room, link->n_guests + 1, sizeof *link->guests);
     f->slot_at[slot] = link->n_guests;
-    link->guests[link->n_guests++] = (flow_guest){group, MOE_NONE, slot};
+    link->guests[link->n_guests++] = (flow_guest){MOE_NONE, slot};
 }
 
 static void
@@ -274,13 +274,35 @@ flow_link_weigh(moe_flows *f, uint32_t link, int32_t delta)
 }
 
 void
+moe_flow_guest_shrink(moe_flows *f, uint32_t slot, uint32_t n, double level, bool last)
+{
+    uint32_t link = f->slot_link[slot];
+    if (last)
+        flow_guest_remove(f, slot);
+    f->hot[link].guests -= level * n;
+    moe_flow_touch(f, link);
+    flow_link_weigh(f, link, -(int32_t)n);
+}
+
+void
+moe_flow_owner_shrink(moe_flows *f, uint32_t link, uint32_t n)
+{
+    moe_flow_touch(f, link);
+    if (f->links[link].n_own == 0 && !f->hot[link].fixed) {
+        moe_flow_unrank(f, link);
+        f->hot[link].level = INFINITY;
+    }
+    flow_link_weigh(f, link, -(int32_t)n);
+}
+
+void
 moe_flow_attach(moe_flows *f, uint32_t group)
 {
     flow_group *of = &f->groups[group];
     of->owner = MOE_NONE;
     of->offset = 0;
     for (uint32_t slot = of->first; slot < of->first + of->n; slot++) {
-        flow_guest_add(f, slot, group);
+        flow_guest_add(f, slot);
         flow_link_weigh(f, f->slot_link[slot], (int32_t)of->weight);
     }
     moe_grow(&f->fresh, &f->fresh_room, f->n_fresh + 1, sizeof *f->fresh);
@@ -330,7 +352,6 @@ moe_flow_reweigh(moe_flows *f, uint32_t group, int32_t delta, moe_time now)
     uint32_t i = f->slot_at[of->owner];
     flow_own entry = at->own[i];
     entry.key = flow_group_key(f, of);
-    entry.weight = of->weight;
     moe_flow_own_place(f, at, i, entry);
     moe_flow_refinish(f, owner, now);
 }
@@ -365,7 +386,7 @@ moe_flow_assign(moe_flows *f, uint32_t group, uint32_t slot, moe_time now)
     of->offset -= flow_served(f, link, now);
     at->own_weight += of->weight;
     uint32_t other = of->n != 2 ? MOE_NONE : f->slot_link[2 * of->first + 1 - slot];
-    flow_own entry = {flow_group_key(f, of), group, other, of->weight, slot};
+    flow_own entry = {flow_group_key(f, of), slot, other};
     moe_grow(&at->own, &at->own_room, at->n_own + 1, sizeof *at->own);
     at->n_own++;
     moe_flow_own_place(f, at, at->n_own - 1, entry);
@@ -383,7 +404,7 @@ moe_flow_unassign(moe_flows *f, uint32_t group, moe_time now)
     at->own_weight -= of->weight;
     flow_group_publish(f, of, MOE_NONE, -f->hot[link].level);
     flow_own_remove(f, at, f->slot_at[of->owner]);
-    flow_guest_add(f, of->owner, group);
+    flow_guest_add(f, of->owner);
     of->owner = MOE_NONE;
     if (at->n_own == 0 && link != f->relaxing && !f->hot[link].fixed) {
         moe_flow_unrank(f, link);

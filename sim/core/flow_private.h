@@ -19,20 +19,19 @@ typedef struct flow_hot {
     uint32_t rank; /* place in `order`; MOE_NONE: owns none, or is a cap */
     bool fixed;    /* stands for a cap: its level never changes */
     bool dirty;    /* to be relaxed */
+    bool raw;      /* its level was set by hand: guests may get more */
 } flow_hot;
 
 /* A group that this link owns; in a heap by `key`, the service at which its next flow ends. */
 typedef struct flow_own {
     double key;
-    uint32_t group;
-    uint32_t other; /* the other link of a path of two, else MOE_NONE */
-    uint32_t weight;
     uint32_t slot;
+    uint32_t other; /* the other link of a path of two, else MOE_NONE */
 } flow_own;
 
 /* A group on this link that `owner` owns, or nobody yet (MOE_NONE). */
 typedef struct flow_guest {
-    uint32_t group, owner, slot;
+    uint32_t owner, slot;
 } flow_guest;
 
 typedef struct flow_link {
@@ -78,8 +77,10 @@ struct moe_flows {
     uint32_t n_links, hot_room, link_room;
     flow_group *groups; /* a path's has the path's index until the first single one is made */
     uint32_t n_groups, group_room;
-    uint32_t *slot_link, *slot_at; /* a slot's link; the group's index in that link's list */
-    uint32_t n_slots, slot_link_room, slot_at_room;
+    uint32_t *slot_link;  /* a slot's link, */
+    uint32_t *slot_group; /* its group, */
+    uint32_t *slot_at;    /* and the group's index in the link's list */
+    uint32_t n_slots, slot_link_room, slot_group_room, slot_at_room;
     flow_path *paths;
     uint32_t n_paths, path_room;
     flow_flow *flows;
@@ -128,6 +129,9 @@ void moe_flow_unrank(moe_flows *f, uint32_t link);
 void moe_flow_attach(moe_flows *f, uint32_t group);
 void moe_flow_detach(moe_flows *f, uint32_t group, moe_time now);
 void moe_flow_reweigh(moe_flows *f, uint32_t group, int32_t delta, moe_time now);
+/* What becomes of a guest's link, and of its owner, when n of its flows landed in one pass. */
+void moe_flow_guest_shrink(moe_flows *f, uint32_t slot, uint32_t n, double level, bool last);
+void moe_flow_owner_shrink(moe_flows *f, uint32_t link, uint32_t n);
 /* Gives an unowned group to the link of `slot`, whose level is finite; and takes it away. */
 void moe_flow_assign(moe_flows *f, uint32_t group, uint32_t slot, moe_time now);
 void moe_flow_unassign(moe_flows *f, uint32_t group, moe_time now);
@@ -139,6 +143,12 @@ void moe_flow_own_heapify(moe_flows *f, flow_link *link);
 void moe_flow_solve_all(moe_flows *f, moe_time now);
 /* ---- flow_relax.c ---- */
 bool moe_flow_relax(moe_flows *f, moe_time now);
+
+static inline flow_group *
+flow_slot_group(const moe_flows *f, uint32_t slot)
+{
+    return &f->groups[f->slot_group[slot]];
+}
 
 static inline uint32_t
 flow_group_link(const moe_flows *f, const flow_group *group)

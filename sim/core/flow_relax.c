@@ -37,37 +37,37 @@ relax_lowest(const moe_flows *f, const flow_group *group)
 
 /* What an own group would get if the link did not limit it. */
 static inline double
-relax_elsewhere(const moe_flows *f, const flow_own *own)
+relax_elsewhere(const moe_flows *f, const flow_hot *hot, const flow_own *own)
 {
     if (MOE_LIKELY(own->other != MOE_NONE))
-        return f->hot[own->other].level;
-    const flow_group *group = &f->groups[own->group];
-    uint32_t slot = relax_lowest(f, group);
-    return slot == MOE_NONE ? INFINITY : f->hot[f->slot_link[slot]].level;
+        return hot[own->other].level;
+    uint32_t slot = relax_lowest(f, flow_slot_group(f, own->slot));
+    return slot == MOE_NONE ? INFINITY : hot[f->slot_link[slot]].level;
 }
 
 static void
-relax_collect(moe_flows *f, uint32_t group)
+relax_collect(moe_flows *f, uint32_t slot)
 {
     moe_grow(&f->moving, &f->moving_room, f->n_moving + 1, sizeof *f->moving);
-    f->moving[f->n_moving++] = group;
+    f->moving[f->n_moving++] = slot;
 }
 
 /* Gives away own groups that get less than `level` elsewhere; returns whether there were any. */
 static bool
 relax_give(moe_flows *f, uint32_t link, double level, moe_time now)
 {
-    const flow_link *at = &f->links[link];
+    const flow_own *own = f->links[link].own, *end = own + f->links[link].n_own;
+    const flow_hot *hot = f->hot;
     double bound = level * (1 - FLOW_EQUAL);
     f->n_moving = 0;
-    for (uint32_t i = 0; i < at->n_own; i++) {
-        if (MOE_UNLIKELY(relax_elsewhere(f, &at->own[i]) < bound))
-            relax_collect(f, at->own[i].group);
+    for (; own < end; own++) {
+        if (MOE_UNLIKELY(relax_elsewhere(f, hot, own) < bound))
+            relax_collect(f, own->slot);
     }
     for (uint32_t i = 0; i < f->n_moving; i++) {
-        uint32_t to = relax_lowest(f, &f->groups[f->moving[i]]);
-        moe_flow_unassign(f, f->moving[i], now);
-        moe_flow_assign(f, f->moving[i], to, now);
+        uint32_t group = f->slot_group[f->moving[i]], to = relax_lowest(f, &f->groups[group]);
+        moe_flow_unassign(f, group, now);
+        moe_flow_assign(f, group, to, now);
     }
     return f->n_moving > 0;
 }
@@ -76,17 +76,17 @@ relax_give(moe_flows *f, uint32_t link, double level, moe_time now)
 static bool
 relax_take(moe_flows *f, uint32_t link, double level, moe_time now)
 {
-    const flow_link *at = &f->links[link];
+    const flow_guest *guest = f->links[link].guests, *end = guest + f->links[link].n_guests;
+    const flow_hot *hot = f->hot;
     double bound = level * (1 + FLOW_EQUAL);
     f->n_moving = 0;
-    for (uint32_t i = 0; i < at->n_guests; i++) {
-        if (MOE_UNLIKELY(f->hot[at->guests[i].owner].level > bound))
-            relax_collect(f, at->guests[i].slot);
+    for (; guest < end; guest++) {
+        if (MOE_UNLIKELY(hot[guest->owner].level > bound))
+            relax_collect(f, guest->slot);
     }
     for (uint32_t i = 0; i < f->n_moving; i++) {
-        uint32_t slot = f->moving[i], group = at->guests[f->slot_at[slot]].group;
-        moe_flow_unassign(f, group, now);
-        moe_flow_assign(f, group, slot, now);
+        moe_flow_unassign(f, f->slot_group[f->moving[i]], now);
+        moe_flow_assign(f, f->slot_group[f->moving[i]], f->moving[i], now);
     }
     return f->n_moving > 0;
 }
@@ -103,7 +103,7 @@ relax_fill(const moe_flows *f, uint32_t link)
         uint32_t above = 0;
         for (uint32_t i = 0; i < at->n_guests; i++) {
             double rate = f->hot[at->guests[i].owner].level;
-            uint32_t weight = f->groups[at->guests[i].group].weight;
+            uint32_t weight = flow_slot_group(f, at->guests[i].slot)->weight;
             if (rate <= level)
                 below += rate * weight;
             else
@@ -116,24 +116,31 @@ relax_fill(const moe_flows *f, uint32_t link)
     }
 }
 
-/* Tells the other links of the own groups that their rate grew by `delta`. */
+static inline void
+relax_tell(moe_flows *f, flow_hot *hot, uint32_t link, double delta)
+{
+    hot[link].guests += delta;
+    if (MOE_UNLIKELY(!hot[link].dirty))
+        moe_flow_touch(f, link);
+}
+
+/* Tells the other links of the own groups that each flow's rate grew by `delta`. */
 static void
 relax_spread(moe_flows *f, uint32_t link, double delta)
 {
     const flow_link *at = &f->links[link];
-    for (uint32_t i = 0; i < at->n_own; i++) {
-        const flow_own *own = &at->own[i];
-        if (MOE_LIKELY(own->other != MOE_NONE)) {
-            f->hot[own->other].guests += delta * own->weight;
-            moe_flow_touch(f, own->other);
+    const flow_own *own = at->own, *end = own + at->n_own;
+    bool single = at->own_weight == at->n_own; /* flow per group */
+    flow_hot *hot = f->hot;
+    for (; own < end; own++) {
+        if (MOE_LIKELY(single && own->other != MOE_NONE)) {
+            relax_tell(f, hot, own->other, delta);
             continue;
         }
-        const flow_group *group = &f->groups[own->group];
+        const flow_group *group = flow_slot_group(f, own->slot);
         for (uint32_t slot = group->first; slot < group->first + group->n; slot++) {
-            if (slot == group->owner)
-                continue;
-            f->hot[f->slot_link[slot]].guests += delta * own->weight;
-            moe_flow_touch(f, f->slot_link[slot]);
+            if (slot != own->slot)
+                relax_tell(f, hot, f->slot_link[slot], delta * group->weight);
         }
     }
 }
@@ -173,7 +180,7 @@ relax_link(moe_flows *f, uint32_t link, moe_time now)
     }
     if (at->own_weight > 0) {
         double told = hot->level, level = relax_level(f, link);
-        if (level < told)
+        if (level < told || hot->raw)
             moved = relax_take(f, link, level, now);
         if (moved)
             level = relax_level(f, link);
@@ -184,7 +191,7 @@ relax_link(moe_flows *f, uint32_t link, moe_time now)
         hot->level = INFINITY;
     }
     f->relaxing = MOE_NONE;
-    hot->dirty = false;
+    hot->dirty = hot->raw = false;
     f->n_dirty--;
 }
 
@@ -213,6 +220,7 @@ relax_insert(moe_flows *f, uint32_t group, moe_time now)
             continue;
         best = slot;
         hot->level = (least > 0 ? least : hot->limit * 0x1p-60) / of->weight;
+        hot->raw = true;
         moe_flow_rank(f, f->slot_link[slot]);
     }
     moe_flow_assign(f, group, best, now);

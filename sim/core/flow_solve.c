@@ -39,11 +39,11 @@ solve_release(moe_flows *f, moe_time now)
             link->guests[i].owner = MOE_NONE;
         for (uint32_t i = 0; i < link->n_own; i++) {
             const flow_own *own = &link->own[i];
-            flow_group *group = &f->groups[own->group];
+            flow_group *group = flow_slot_group(f, own->slot);
             group->offset = moe_flow_counter(f, group, now);
             group->owner = MOE_NONE;
             f->slot_at[own->slot] = link->n_guests;
-            link->guests[link->n_guests++] = (flow_guest){own->group, MOE_NONE, own->slot};
+            link->guests[link->n_guests++] = (flow_guest){MOE_NONE, own->slot};
         }
     }
     for (uint32_t a = 0; a < f->n_active; a++) {
@@ -56,7 +56,7 @@ solve_release(moe_flows *f, moe_time now)
         link->early = f->early;
         hot->guests = 0;
         hot->rank = MOE_NONE;
-        hot->dirty = false;
+        hot->dirty = hot->raw = false;
         if (!hot->fixed)
             hot->level = INFINITY;
     }
@@ -77,7 +77,7 @@ solve_own(moe_flows *f, uint32_t link, double level)
             at->guests[kept++] = guest;
             continue;
         }
-        flow_group *group = &f->groups[guest.group];
+        flow_group *group = flow_slot_group(f, guest.slot);
         group->owner = guest.slot;
         uint32_t other = MOE_NONE;
         for (uint32_t slot = group->first; slot < group->first + group->n; slot++) {
@@ -88,9 +88,8 @@ solve_own(moe_flows *f, uint32_t link, double level)
             f->links[other].rest -= group->weight;
             f->links[other].guests[f->slot_at[slot]].owner = link;
         }
-        at->own[at->n_own++] =
-            (flow_own){f->flows[group->root].threshold - group->offset, guest.group,
-                       group->n == 2 ? other : MOE_NONE, group->weight, guest.slot};
+        at->own[at->n_own++] = (flow_own){f->flows[group->root].threshold - group->offset,
+                                          guest.slot, group->n == 2 ? other : MOE_NONE};
         at->own_weight += group->weight;
     }
     at->n_guests = kept;
