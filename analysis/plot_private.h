@@ -46,7 +46,7 @@ typedef struct plot_data {
     GPtrArray *series;   /* texts, owned */
     GArray *cells;       /* plot_cell, series-major */
     char *x_title, *y_title, *series_title; /* series_title NULL: their names say enough */
-    const char *bound_title; /* NULL: none drawn */
+    const char *bound_title;                /* NULL: none drawn */
 } plot_data;
 
 static inline plot_cell *

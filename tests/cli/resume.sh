@@ -28,8 +28,8 @@ kills=0
 while [ $kills -lt 8 ]; do
     "$moesim" run sweep.yaml -o killed.db -j 2 >/dev/null 2>&1 &
     pid=$!
-    # 0 to 0.5 s from the start
-    sleep "0.$(printf %03d $(($(od -An -N1 -tu1 /dev/urandom) * 2)))"
+    # 0 to 0.25 s from the start
+    sleep "0.$(printf %03d "$(od -An -N1 -tu1 /dev/urandom)")"
     kill -9 $pid 2>/dev/null || break
     wait $pid 2>/dev/null
     kills=$((kills + 1))
