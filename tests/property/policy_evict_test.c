@@ -1,0 +1,254 @@
+/* What holds for every eviction policy of the registry, on random streams. */
+#include "tests/property/policy_drive.h"
+#include "tests/test.h"
+
+static const struct {
+    uint32_t n_objects, n_slots, n;
+} shapes[] = {{1, 1, 20},    {5, 1, 200},   {8, 8, 200},    {12, 3, 400},
+              {40, 10, 600}, {64, 63, 600}, {200, 37, 900}, {300, 128, 1200}};
+
+static uint64_t
+replay(const policy_config *policy, const sample *s, uint32_t n, uint32_t n_slots, uint64_t *fills)
+{
+    const moe_evict_ops *ops = policy->variant->ops;
+    moe_evict_setup setup = {s->n_objects, n_slots, NULL, s->popularity};
+    moe_evict_stream stream = {s->objects, n};
+    return ops->replay(&setup, policy->config, &stream, fills);
+}
+
+typedef void property(const policy_config *policy, const sample *s, uint32_t n_slots);
+
+static void
+for_each(property *holds)
+{
+    size_t n;
+    const moe_variant *const *list = moe_policy_list(MOE_POLICY_EVICT, &n);
+    for (size_t p = 0; p < n; p++) {
+        policy_config policy = policy_config_new(MOE_POLICY_EVICT, list[p]->name);
+        for (size_t i = 0; i < MOE_COUNT(shapes); i++) {
+            for (uint64_t seed = 1; seed <= 3; seed++) {
+                sample s = sample_new(seed, shapes[i].n_objects, shapes[i].n);
+                holds(&policy, &s, shapes[i].n_slots);
+                sample_free(&s);
+            }
+        }
+        policy_config_free(&policy);
+    }
+}
+
+/* Over every prefix, so that each single access was a hit in both or a miss in both: a different
+ * victim shows when either of the two is asked for again. */
+static void
+loop_equals_hooks(const policy_config *policy, const sample *s, uint32_t n_slots)
+{
+    drive d = drive_open(policy, s->n_objects, n_slots, s->popularity);
+    for (uint32_t i = 0; i < s->n; i++) {
+        drive_access(&d, s->objects[i], s->next_use[i]);
+        uint64_t fills, misses = replay(policy, s, i + 1, n_slots, &fills);
+        /* Only a complete stream has the future that the hooks were told. */
+        if (((const moe_evict_ops *)policy->variant->ops)->needs & MOE_EVICT_NEXT_USE &&
+            i + 1 < s->n)
+            continue;
+        if (misses != d.misses || fills != d.fills) {
+            MOE_CHECK(false, "%s, %u of %u objects, access %u: loop %llu misses, hooks %llu",
+                      policy->variant->name, n_slots, s->n_objects, i, (unsigned long long)misses,
+                      (unsigned long long)d.misses);
+            break;
+        }
+    }
+    CU_PASS("same misses");
+    drive_close(&d);
+}
+
+static void
+loops_equal_hooks(void)
+{
+    for_each(loop_equals_hooks);
+}
+
+/* Random pins; a call in which all are pinned must change nothing: `plain` never sees one. */
+static void
+bar_holds(const policy_config *policy, const sample *s, uint32_t n_slots)
+{
+    drive d = drive_open(policy, s->n_objects, n_slots, s->popularity);
+    drive plain = drive_open(policy, s->n_objects, n_slots, s->popularity);
+    moe_stream stream = moe_stream_new(7, "test.pins", s->n);
+    g_autofree uint16_t *pins = g_new(uint16_t, s->n_objects);
+    g_autofree uint16_t *all = g_new(uint16_t, s->n_objects);
+    for (uint32_t o = 0; o < s->n_objects; o++)
+        all[o] = 1;
+    const moe_evict_bar everything = {.pins = all};
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t object = s->objects[i];
+        d.next_use[object] = plain.next_use[object] = s->next_use[i];
+        if (d.resident[object]) {
+            d.ops->hit(d.state, object);
+            plain.ops->hit(plain.state, object);
+            continue;
+        }
+        uint64_t share = moe_stream_below(&stream, 5);
+        uint32_t free_ones = 0;
+        for (uint32_t o = 0; o < s->n_objects; o++) {
+            pins[o] = moe_stream_below(&stream, 4) < share;
+            free_ones += d.resident[o] && !pins[o];
+        }
+        const moe_evict_bar bar = {.pins = pins};
+        if (d.occupied == n_slots) {
+            uint32_t none = d.ops->victim(d.state, object, &everything);
+            MOE_CHECK(none == MOE_NONE, "%s evicts a pinned %u", policy->variant->name, none);
+            uint32_t victim = drive_evict(&d, object, &bar);
+            uint32_t other = drive_evict(&plain, object, &bar);
+            MOE_CHECK(victim == other, "%s: %u, but %u after a call without effect",
+                      policy->variant->name, victim, other);
+            MOE_CHECK((victim == MOE_NONE) == !free_ones, "%s: %u with %u free",
+                      policy->variant->name, victim, free_ones);
+            MOE_CHECK(victim == MOE_NONE || !pins[victim], "%s evicts pinned %u",
+                      policy->variant->name, victim);
+            if (victim == MOE_NONE)
+                continue;
+        }
+        drive_admit(&d, object);
+        drive_admit(&plain, object);
+    }
+    drive_close(&d);
+    drive_close(&plain);
+}
+
+static void
+bars_hold(void)
+{
+    for_each(bar_holds);
+}
+
+/* The outlook's limit bars like a pin. */
+static void
+limit_holds(const policy_config *policy, const sample *s, uint32_t n_slots)
+{
+    drive d = drive_open(policy, s->n_objects, n_slots, s->popularity);
+    g_autofree uint16_t *pins = g_new0(uint16_t, s->n_objects);
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t object = s->objects[i];
+        d.next_use[object] = s->next_use[i];
+        if (d.resident[object]) {
+            d.ops->hit(d.state, object);
+            continue;
+        }
+        if (d.occupied == n_slots) {
+            const moe_evict_bar bar = {pins, d.next_use, i + 20};
+            uint32_t victim = drive_evict(&d, object, &bar);
+            if (victim == MOE_NONE)
+                continue;
+            MOE_CHECK(d.next_use[victim] > i + 20, "%s evicts %u, needed at %u, limit %u",
+                      policy->variant->name, victim, d.next_use[victim], i + 20);
+        }
+        drive_admit(&d, object);
+    }
+    drive_close(&d);
+}
+
+static void
+limits_hold(void)
+{
+    for_each(limit_holds);
+}
+
+/* Removals at random: victims stay residents (drive_evict asserts it), and the policy can be
+ * emptied and filled again. */
+static void
+removal_holds(const policy_config *policy, const sample *s, uint32_t n_slots)
+{
+    drive d = drive_open(policy, s->n_objects, n_slots, s->popularity);
+    moe_stream stream = moe_stream_new(9, "test.removals", s->n);
+    for (uint32_t i = 0; i < s->n; i++) {
+        drive_access(&d, s->objects[i], s->next_use[i]);
+        uint32_t object = s->objects[moe_stream_below(&stream, i + 1)];
+        if (moe_stream_below(&stream, 3) == 0 && d.resident[object]) {
+            d.ops->remove(d.state, object);
+            d.resident[object] = false;
+            d.occupied--;
+        }
+    }
+    for (uint32_t o = 0; o < s->n_objects; o++) {
+        if (d.resident[o]) {
+            d.ops->remove(d.state, o);
+            d.resident[o] = false;
+            d.occupied--;
+        }
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        for (uint32_t o = 0; o < s->n_objects; o++)
+            drive_access(&d, o, MOE_NONE);
+    MOE_CHECK(d.occupied == MIN(n_slots, s->n_objects), "%s: %u residents after filling again",
+              policy->variant->name, d.occupied);
+    drive_close(&d);
+}
+
+static void
+removals_hold(void)
+{
+    for_each(removal_holds);
+}
+
+static void
+belady_is_the_bound(const policy_config *policy, const sample *s, uint32_t n_slots)
+{
+    policy_config belady = policy_config_new(MOE_POLICY_EVICT, "belady");
+    uint64_t fills, best = replay(&belady, s, s->n, n_slots, &fills);
+    uint64_t misses = replay(policy, s, s->n, n_slots, &fills);
+    MOE_CHECK(best <= misses, "%s misses %llu times, belady %llu", policy->variant->name,
+              (unsigned long long)misses, (unsigned long long)best);
+    policy_config_free(&belady);
+}
+
+static void
+nobody_beats_belady(void)
+{
+    for_each(belady_is_the_bound);
+}
+
+static void
+lru_never_loses_by_capacity(void)
+{
+    policy_config lru = policy_config_new(MOE_POLICY_EVICT, "lru");
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        sample s = sample_new(seed, 100, 3000);
+        uint64_t fills, before = UINT64_MAX;
+        for (uint32_t slots = 1; slots <= 100; slots++) {
+            uint64_t misses = replay(&lru, &s, s.n, slots, &fills);
+            MOE_CHECK(misses <= before, "%u slots: %llu misses, one less: %llu", slots,
+                      (unsigned long long)misses, (unsigned long long)before);
+            before = misses;
+        }
+        sample_free(&s);
+    }
+    policy_config_free(&lru);
+}
+
+/* Two states that take turns decide as each would alone. */
+static void
+states_are_apart(const policy_config *policy, const sample *s, uint32_t n_slots)
+{
+    drive alone = drive_open(policy, s->n_objects, n_slots, s->popularity);
+    drive a = drive_open(policy, s->n_objects, n_slots, s->popularity);
+    drive b = drive_open(policy, s->n_objects, n_slots, s->popularity);
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t victim = drive_access(&alone, s->objects[i], s->next_use[i]);
+        uint32_t same = drive_access(&a, s->objects[i], s->next_use[i]);
+        drive_access(&b, s->objects[s->n - 1 - i], i);
+        MOE_CHECK(victim == same, "%s: victim %u alone, %u beside another", policy->variant->name,
+                  victim, same);
+    }
+    drive_close(&alone);
+    drive_close(&a);
+    drive_close(&b);
+}
+
+static void
+states_do_not_meet(void)
+{
+    for_each(states_are_apart);
+}
+
+MOE_TESTS({"loop = hooks", loops_equal_hooks}, {"bars", bars_hold}, {"limits", limits_hold},
+          {"removals", removals_hold}, {"belady is the bound", nobody_beats_belady},
+          {"lru by capacity", lru_never_loses_by_capacity}, {"states", states_do_not_meet})
