@@ -3,8 +3,8 @@
 In README.md, a comment <!-- test --> before a ```sh block says that it is run, in one folder for
 all blocks, with `moesim` in the path and the entries of the source tree beside it. A comment
 <!-- output --> before the ```text block that follows says that the text is exactly its output.
-<!-- test exit N --> is for a command that must fail with N. MOE_UPDATE_GOLDEN=1 rewrites the
-outputs in README.md."""
+<!-- test exit N --> is for a command that must fail with N, and <!-- save: NAME --> before any
+block makes it a file there. MOE_UPDATE_GOLDEN=1 rewrites the outputs in README.md."""
 import difflib
 import os
 import re
@@ -14,6 +14,7 @@ import sys
 BLOCK = re.compile(
     r"<!-- test(?: exit (?P<exit>\d+))? -->\n```sh\n(?P<command>.*?)```\n"
     r"(?:\s*<!-- output -->\n```text\n(?P<output>.*?)```\n)?", re.DOTALL)
+SAVED = re.compile(r"<!-- save: (\S+) -->\n```\w*\n(.*?)```\n", re.DOTALL)
 
 
 def prepare(program, source):
@@ -41,6 +42,9 @@ def main():
     with open(path, encoding="utf-8") as file:
         text = file.read()
     prepare(program, source)
+    for name, content in SAVED.findall(text):
+        with open(name, "x", encoding="utf-8") as file:
+            file.write(content)
     update = os.environ.get("MOE_UPDATE_GOLDEN") == "1"
     failures, changes, blocks = 0, [], list(BLOCK.finditer(text))
     for block in blocks:
