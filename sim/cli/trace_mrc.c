@@ -5,7 +5,7 @@
 #include "sim/machine/replay.h"
 #include "sim/policy/policy.h"
 
-#include <string.h>
+#include <stdatomic.h>
 
 typedef struct mrc_values {
     const char *evict, *slots, *sequences;
@@ -54,6 +54,7 @@ typedef struct mrc {
     GPtrArray *policies;   /* moe_settings of evict_table */
     GArray *slots;         /* uint32_t */
     uint64_t (*counts)[2]; /* per policy and size: accesses, misses */
+    atomic_size_t next;    /* replay to be taken by a thread */
 } mrc;
 
 static void
@@ -106,10 +107,8 @@ read_sequences(moe_replay_config *config, const char *text, uint32_t n, moe_diag
 /* ---- doing it ---- */
 
 static void
-replay_one(gpointer item, gpointer context)
+replay_one(mrc *m, size_t at)
 {
-    mrc *m = context;
-    size_t at = GPOINTER_TO_SIZE(item) - 1;
     const evict_choice *evict =
         moe_settings_data(g_ptr_array_index(m->policies, at / m->slots->len));
     moe_replay_run(m->replay, evict->choice.variant, evict->choice.config,
@@ -117,16 +116,27 @@ replay_one(gpointer item, gpointer context)
                    &m->counts[at][1]);
 }
 
+static gpointer
+work(gpointer data)
+{
+    mrc *m = data;
+    size_t at;
+    while ((at = atomic_fetch_add(&m->next, 1)) < (size_t)m->policies->len * m->slots->len)
+        replay_one(m, at);
+    return NULL;
+}
+
 static void
 replay_all(mrc *m, int64_t jobs)
 {
-    size_t n = m->policies->len * m->slots->len;
+    size_t n = (size_t)m->policies->len * m->slots->len;
     m->counts = g_malloc0_n(n, sizeof *m->counts);
-    int threads = jobs ? (int)jobs : (int)g_get_num_processors();
-    GThreadPool *pool = g_thread_pool_new(replay_one, m, threads, FALSE, NULL);
-    for (size_t i = 0; i < n; i++)
-        g_thread_pool_push(pool, GSIZE_TO_POINTER(i + 1), NULL);
-    g_thread_pool_free(pool, FALSE, TRUE);
+    size_t n_threads = MIN(n, jobs ? (size_t)jobs : g_get_num_processors());
+    g_autofree GThread **threads = g_new(GThread *, n_threads);
+    for (size_t i = 0; i < n_threads; i++)
+        threads[i] = g_thread_new("moesim-mrc", work, m);
+    for (size_t i = 0; i < n_threads; i++)
+        g_thread_join(threads[i]);
 }
 
 static const char *
