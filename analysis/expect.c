@@ -178,13 +178,29 @@ index_partners(const expectation *e, const moe_frame *frame, const GArray *other
     return partners;
 }
 
-/* Keys that neither selector names and that are not zipped with those. */
+/* Keys that one selector fixes; with `both`, only those that the other one fixes too. */
+static void
+name_keys(GArray *named, const moe_selector *selector, const moe_selector *both)
+{
+    for (size_t i = 0; i < selector->keys->len; i++) {
+        size_t key = g_array_index(selector->keys, size_t, i);
+        if (moe_selector_fixes(selector, key) && (!both || moe_selector_fixes(both, key)))
+            g_array_append_val(named, key);
+    }
+}
+
+/* Keys on which the runs of a pair agree: all that may not differ, and that are not zipped with one
+ * that may. Those that `of` and `over` both fix may differ; if there are none, those that either
+ * fixes. */
 static GArray *
 other_keys(const expectation *e, const moe_frame *frame)
 {
     g_autoptr(GArray) named = g_array_new(FALSE, FALSE, sizeof(size_t));
-    g_array_append_vals(named, e->of.keys->data, e->of.keys->len);
-    g_array_append_vals(named, e->over.keys->data, e->over.keys->len);
+    name_keys(named, &e->of, e->has_over ? &e->over : NULL);
+    if (named->len == 0) {
+        name_keys(named, &e->of, NULL);
+        name_keys(named, &e->over, NULL);
+    }
     return moe_frame_others(frame, (const size_t *)(void *)named->data, named->len);
 }
 
@@ -253,7 +269,8 @@ read_one(moe_expectations *all, const moe_yaml *node, const moe_section_view *vi
     e->pairs = g_array_new(FALSE, FALSE, sizeof(expect_pair));
     moe_selector_init(&e->of);
     moe_selector_init(&e->over);
-    moe_settings_read(e->settings, node, skip, true, diag);
+    moe_settings_read(e->settings, node, skip, false, diag);
+    moe_section_require(&table, node, diag);
     const moe_yaml *of = moe_yaml_get(node, "of"), *over = moe_yaml_get(node, "over");
     e->has_over = over != NULL;
     read_value(e, node, view, diag);

@@ -6,7 +6,9 @@
  *        source: "paper, figure"}
  *
  * `of` selects runs; without `over` the metric itself is expected to be `value`, with it the ratio
- * of each pair of runs that agree on all swept keys not named in `of` or `over`. More than one run
+ * of each pair of runs that agree on all swept keys but those given on both sides: {evict: arc,
+ * capacity: 25%} over {evict: lru} compares both at 25%. A key may be given a list of values: any
+ * of them will do, and the runs of a pair still agree on it. More than one run
  * or pair needs `agg` (mean, max, min over all, or each). `bound: at_least | at_most` makes it
  * one-sided. `known_miss: reason` lets it fail. */
 #ifndef MOE_ANALYSIS_EXPECT_H

@@ -171,15 +171,34 @@ moe_selector_add(moe_selector *selector, size_t key, const char *value)
     g_ptr_array_add(selector->values, g_strdup(value));
 }
 
+static bool
+has_value(const moe_selector *selector, size_t key, const char *value)
+{
+    for (size_t i = 0; value && i < selector->keys->len; i++)
+        if (g_array_index(selector->keys, size_t, i) == key &&
+            strcmp(value, g_ptr_array_index(selector->values, i)) == 0)
+            return true;
+    return false;
+}
+
 bool
 moe_selector_match(const moe_selector *selector, const moe_frame *frame, size_t point)
 {
     for (size_t i = 0; i < selector->keys->len; i++) {
-        const char *value = moe_frame_value(frame, point, g_array_index(selector->keys, size_t, i));
-        if (!value || strcmp(value, g_ptr_array_index(selector->values, i)) != 0)
+        size_t key = g_array_index(selector->keys, size_t, i);
+        if (!has_value(selector, key, moe_frame_value(frame, point, key)))
             return false;
     }
     return true;
+}
+
+bool
+moe_selector_fixes(const moe_selector *selector, size_t key)
+{
+    size_t values = 0;
+    for (size_t i = 0; i < selector->keys->len; i++)
+        values += g_array_index(selector->keys, size_t, i) == key;
+    return values == 1;
 }
 
 char *

@@ -48,7 +48,10 @@ typedef struct moe_selector {
 void moe_selector_init(moe_selector *selector);
 void moe_selector_clear(moe_selector *selector);
 void moe_selector_add(moe_selector *selector, size_t key, const char *value);
+/* Every key has one of the values given for it. */
 bool moe_selector_match(const moe_selector *selector, const moe_frame *frame, size_t point);
+/* Whether exactly one value is asked of `key`. */
+bool moe_selector_fixes(const moe_selector *selector, size_t key);
 /* "key=value key=value"; yours. */
 char *moe_selector_text(const moe_selector *selector, const moe_frame *frame);
 

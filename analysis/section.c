@@ -53,8 +53,13 @@ moe_section_select(const moe_yaml *map, const moe_section_view *view, moe_select
                        moe_yaml_kind_name(map->kind));
         return;
     }
-    for (size_t i = 0; i < map->n; i++)
-        select_one(&map->keys[i], &map->items[i], view, selector, absent, diag);
+    for (size_t i = 0; i < map->n; i++) {
+        const moe_yaml *value = &map->items[i];
+        bool several = value->kind == MOE_YAML_LIST;
+        for (size_t v = 0; v < (several ? value->n : 1); v++)
+            select_one(&map->keys[i], several ? &value->items[v] : value, view, selector, absent,
+                       diag);
+    }
 }
 
 size_t
@@ -125,4 +130,13 @@ moe_section_key_title(const char *key)
     if (n == 2)
         return g_strdup_printf("%s %s", parts[1], parts[0]);
     return g_strjoinv(" ", parts);
+}
+
+void
+moe_section_require(const moe_param_table *table, const moe_yaml *node, moe_diag *diag)
+{
+    for (size_t i = 0; i < table->n_rows; i++)
+        if (table->rows[i].flags & MOE_PARAM_REQUIRED && !moe_yaml_get(node, table->rows[i].key))
+            moe_diag_error(diag, node->loc, "needs `%s`: %s", table->rows[i].key,
+                           table->rows[i].help);
 }

@@ -20,8 +20,8 @@ typedef struct moe_section_view {
     bool partial; /* overrides may have taken away runs or swept keys that the section names */
 } moe_section_view;
 
-/* Reads a map of key: value that selects runs. Located errors for keys that are not swept and
- * values that no run has; when the view is partial these set *absent instead. */
+/* Reads a map of key: value, or key: [values], that selects runs. Located errors for keys that are
+ * not swept and values that no run has; when the view is partial these set *absent instead. */
 void moe_section_select(const moe_yaml *map, const moe_section_view *view, moe_selector *selector,
                         bool *absent, moe_diag *diag);
 /* The index of a swept key, or SIZE_MAX after a located error (*absent when the view is partial).
@@ -30,6 +30,8 @@ size_t moe_section_key(const char *text, moe_loc loc, const moe_section_view *vi
                        moe_diag *diag);
 /* The index in view->metrics, or SIZE_MAX after a located error. */
 size_t moe_section_metric(const moe_yaml *node, const moe_section_view *view, moe_diag *diag);
+/* Located errors for required keys of the table that the map does not have. */
+void moe_section_require(const moe_param_table *table, const moe_yaml *node, moe_diag *diag);
 /* A key for people: "experts.cache.capacity" -> "cache capacity"; yours. */
 char *moe_section_key_title(const char *key);
 

@@ -83,6 +83,10 @@ static const moe_param rows[] = {
 
     {"overhead.layer", MOE_PARAM_TIME, AT(overhead.layer_ps), "0", 0, 1e12, .flags = ID,
      .help = "Framework time per layer on the compute stream beyond the kernels' own cost."},
+    {"overhead.experts", MOE_PARAM_TIME, AT(overhead.experts_ps), "0", 0, 1e12, .flags = ID,
+     .help =
+         "Framework time per MoE layer's experts (permutation, bookkeeping) beyond the kernels' "
+         "own cost."},
     {"overhead.step", MOE_PARAM_TIME, AT(overhead.step_ps), "0", 0, 1e12, .flags = ID,
      .help = "Framework time per step (scheduling, sampling on the host)."},
     {"overhead.gate", MOE_PARAM_TIME, AT(overhead.gate_ps), "0", 0, 1e12, .flags = ID,

@@ -51,7 +51,7 @@ typedef struct moe_config {
         int64_t encoder_ps;
     } workload;
     struct {
-        int64_t layer_ps, step_ps, gate_ps;
+        int64_t layer_ps, experts_ps, step_ps, gate_ps;
         bool pageable;
     } overhead;
     struct {

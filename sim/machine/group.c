@@ -151,6 +151,8 @@ open_wave(moe_machine *machine, moe_task *last)
         return false;
     moe_cost cost =
         moe_lowering_experts(machine->lowering, group->layer, group->wave_tokens + first, n);
+    if (first == 0) /* once per layer; split() in machine.c takes it apart again */
+        cost.total_ps += machine->config->overhead.experts_ps;
     task->user[0] = (uint64_t)first << 32 | n;
     group->open = NULL;
     submit_compute(machine, task, &cost);

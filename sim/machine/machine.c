@@ -24,11 +24,14 @@ split(void *context, const moe_task *task, uint16_t *causes, moe_time *parts, si
     }
     if (task->cause != MOE_CAUSE_experts && task->cause != MOE_CAUSE_shared)
         return 0;
+    bool first_wave = task->cause == MOE_CAUSE_experts && task->user[0] >> 32 == 0;
     causes[0] = MOE_CAUSE_launch;
     parts[0] = (moe_time)task->user[1];
-    causes[1] = task->cause;
-    parts[1] = task->work - parts[0];
-    return 2;
+    causes[1] = MOE_CAUSE_overhead;
+    parts[1] = first_wave ? machine->config->overhead.experts_ps : 0;
+    causes[2] = task->cause;
+    parts[2] = task->work - parts[0] - parts[1];
+    return 3;
 }
 
 void
