@@ -237,10 +237,13 @@ moe_machine_want(moe_machine *machine, moe_task *gate)
                                           (size_t)machine->n_layers * machine->n_experts);
 }
 
-/* Issues whatever is still wanted for `layer` at once, as demands (experts.join: wanted). */
+/* Whatever was wanted for `layer` is a demand now, on its way or not (experts.join: wanted). */
 void
 moe_machine_rush(moe_machine *machine, uint32_t layer)
 {
+    for (uint32_t i = machine->n_in_flight; i-- > 0;)
+        if (machine->loads[machine->in_flight[i]].layer == layer)
+            moe_machine_promote(machine, machine->in_flight[i]);
     for (; machine->next_want < machine->n_wants; machine->next_want++) {
         moe_want want = machine->wants[machine->next_want];
         uint32_t object = want.layer * machine->n_experts + want.expert;
