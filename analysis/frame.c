@@ -205,9 +205,15 @@ char *
 moe_selector_text(const moe_selector *selector, const moe_frame *frame)
 {
     GString *text = g_string_new(NULL);
-    for (size_t i = 0; i < selector->keys->len; i++)
-        g_string_append_printf(text, "%s%s=%s", i ? " " : "",
-                               moe_frame_key(frame, g_array_index(selector->keys, size_t, i)),
-                               (const char *)g_ptr_array_index(selector->values, i));
+    size_t last = SIZE_MAX;
+    for (size_t i = 0; i < selector->keys->len; i++) {
+        size_t key = g_array_index(selector->keys, size_t, i);
+        const char *value = g_ptr_array_index(selector->values, i);
+        if (key == last)
+            g_string_append_printf(text, "|%s", value);
+        else
+            g_string_append_printf(text, "%s%s=%s", i ? " " : "", moe_frame_key(frame, key), value);
+        last = key;
+    }
     return g_string_free(text, FALSE);
 }

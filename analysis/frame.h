@@ -52,7 +52,7 @@ void moe_selector_add(moe_selector *selector, size_t key, const char *value);
 bool moe_selector_match(const moe_selector *selector, const moe_frame *frame, size_t point);
 /* Whether exactly one value is asked of `key`. */
 bool moe_selector_fixes(const moe_selector *selector, size_t key);
-/* "key=value key=value"; yours. */
+/* "key=value key=value|value"; yours. */
 char *moe_selector_text(const moe_selector *selector, const moe_frame *frame);
 
 #endif

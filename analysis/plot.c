@@ -167,7 +167,8 @@ read_one(moe_plots *plots, const moe_yaml *node, const char *stem, const moe_sec
     plot->files = g_ptr_array_new_with_free_func(g_free);
     plot->x = plot->series = SIZE_MAX;
     moe_selector_init(&plot->where);
-    moe_settings_read(plot->settings, node, skip, true, diag);
+    moe_settings_read(plot->settings, node, skip, false, diag);
+    moe_section_require(&table, node, diag);
     const moe_yaml *x = moe_yaml_get(node, "x"), *series = moe_yaml_get(node, "series");
     const moe_yaml *where = moe_yaml_get(node, "where");
     if (plot->config->x)

@@ -25,7 +25,7 @@ static const failure failures[] = {
     {SQLITE_CANTOPEN, "cannot be opened or created"},
     {SQLITE_NOTADB, "is not a database"},
     {SQLITE_CORRUPT, "the database is damaged"},
-    {SQLITE_IOERR, "input or output failed"},
+    {SQLITE_IOERR, "reading or writing failed: disk full, file size limit, or broken disk"},
 };
 
 void

@@ -24,9 +24,9 @@ print_scenario(const moe_loaded *loaded, bool every)
     size_t n = moe_scenario_runs(loaded->scenario);
     moe_out("%s: ok, %zu run%s", moe_scenario_path(loaded->scenario), n, n == 1 ? "" : "s");
     if (moe_expect_count(loaded->expectations))
-        moe_out(", %zu expectations", moe_expect_count(loaded->expectations));
+        moe_out(", expectations: %zu", moe_expect_count(loaded->expectations));
     if (moe_plot_count(loaded->plots))
-        moe_out(", %zu figures", moe_plot_count(loaded->plots));
+        moe_out(", figures: %zu", moe_plot_count(loaded->plots));
     moe_out("\n");
     for (size_t i = 0; i < (every ? n : 1); i++) {
         g_autoptr(GString) text = g_string_new(NULL);

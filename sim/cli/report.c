@@ -16,7 +16,7 @@ typedef struct column {
     const moe_metric_info *metric;
     const char *bound; /* heading of the column beside it; NULL: none */
     double (*bound_of)(const moe_measure *measure);
-    int decimals; /* of plain numbers: what the largest needs for four digits */
+    int decimals; /* of plain numbers: four digits of the largest, two of the smallest */
 } column;
 
 static double
@@ -43,12 +43,15 @@ static const struct {
 } bounds[] = {
     {"perfect cache", perfect_cache}, {"contention-free", contention_free}, {"roofline", roofline}};
 
+/* Decimals that give `value` so many digits, up to three. */
 static int
-decimals_of(double largest)
+decimals_for(double value, int digits)
 {
-    int decimals = 3;
-    for (double limit = 10; decimals > 0 && largest >= limit; limit *= 10)
+    int decimals = MIN(digits - 1, 3);
+    for (double limit = 10; decimals > 0 && value >= limit; limit *= 10)
         decimals--;
+    for (double limit = 1; decimals < 3 && value < limit; limit /= 10)
+        decimals++;
     return decimals;
 }
 
@@ -96,25 +99,27 @@ add_metric(GArray *columns, const char *name)
     g_array_append_val(columns, c);
 }
 
-/* Its bound is the first that holds for any run; its decimals follow the largest number. */
+/* Its bound is the first that holds for any run; its decimals follow the numbers. */
 static bool
 fit_column(column *c, const moe_frame *frame, moe_store *store, GError **error)
 {
     size_t rows = MIN(moe_frame_points(frame), (size_t)MAX_ROWS);
-    double largest = 0;
+    double largest = 0, smallest = INFINITY;
     for (size_t point = 0; point < rows; point++) {
         moe_measure measure;
         if (!moe_store_measure(store, moe_frame_identity(frame, point), c->metric->name, &measure,
                                error))
             return false;
         largest = fmax(largest, fabs(measure.value));
+        if (measure.value != 0)
+            smallest = fmin(smallest, fabs(measure.value));
         for (size_t b = 0; !c->bound && b < MOE_COUNT(bounds); b++)
             if (!isnan(bounds[b].of(&measure))) {
                 c->bound = bounds[b].heading;
                 c->bound_of = bounds[b].of;
             }
     }
-    c->decimals = decimals_of(largest);
+    c->decimals = MAX(decimals_for(largest, 4), decimals_for(smallest, 2));
     return true;
 }
 
@@ -139,6 +144,18 @@ choose_columns(const moe_loaded *loaded, size_t *asked, moe_store *store, GError
 
 /* ---- rows ---- */
 
+/* The keys of the columns: where a label names combinations of keys, it stands for them. */
+static GArray *
+shown_keys(const moe_frame *frame)
+{
+    GArray *keys = g_array_new(FALSE, FALSE, sizeof(size_t));
+    size_t label = moe_frame_find(frame, "label");
+    for (size_t key = 0; key < moe_frame_keys(frame); key++)
+        if (label == SIZE_MAX || key == label || !moe_frame_determined(frame, key, &label, 1))
+            g_array_append_val(keys, key);
+    return keys;
+}
+
 /* The short title, unless two keys would share it. */
 static void
 add_key_heading(moe_grid *grid, const moe_frame *frame, size_t key)
@@ -155,10 +172,10 @@ add_key_heading(moe_grid *grid, const moe_frame *frame, size_t key)
 }
 
 static void
-add_heading(moe_grid *grid, const moe_frame *frame, const GArray *columns)
+add_heading(moe_grid *grid, const moe_frame *frame, const GArray *keys, const GArray *columns)
 {
-    for (size_t key = 0; key < moe_frame_keys(frame); key++)
-        add_key_heading(grid, frame, key);
+    for (size_t i = 0; i < keys->len; i++)
+        add_key_heading(grid, frame, g_array_index(keys, size_t, i));
     for (size_t i = 0; i < columns->len; i++) {
         const column *c = &g_array_index(columns, column, i);
         moe_grid_add(grid, c->metric->name);
@@ -168,11 +185,11 @@ add_heading(moe_grid *grid, const moe_frame *frame, const GArray *columns)
 }
 
 static bool
-add_row(moe_grid *grid, const moe_frame *frame, size_t point, const GArray *columns,
-        moe_store *store, GError **error)
+add_row(moe_grid *grid, const moe_frame *frame, size_t point, const GArray *keys,
+        const GArray *columns, moe_store *store, GError **error)
 {
-    for (size_t key = 0; key < moe_frame_keys(frame); key++) {
-        const char *value = moe_frame_value(frame, point, key);
+    for (size_t i = 0; i < keys->len; i++) {
+        const char *value = moe_frame_value(frame, point, g_array_index(keys, size_t, i));
         moe_grid_add(grid, value ? value : "");
     }
     for (size_t i = 0; i < columns->len; i++) {
@@ -219,13 +236,14 @@ print_rest(const moe_frame *frame, const GArray *columns, moe_store *store, GErr
 static moe_grid *
 make_grid(const moe_frame *frame, const GArray *columns, moe_store *store, GError **error)
 {
-    size_t n_columns = moe_frame_keys(frame) + columns->len;
+    g_autoptr(GArray) keys = shown_keys(frame);
+    size_t n_columns = keys->len + columns->len;
     for (size_t i = 0; i < columns->len; i++)
         n_columns += g_array_index(columns, column, i).bound != NULL;
     g_autoptr(moe_grid) grid = moe_grid_new(n_columns);
-    add_heading(grid, frame, columns);
+    add_heading(grid, frame, keys, columns);
     for (size_t point = 0; point < MIN(moe_frame_points(frame), (size_t)MAX_ROWS); point++)
-        if (!add_row(grid, frame, point, columns, store, error))
+        if (!add_row(grid, frame, point, keys, columns, store, error))
             return NULL;
     return g_steal_pointer(&grid);
 }

@@ -146,6 +146,22 @@ judges(void)
         {"- {metric: speed, of: {evict: lfu, batch: 2}, over: {evict: lru, batch: 1}, value: 2.4, "
          "within: 1%" BASIS,
          0, "1 of 1"},
+        /* batch is given on one side: both runs have it */
+        {"- {metric: speed, of: {evict: lfu, batch: 2}, over: {evict: lru}, value: 1.2, "
+         "within: 1%" BASIS,
+         0, "1 of 1"},
+        {"- {metric: speed, of: {evict: lfu}, over: {evict: lru, batch: 1}, value: 1.5, "
+         "within: 1%" BASIS,
+         0, "1 of 1"},
+        {"- {metric: speed, of: {evict: lfu, batch: [1, 2]}, over: {evict: lru}, agg: max, "
+         "value: 1.5, within: 1%" BASIS,
+         0, "1 of 1"},
+        {"- {metric: speed, of: {evict: [lru, lfu], batch: 2}, over: {batch: 1}, agg: min, "
+         "value: 1.6, within: 1%" BASIS,
+         0, "1 of 1"},
+        {"- {metric: speed, of: {evict: lfu}, over: {batch: 1}, agg: max, value: 2.4, "
+         "within: 1%" BASIS,
+         0, "1 of 1"},
         /* one-sided */
         {"- {metric: speed, of: {evict: lfu}, agg: min, value: 14, bound: at_least" BASIS, 0,
          "1 of 1"},
@@ -193,6 +209,7 @@ complains(void)
          "no run has evict: lfo; did you mean 'lfu'?"},
         {"- {metric: speed, of: {seed: 3}, agg: max, value: 1, within: 1%" BASIS,
          "'seed' is not swept"},
+        {"- {value: 1, within: 1%" BASIS, "e.yaml:1:3: error: needs `metric`"},
         {"- {metric: speed, of: [evict], agg: max, value: 1, within: 1%" BASIS, "wants a map"},
         {"- speed", "a map"},
         {"metric: speed", "wants a list"},

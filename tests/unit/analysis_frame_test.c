@@ -68,6 +68,13 @@ selects(void)
     CU_ASSERT_FALSE(moe_selector_match(&selector, frame, 3));
     g_autofree char *text = moe_selector_text(&selector, frame);
     CU_ASSERT_STRING_EQUAL(text, "evict=lfu batch=1");
+    moe_selector_add(&selector, 1, "2"); /* any of both */
+    CU_ASSERT(moe_selector_match(&selector, frame, 3));
+    CU_ASSERT_FALSE(moe_selector_match(&selector, frame, 1));
+    CU_ASSERT(moe_selector_fixes(&selector, 0));
+    CU_ASSERT_FALSE(moe_selector_fixes(&selector, 1));
+    g_autofree char *several = moe_selector_text(&selector, frame);
+    CU_ASSERT_STRING_EQUAL(several, "evict=lfu batch=1|2");
     moe_selector_clear(&selector);
 }
 

@@ -147,7 +147,8 @@ keeps_other_keys_apart(void)
     g_autoptr(moe_yaml_doc) doc = NULL;
     g_autoptr(plot_data) data = collect("- {x: experts.cache.evict, y: load_bytes}", &plots, &doc);
     CU_ASSERT_EQUAL(data->series->len, 4);
-    CU_ASSERT_STRING_EQUAL(g_ptr_array_index(data->series, 0), "cache capacity 100%");
+    CU_ASSERT_STRING_EQUAL(g_ptr_array_index(data->series, 0), "100%");
+    CU_ASSERT_STRING_EQUAL(data->series_title, "cache capacity");
     CU_ASSERT_STRING_EQUAL(data->y_title, "load (GB)");
 }
 
@@ -215,7 +216,7 @@ complains(void)
     } cases[] = {
         {"- {x: experts.cache.evict, y: decode_tokens}", "unknown metric"},
         {"- {x: experts.cache.evict}", "needs `y`"},
-        {"- {y: load_bytes}", "'x'"},
+        {"- {y: load_bytes}", "p.yaml:1:3: error: needs `x`"},
         {"- {x: experts.cache.evcit, y: load_bytes}", "did you mean 'experts.cache.evict'?"},
         {"- {x: experts.cache.evict, y: load_bytes, file: a.gif}", "figures end in"},
         {"- {x: experts.cache.evict, y: load_bytes, file: a.pdf}\n"
