@@ -26,6 +26,7 @@ add_blame(void *context, const char *kind, const char *cause, int64_t ps)
     g_autofree char *label = rank == 0 && *cause ? g_strdup(cause)
                              : *cause            ? g_strdup_printf("%s: %s", kind, cause)
                                                  : g_strdup(kind);
+    g_strdelimit(label, "_", ' ');
     size_t part = moe_plot_find_text(bars->parts, label);
     if (part == SIZE_MAX) {
         part = bars->parts->len;

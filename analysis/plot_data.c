@@ -161,7 +161,8 @@ set_x(plot_data *data, const moe_plot *plot, const moe_frame *frame, const moe_f
     if (data->kind == PLOT_AUTO)
         data->kind = data->numeric && values->len > 1 ? PLOT_LINE : PLOT_BAR;
     data->numeric = data->numeric && data->kind == PLOT_LINE;
-    g_autofree char *title = moe_section_key_title(key);
+    bool label = !strcmp(key, "label"); /* its values say what they are */
+    g_autofree char *title = label ? g_strdup("") : moe_section_key_title(key);
     data->x_title = plot->config->xlabel ? g_strdup(plot->config->xlabel)
                                          : with_unit(title, data->numeric ? unit : "");
 }

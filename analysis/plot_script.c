@@ -8,7 +8,7 @@
 /* Okabe and Ito: Color Universal Design (2008), in an order that keeps neighbours apart in print.
  */
 static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
-                                      "#E69F00", "#56B4E9", "#000000", "#F0E442"};
+                                      "#E69F00", "#56B4E9", "#888888", "#F0E442"};
 static const int points[] = {7, 5, 9, 13, 11, 6, 4, 8};
 static const char *const dashes[] = {"1", "(10,4)", "(4,3)", "(10,3,2,3)"};
 
@@ -173,7 +173,7 @@ static bool
 labels_turn(const plot_data *data, const plot_config *config)
 {
     double room_cm = (config->width - 1.6) / (double)data->x_labels->len;
-    return !data->numeric && (double)longest_label(data) * CM_PER_LETTER > room_cm;
+    return !data->numeric && (double)(longest_label(data) + 1) * CM_PER_LETTER > room_cm;
 }
 
 /* Lines of text that the labels of the x axis take. */

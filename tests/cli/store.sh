@@ -68,7 +68,7 @@ database.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)
 time.sleep(8)
 PYTHON
-while ! grep -q locked ready; do sleep 0.1; done
+while ! grep -q locked ready 2>/dev/null; do sleep 0.1; done
 expect 3 "locked.db: locked by another program" "$moesim" run small.yaml --seed 5 -o locked.db
 kill $! 2>/dev/null
 wait 2>/dev/null
