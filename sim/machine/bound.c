@@ -1,7 +1,7 @@
 /* Fewest loads: keeping an object from one use to the next saves one load and takes one slot in
  * between. Choosing as many such intervals as possible with at most `slots` overlapping is solved
  * exactly by a greedy sweep that, whenever too many overlap, gives up the one that ends last
- * (Carlisle & Lloyd: On the k-coloring of intervals, 1995; Belady's rule with bypass). */
+ * (Carlisle & Lloyd: On the k-coloring of intervals, 1995). */
 #include "sim/machine/schedule.h"
 
 #include <string.h>

@@ -393,6 +393,8 @@ expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **erro
     for (size_t i = 0; i < scenario->sweep->n_runs; i++) {
         moe_prepared run = {.settings = moe_settings_copy(base)};
         sweep_run(scenario, &run, i, diag);
+        moe_settings_complete(run.settings, moe_yaml_root(scenario->doc), diag);
+        moe_settings_unused(run.settings, diag);
         bool ready = moe_diag_errors(diag) == 0 && prepare_or_skip(scenario, &run, i, diag, error);
         if (ready)
             scenario->runs[scenario->n_runs++] = run;
@@ -458,14 +460,11 @@ moe_scenario_load(const char *path, const moe_override *overrides, size_t n, boo
         fixed[i] = overrides[i].key;
     scenario->sweep = moe_sweep_read(root, fixed, n, allow_many, diag);
     scenario->base = moe_settings_new(&moe_config_table);
-    override(scenario, scenario->base, overrides, n, diag);
-    /* swept and overridden keys count as set */
     moe_settings_read(scenario->base, root, own_sections, false, diag);
     override(scenario, scenario->base, overrides, n, diag);
     const moe_config *config = moe_settings_data(scenario->base);
     scenario->name = g_strdup(config->name);
     if (moe_diag_errors(diag) > 0 || scenario->sweep->n_runs == 0 ||
-        !moe_scenario_require(scenario, diag) ||
         !expand(scenario, scenario->base, diag, &problem)) {
         if (problem)
             g_propagate_error(error, problem);

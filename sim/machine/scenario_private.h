@@ -27,7 +27,4 @@ struct moe_scenario {
     GMutex lock;
 };
 
-/* Reports required keys that neither the document, nor the command line, nor the sweep sets. */
-bool moe_scenario_require(const moe_scenario *scenario, moe_diag *diag);
-
 #endif

@@ -63,7 +63,7 @@ size_t moe_schedule_recorded(const void *source, uint32_t step, uint32_t layer, 
 
 /* Fewest loads that any policy with `slots` per pool can do in the measured steps: greedy over the
  * intervals between uses, groups at once, bypass allowed (exact for equal sizes from an empty
- * cache: Belady's rule with bypass; see DESIGN section 7). Where counting starts with unknown
+ * cache). Where counting starts with unknown
  * residents (after warm-up; with decode_only, after each prefill step), each slot may have saved
  * one load. */
 uint64_t moe_schedule_least_loads(const moe_schedule *schedule, bool per_layer, uint32_t slots,

@@ -32,32 +32,6 @@ moe_scenario_section(const moe_scenario *scenario, const char *key)
 }
 
 bool
-moe_scenario_require(const moe_scenario *scenario, moe_diag *diag)
-{
-    bool all = true;
-    for (size_t r = 0; r < moe_config_table.n_rows; r++) {
-        const moe_param *row = &moe_config_table.rows[r];
-        if (!(row->flags & MOE_PARAM_REQUIRED) || g_strrstr(row->key, ".*."))
-            continue;
-        const char *value =
-            *(const char *const *)(const void *)((const char *)moe_settings_data(scenario->base) +
-                                                 row->offset);
-        bool swept = false;
-        for (guint a = 0; a < scenario->sweep->axes->len; a++) {
-            const moe_axis *axis = &g_array_index(scenario->sweep->axes, moe_axis, a);
-            for (size_t k = 0; k < axis->n_keys; k++)
-                swept |= g_strcmp0(axis->keys[k], row->key) == 0;
-        }
-        if (value || swept)
-            continue;
-        moe_diag_error(diag, (moe_loc){.file = scenario->path}, "'%s' is missing: %s", row->key,
-                       row->help);
-        all = false;
-    }
-    return all;
-}
-
-bool
 moe_scenario_canonical(const moe_scenario *scenario, const char *key, const moe_yaml *value,
                        moe_loc at, const char **canonical_key, char **canonical_value,
                        moe_diag *diag)

@@ -70,6 +70,12 @@ enum {
 #undef MOE_POLICY
 };
 
+/* What a scenario gets that does not choose. */
+#define MOE_DEFAULT_EVICT "lru"
+#define MOE_DEFAULT_PREDICT "oracle"
+#define MOE_DEFAULT_PREFETCH "none"
+#define MOE_DEFAULT_SERVE "load"
+
 /* All policies of a kind, in the order of policies.def; arrays for parameter tables. */
 extern const moe_variant *const moe_evict_policies[];
 extern const moe_variant *const moe_predict_policies[];
