@@ -43,9 +43,11 @@ hop_done(moe_engine *engine, moe_task *task, void *context)
 }
 
 static void
-note_hop(moe_machine *machine, const moe_task *task, int link, uint32_t object)
+note_hop(moe_machine *machine, const moe_task *task, uint32_t object)
 {
-    const moe_hw_link *l = &machine->plan->hw->links[link];
+    const moe_hw_link *l = machine->plan->hw->links;
+    while (machine->path[l - machine->plan->hw->links] != task->path)
+        l++;
     moe_cost cost = moe_cost_copy(l, (double)task->bytes, machine->config->overhead.pageable);
     GString *formula = g_string_new(NULL);
     moe_cost_explain(&cost, formula);
@@ -115,16 +117,11 @@ moe_machine_load(moe_machine *machine, uint32_t object, uint8_t priority,
             load->hop[load->n_hops++] = task = next;
         }
     }
-    for (uint32_t h = 0; h < load->n_hops; h++) {
-        int link = -1;
-        moe_task *hop = load->hop[h];
-        for (int l = 0; l < plan->hw->n_links && link < 0; l++)
-            if (machine->path[l] == hop->path)
-                link = l;
-        moe_task_submit(machine->engine, hop);
-        if (machine->noting)
-            note_hop(machine, hop, link, object);
-    }
+    for (uint32_t h = 0; h < load->n_hops; h++)
+        moe_task_submit(machine->engine, load->hop[h]);
+    if (machine->noting)
+        for (uint32_t h = 0; h < load->n_hops; h++)
+            note_hop(machine, load->hop[h], object);
     return task;
 }
 
