@@ -4,6 +4,11 @@
 
 /* user[1] of a segment's task is its number; of the group's tasks, their launch time. */
 
+typedef struct moe_wire {
+    int number;
+    moe_link_id link;
+} moe_wire;
+
 static void segment_done(moe_engine *engine, moe_task *task, void *context);
 static void start_step(moe_machine *machine);
 
@@ -139,9 +144,29 @@ start_step(moe_machine *machine)
     submit_segment(machine, 0, NULL);
 }
 
+/* The wire that a link shares with the other direction: as fast as the faster of the two. */
+static moe_link_id
+add_wire(moe_machine *machine, GArray *wires, const moe_hw_link *link)
+{
+    const moe_hardware *hw = machine->plan->hw;
+    double rate = 0;
+    for (guint w = 0; w < wires->len; w++)
+        if (g_array_index(wires, moe_wire, w).number == link->wire)
+            return g_array_index(wires, moe_wire, w).link;
+    if (link->wire < 0)
+        return 0;
+    for (int l = 0; l < hw->n_links; l++)
+        if (hw->links[l].wire == link->wire)
+            rate = MAX(rate, hw->links[l].bytes_per_s);
+    moe_wire wire = {link->wire, moe_engine_add_link(machine->engine, "wire", rate)};
+    g_array_append_val(wires, wire);
+    return wire.link;
+}
+
 static void
 add_links(moe_machine *machine)
 {
+    g_autoptr(GArray) wires = g_array_new(false, false, sizeof(moe_wire));
     const moe_hardware *hw = machine->plan->hw;
     size_t n = (size_t)hw->n_links;
     bool pageable = machine->config->overhead.pageable;
@@ -157,7 +182,8 @@ add_links(moe_machine *machine)
         double rate = pageable && link->pageable_bytes_per_s > 0 ? link->pageable_bytes_per_s
                                                                  : link->bytes_per_s;
         machine->link[l] = moe_engine_add_link(machine->engine, link->name, rate);
-        machine->path[l] = moe_engine_add_path(machine->engine, &machine->link[l], 1, 0);
+        moe_link_id way[] = {machine->link[l], add_wire(machine, wires, link)};
+        machine->path[l] = moe_engine_add_path(machine->engine, way, link->wire >= 0 ? 2 : 1, 0);
         machine->link_cause[l] =
             moe_engine_add_cause(machine->engine, link->name, MOE_CAUSE_TRANSFER);
         machine->copy[l] = MOE_NO_SERVER;
