@@ -250,7 +250,11 @@ prepare_file(moe_store *store, moe_store_mode mode, GError **error)
     }
     if (version < MOE_SCHEMA_VERSION && !migrate(store, error))
         return false;
-    return moe_store_exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", error);
+    /* a commit is one write to the log; folding the log back is what costs, so it is done rarely */
+    return moe_store_exec(store,
+                          "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                          "PRAGMA wal_autocheckpoint = 8000",
+                          error);
 }
 
 moe_store *

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define UNNAMED "unnamed" /* the default of the key `name` */
+
 static const char **
 metric_texts(bool units)
 {
@@ -143,6 +145,9 @@ load_one(const char *file, const GArray *overrides, bool allow_many, GPtrArray *
     moe_loaded *loaded = g_new0(moe_loaded, 1);
     loaded->scenario = scenario;
     loaded->stem = stem_of(file);
+    loaded->name = moe_scenario_name(scenario);
+    if (!strcmp(loaded->name, UNNAMED))
+        loaded->name = loaded->stem;
     g_ptr_array_add(all, loaded);
     if (read_source(loaded, file, overrides, error))
         read_sections(loaded, overrides->len > 0, diag);

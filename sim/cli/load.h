@@ -8,7 +8,8 @@
 
 typedef struct moe_loaded {
     moe_scenario *scenario;
-    char *stem; /* of the file's name: default name of database and figures */
+    const char *name; /* its title, else the file's */
+    char *stem;       /* of the file's name: default name of database and figures */
     moe_frame *frame;
     moe_expectations *expectations;
     moe_plots *plots;

@@ -167,7 +167,7 @@ store_result(void *context, const moe_job *job, moe_result *result, double wall_
     session *s = context;
     const moe_run *run = moe_scenario_run(job->scenario, job->run);
     moe_store_run row = {.identity = run->identity,
-                         .scenario = moe_scenario_name(job->scenario),
+                         .scenario = loaded_at(s, job->owner)->name,
                          .path = moe_scenario_path(job->scenario),
                          .version = MOE_VERSION,
                          .source = loaded_at(s, job->owner)->source,
@@ -269,7 +269,7 @@ conclude(session *s, size_t i, unsigned *missed)
 {
     const moe_loaded *loaded = loaded_at(s, i);
     target *t = target_at(s, i);
-    const char *name = moe_scenario_name(loaded->scenario);
+    const char *name = loaded->name;
     size_t n = moe_scenario_runs(loaded->scenario), stored = g_array_index(s->stored, size_t, i);
     if (!moe_expect_evaluate(loaded->expectations, t->store, name, &s->error))
         return false;
