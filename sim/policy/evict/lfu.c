@@ -17,7 +17,7 @@ struct bucket {
 
 struct lfu {
     moe_links links;        /* list of bucket b: node n_objects + b */
-    uint32_t *bucket_of;    /* per object */
+    uint32_t *bucket_of;    /* per object; 0: not resident */
     struct bucket *buckets; /* [0] closes the order on both sides */
     uint32_t n_objects;
     uint32_t unused;
@@ -50,7 +50,7 @@ lfu_close(struct lfu *lfu)
 static inline bool
 lfu_holds(const struct lfu *lfu, uint32_t object)
 {
-    return moe_list_holds(&lfu->links, object);
+    return lfu->bucket_of[object];
 }
 
 /* A new bucket of `count` above bucket `lower`. */
@@ -65,16 +65,18 @@ lfu_insert_bucket(struct lfu *lfu, uint32_t lower, uint32_t count)
     return b;
 }
 
+/* Takes the object out of its bucket b, and with the last one the bucket out of the order. */
 static inline void
-lfu_leave_bucket(struct lfu *lfu, uint32_t b)
+lfu_leave_bucket(struct lfu *lfu, uint32_t b, uint32_t object)
 {
-    uint32_t end = lfu->n_objects + b;
-    if (moe_list_oldest(&lfu->links, end) != end)
+    bool alone = lfu->links.prev[object] == lfu->links.next[object];
+    moe_list_unlink(&lfu->links, object);
+    if (!alone)
         return;
-    struct bucket *bucket = &lfu->buckets[b];
-    lfu->buckets[bucket->lower].higher = bucket->higher;
-    lfu->buckets[bucket->higher].lower = bucket->lower;
-    bucket->higher = lfu->unused;
+    uint32_t lower = lfu->buckets[b].lower, higher = lfu->buckets[b].higher;
+    lfu->buckets[lower].higher = higher;
+    lfu->buckets[higher].lower = lower;
+    lfu->buckets[b].higher = lfu->unused;
     lfu->unused = b;
 }
 
@@ -90,23 +92,22 @@ lfu_hit(struct lfu *lfu, uint32_t object)
 {
     uint32_t b = lfu->bucket_of[object];
     uint32_t higher = lfu->buckets[b].higher, count = lfu->buckets[b].count + 1;
-    bool joins = lfu->buckets[higher].count == count;
-    if (!joins && lfu->links.prev[object] == lfu->links.next[object]) {
-        lfu->buckets[b].count = count;
-        return;
-    }
-    if (!joins)
+    if (lfu->buckets[higher].count != count) {
+        if (lfu->links.prev[object] == lfu->links.next[object]) {
+            lfu->buckets[b].count = count;
+            return;
+        }
         higher = lfu_insert_bucket(lfu, b, count);
-    moe_list_unlink(&lfu->links, object);
-    lfu_leave_bucket(lfu, b);
+    }
+    lfu_leave_bucket(lfu, b, object);
     lfu_join_bucket(lfu, higher, object);
 }
 
 static inline void
 lfu_remove(struct lfu *lfu, uint32_t object)
 {
-    moe_list_drop(&lfu->links, object);
-    lfu_leave_bucket(lfu, lfu->bucket_of[object]);
+    lfu_leave_bucket(lfu, lfu->bucket_of[object], object);
+    lfu->bucket_of[object] = 0;
 }
 
 static inline uint32_t
