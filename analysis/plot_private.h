@@ -74,6 +74,17 @@ size_t moe_plot_find_text(const GPtrArray *texts, const char *text); /* SIZE_MAX
 bool moe_plot_collect_blame(plot_data *data, const moe_plot *plot, const moe_frame *shown,
                             const GArray *keys, size_t x, moe_store *store, GError **error);
 
+/* A single-quoted gnuplot text; LaTeX's special characters escaped when LaTeX sets it. */
+void moe_plot_quote(GString *out, const char *text, bool tex);
+#define PLOT_BAR_SHARE 0.8 /* of a cluster's room */
+double moe_plot_bar_width(const plot_data *data);
+/* Where a value stands on the x axis. */
+double moe_plot_x_position(const plot_data *data, size_t series, size_t x);
+/* The height in cm grows with what stands around the axes, so that these keep their room. */
+double moe_plot_height(const plot_data *data, const plot_config *config);
+/* Titles, tics, grid and ranges. */
+void moe_plot_axes(GString *out, const plot_config *config, const plot_data *data, bool tex);
+
 /* Texts of the data file and of the script that draws it into all files. */
 void moe_plot_data_text(const plot_data *data, GString *out);
 void moe_plot_script(const moe_plot *plot, const plot_data *data, const char *data_file,

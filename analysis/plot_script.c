@@ -15,9 +15,6 @@ static const char *const dashes[] = {"1", "(10,4)", "(4,3)", "(10,3,2,3)"};
 #define CM_PER_INCH 2.54
 #define PNG_DPI 300
 #define SVG_DPI 96
-#define CM_PER_LETTER 0.14 /* at 7.5 points */
-#define CM_PER_LINE 0.34
-#define BAR_SHARE 0.8 /* of a cluster's room */
 
 /* A terminal by file name ending; sizes in its own unit. */
 typedef struct terminal {
@@ -45,60 +42,6 @@ find_terminal(const char *file)
         if (g_str_has_suffix(file, terminals[i].ending))
             return &terminals[i];
     moe_assert(false, "figure '%s' has no terminal", file);
-}
-
-/* A single-quoted gnuplot text, with LaTeX's special characters escaped where LaTeX sets it. Labels
- * of tics are formats: they need `%` twice. */
-static void
-quote_as(GString *out, const char *text, bool tex, bool format)
-{
-    g_string_append_c(out, '\'');
-    for (; *text; text++) {
-        if (tex && strchr("%_&#${}", *text))
-            g_string_append_c(out, '\\');
-        if (format && *text == '%')
-            g_string_append_c(out, '%');
-        if (*text == '\'')
-            g_string_append_c(out, '\'');
-        g_string_append_c(out, *text == '\n' ? ' ' : *text);
-    }
-    g_string_append_c(out, '\'');
-}
-
-static void
-quote(GString *out, const char *text, bool tex)
-{
-    quote_as(out, text, tex, false);
-}
-
-static void
-set_text(GString *out, const char *what, const char *text, bool tex)
-{
-    g_string_append_printf(out, "set %s ", what);
-    quote(out, text, tex);
-    g_string_append_c(out, '\n');
-}
-
-static double
-bar_width(const plot_data *data)
-{
-    size_t n = data->kind == PLOT_BLAME ? 1 : data->series->len;
-    return BAR_SHARE / (double)n;
-}
-
-/* Where a value stands on the x axis. Blame: clusters with a gap between them. */
-static double
-x_position(const plot_data *data, size_t series, size_t x)
-{
-    if (data->kind == PLOT_LINE)
-        return data->numeric ? g_array_index(data->x_numbers, double, x) : (double)x;
-    if (data->kind == PLOT_BAR)
-        return (double)x + ((double)series - ((double)data->series->len - 1) / 2) * bar_width(data);
-    double gaps = 0;
-    for (size_t i = 1; i <= x; i++)
-        gaps +=
-            strcmp(g_ptr_array_index(data->groups, i), g_ptr_array_index(data->groups, i - 1)) != 0;
-    return (double)x + 0.6 * gaps;
 }
 
 /* ---- data ---- */
@@ -135,7 +78,8 @@ moe_plot_data_text(const plot_data *data, GString *out)
             char buffer[G_ASCII_DTOSTR_BUF_SIZE];
             g_string_append_printf(
                 out, "%s \"%s\"",
-                g_ascii_formatd(buffer, sizeof buffer, "%.10g", x_position(data, s, x)), label);
+                g_ascii_formatd(buffer, sizeof buffer, "%.10g", moe_plot_x_position(data, s, x)),
+                label);
             append_number(out, cell.value);
             append_number(out, cell.low);
             append_number(out, cell.high);
@@ -143,151 +87,6 @@ moe_plot_data_text(const plot_data *data, GString *out)
             g_string_append_c(out, '\n');
         }
     }
-}
-
-/* ---- axes ---- */
-
-static size_t
-longest_label(const plot_data *data)
-{
-    size_t longest = 0;
-    for (size_t i = 0; i < data->x_labels->len; i++)
-        longest = MAX(longest, strlen(g_ptr_array_index(data->x_labels, i)));
-    return longest;
-}
-
-static void
-append_tic(GString *out, const plot_data *data, size_t x, bool tex)
-{
-    double position = data->kind == PLOT_BAR ? (double)x : x_position(data, 0, x);
-    char buffer[G_ASCII_DTOSTR_BUF_SIZE], label[G_ASCII_DTOSTR_BUF_SIZE];
-    g_string_append(out, x ? ", " : "");
-    if (data->numeric)
-        quote_as(out, g_ascii_formatd(label, sizeof label, "%.4g", position), tex, true);
-    else
-        quote_as(out, g_ptr_array_index(data->x_labels, x), tex, true);
-    g_string_append_printf(out, " %s", g_ascii_formatd(buffer, sizeof buffer, "%.10g", position));
-}
-
-static bool
-labels_turn(const plot_data *data, const plot_config *config)
-{
-    double room_cm = (config->width - 1.6) / (double)data->x_labels->len;
-    return !data->numeric && (double)(longest_label(data) + 1) * CM_PER_LETTER > room_cm;
-}
-
-/* Lines of text that the labels of the x axis take. */
-static double
-label_rows(const plot_data *data, const plot_config *config)
-{
-    return labels_turn(data, config) ? 1 + 0.3 * (double)longest_label(data) : 1;
-}
-
-static bool
-has_groups(const plot_data *data)
-{
-    for (size_t i = 0; data->kind == PLOT_BLAME && i < data->groups->len; i++)
-        if (*(const char *)g_ptr_array_index(data->groups, i))
-            return true;
-    return false;
-}
-
-/* Lines of the legend, as gnuplot will set it in equal columns. */
-static size_t
-legend_rows(const plot_data *data, const plot_config *config)
-{
-    size_t longest = data->bound_title ? strlen(data->bound_title) : 0;
-    size_t n = data->series->len + (data->bound_title != NULL);
-    for (size_t s = 0; s < data->series->len; s++)
-        longest = MAX(longest, strlen(g_ptr_array_index(data->series, s)));
-    double column_cm = (double)longest * CM_PER_LETTER + 1.0;
-    size_t columns = (size_t)MAX(1, (config->width - 1.2) / column_cm);
-    return (n + columns - 1) / columns;
-}
-
-/* The height grows with what stands around the axes, so that these keep their room. */
-static double
-height_cm(const plot_data *data, const plot_config *config)
-{
-    double lines = (double)legend_rows(data, config) - 1 + label_rows(data, config) - 1;
-    lines += has_groups(data) + (data->kind != PLOT_BLAME && data->series_title);
-    return config->height + CM_PER_LINE * lines;
-}
-
-/* Many numbers are left to gnuplot; a few, and all names, are labelled each. */
-static void
-append_x_axis(GString *out, const plot_data *data, const plot_config *config, bool tex)
-{
-    size_t n = data->x_labels->len;
-    double last = x_position(data, data->kind == PLOT_BAR ? 0 : data->series->len - 1, n - 1);
-    if (!data->numeric || n <= 8) {
-        g_string_append_printf(out, "set xtics %s(",
-                               labels_turn(data, config) ? "rotate by -35 " : "");
-        for (size_t x = 0; x < n; x++)
-            append_tic(out, data, x, tex);
-        g_string_append(out, ") nomirror\n");
-    } else {
-        g_string_append(out, "set xtics nomirror\n");
-    }
-    if (data->kind == PLOT_BLAME)
-        g_string_append_printf(out, "set xrange [-0.7:%.4g]\n", last + 0.7);
-    else if (!data->numeric)
-        g_string_append_printf(out, "set xrange [-0.6:%.4g]\n", (double)n - 0.4);
-    else
-        g_string_append(out, "set offsets graph 0.04, graph 0.04, 0, 0\n");
-}
-
-/* Names of clusters below the labels of their bars. */
-static void
-append_groups(GString *out, const plot_data *data, const plot_config *config, bool tex)
-{
-    if (!has_groups(data))
-        return;
-    double rows = label_rows(data, config);
-    g_autofree char *title = data->series_title
-                                 ? g_strdup_printf("%s, by %s", data->x_title, data->series_title)
-                                 : g_strdup(data->x_title);
-    g_string_append_printf(out, "unset xlabel\nset bmargin %.3g\nset label ", rows + 3.4);
-    quote(out, title, tex);
-    g_string_append_printf(out, " at graph 0.5, graph 0 offset 0,%.3g center\n", -2.3 - rows);
-    for (size_t first = 0, end; first < data->groups->len; first = end) {
-        const char *name = g_ptr_array_index(data->groups, first);
-        for (end = first + 1; end < data->groups->len; end++)
-            if (strcmp(name, g_ptr_array_index(data->groups, end)) != 0)
-                break;
-        if (!*name)
-            continue;
-        double middle = (x_position(data, 0, first) + x_position(data, 0, end - 1)) / 2;
-        g_string_append(out, "set label ");
-        quote(out, name, tex);
-        g_string_append_printf(out, " at first %.4g, graph 0 offset 0,%.3g center\n", middle,
-                               -1.0 - rows);
-    }
-}
-
-static bool
-all_positive(const plot_data *data)
-{
-    for (size_t i = 0; i < data->cells->len; i++)
-        if (g_array_index(data->cells, plot_cell, i).low <= 0)
-            return false;
-    return true;
-}
-
-static void
-append_y_axis(GString *out, const plot_data *data, const plot_config *config)
-{
-    bool log_y = config->log == PLOT_LOG_Y || config->log == PLOT_LOG_XY;
-    bool log_x = config->log == PLOT_LOG_X || config->log == PLOT_LOG_XY;
-    if (log_x && data->numeric)
-        g_string_append(out, "set logscale x\n");
-    if (data->kind == PLOT_BLAME)
-        g_string_append(out, "set yrange [0:100]\n");
-    else if (log_y && all_positive(data))
-        g_string_append(out, "set logscale y\n");
-    else if (all_positive(data))
-        g_string_append(out, "set yrange [0:*]\n");
-    g_string_append(out, "set ytics nomirror\nset grid ytics lc '#dddddd' lw 0.5 dt 1\n");
 }
 
 /* ---- curves ---- */
@@ -329,7 +128,7 @@ static void
 append_curve(GString *out, bool first, const char *data_file, size_t index, const char *how)
 {
     g_string_append(out, first ? "plot " : ", \\\n     ");
-    quote(out, first ? data_file : "", false);
+    moe_plot_quote(out, first ? data_file : "", false);
     g_string_append_printf(out, " index %zu using %s", index, how);
 }
 
@@ -341,7 +140,7 @@ append_title(GString *out, const char *title, bool tex)
         return;
     }
     g_string_append(out, " title ");
-    quote(out, title, tex);
+    moe_plot_quote(out, title, tex);
 }
 
 /* From the lowest to the highest value, as a bar without a point. */
@@ -373,7 +172,7 @@ append_bar_curve(GString *out, const plot_data *data, const char *data_file, siz
 {
     g_autofree char *box = g_strdup_printf(
         "1:3:(%.4g) with boxes fs solid 0.9 border lc rgb 'black' fc rgb '%s' lw 0.5",
-        bar_width(data), colours[s % MOE_COUNT(colours)]);
+        moe_plot_bar_width(data), colours[s % MOE_COUNT(colours)]);
     append_curve(out, s == 0, data_file, s, box);
     append_title(out, g_ptr_array_index(data->series, s), tex);
     if (has_range(data, s))
@@ -384,7 +183,7 @@ append_bar_curve(GString *out, const plot_data *data, const char *data_file, siz
 static void
 append_stack_curve(GString *out, const plot_data *data, const char *data_file, size_t s, bool tex)
 {
-    double half = bar_width(data) / 2;
+    double half = moe_plot_bar_width(data) / 2;
     g_autofree char *box = g_strdup_printf(
         "1:3:($1-%.4g):($1+%.4g):4:5 with boxxyerror fs solid 0.9 border lc rgb 'black' "
         "fc rgb '%s' lw 0.5",
@@ -398,7 +197,7 @@ append_bound_curve(GString *out, const plot_data *data, const char *data_file, s
                    bool tex)
 {
     const char *colour = one ? "#555555" : colours[s % MOE_COUNT(colours)];
-    double half = one ? BAR_SHARE / 2 : bar_width(data) / 2;
+    double half = one ? PLOT_BAR_SHARE / 2 : moe_plot_bar_width(data) / 2;
     g_autofree char *how =
         data->kind == PLOT_LINE
             ? g_strdup_printf("1:6 with lines lc rgb '%s' dt (2,2) lw 1.2", colour)
@@ -448,7 +247,7 @@ append_terminal(GString *out, const moe_plot *plot, const terminal *term, double
                            height * term->per_cm, term->size_unit,
                            eps ? term->options + strlen("pdf ") : term->options);
     g_string_append(out, "set output ");
-    quote(out, file, false);
+    moe_plot_quote(out, file, false);
     g_string_append_c(out, '\n');
 }
 
@@ -459,19 +258,11 @@ moe_plot_script(const moe_plot *plot, const plot_data *data, const char *data_fi
     for (size_t f = 0; f < plot->files->len; f++) {
         const char *file = g_ptr_array_index(plot->files, f);
         const terminal *term = find_terminal(file);
-        append_terminal(out, plot, term, height_cm(data, plot->config), file);
+        append_terminal(out, plot, term, moe_plot_height(data, plot->config), file);
         g_string_append(out, "set encoding utf8\nset datafile missing 'NaN'\nset border 3 lw 0.7\n"
                              "set tics scale 0.5\n"
                              "set key above horizontal center Left reverse samplen 2 width 1\n");
-        if (data->series_title && data->kind != PLOT_BLAME)
-            set_text(out, "key title", data->series_title, term->tex);
-        if (plot->config->title)
-            set_text(out, "title", plot->config->title, term->tex);
-        set_text(out, "xlabel", data->x_title, term->tex);
-        set_text(out, "ylabel", data->y_title, term->tex);
-        append_x_axis(out, data, plot->config, term->tex);
-        append_y_axis(out, data, plot->config);
-        append_groups(out, data, plot->config, term->tex);
+        moe_plot_axes(out, plot->config, data, term->tex);
         append_curves(out, data, data_file, term->tex);
         g_string_append(out, "unset output\n");
     }
