@@ -206,6 +206,54 @@ nobody_beats_belady(void)
     for_each(belady_is_the_bound);
 }
 
+/* Past random pins, too: of those that may leave, the farthest for belady, the one used longest
+ * ago for lru, and the one admitted longest ago for fifo. */
+static void
+best_of_the_free_leaves(void)
+{
+    static const char *const names[] = {"belady", "lru", "fifo"};
+    enum { OBJECTS = 50, SLOTS = 20, ACCESSES = 2000 };
+    sample s = sample_new(4, OBJECTS, ACCESSES);
+    for (size_t p = 0; p < MOE_COUNT(names); p++) {
+        policy_config policy = policy_config_new(MOE_POLICY_EVICT, names[p]);
+        drive d = drive_open(&policy, OBJECTS, SLOTS, s.popularity);
+        moe_stream stream = moe_stream_new(5, "test.pins", 0);
+        uint32_t key[OBJECTS] = {0}; /* the largest among the free leaves */
+        for (uint32_t i = 0; i < ACCESSES; i++) {
+            uint32_t object = s.objects[i];
+            bool hit = d.resident[object];
+            d.next_use[object] = s.next_use[i];
+            if (hit)
+                d.ops->hit(d.state, object);
+            if (!hit && d.occupied == SLOTS) {
+                uint16_t pins[OBJECTS];
+                uint32_t best = MOE_NONE;
+                for (uint32_t o = 0; o < OBJECTS; o++) {
+                    pins[o] = moe_stream_below(&stream, 3) > 0;
+                    if (d.resident[o] && !pins[o] && (best == MOE_NONE || key[o] > key[best]))
+                        best = o;
+                }
+                const moe_evict_bar bar = {.pins = pins};
+                uint32_t victim = drive_evict(&d, object, &bar);
+                bool equal = victim == best ||
+                             (victim != MOE_NONE && best != MOE_NONE && key[victim] == key[best]);
+                MOE_CHECK(equal, "%s, access %u: %u leaves, %u should", names[p], i, victim, best);
+                if (victim == MOE_NONE)
+                    continue;
+            }
+            if (!hit)
+                drive_admit(&d, object);
+            if (p == 0)
+                key[object] = s.next_use[i];
+            if (p == 1 || (p == 2 && !hit))
+                key[object] = ACCESSES - i;
+        }
+        drive_close(&d);
+        policy_config_free(&policy);
+    }
+    sample_free(&s);
+}
+
 static void
 lru_never_loses_by_capacity(void)
 {
@@ -251,4 +299,5 @@ states_do_not_meet(void)
 
 MOE_TESTS({"loop = hooks", loops_equal_hooks}, {"bars", bars_hold}, {"limits", limits_hold},
           {"removals", removals_hold}, {"belady is the bound", nobody_beats_belady},
+          {"best of the free", best_of_the_free_leaves},
           {"lru by capacity", lru_never_loses_by_capacity}, {"states", states_do_not_meet})

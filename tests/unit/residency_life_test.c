@@ -98,16 +98,17 @@ a_group_is_tested_before_any_of_it_is_loaded(void)
     close_tiers(&s);
 }
 
-/* The miss comes first, so it is older for the policy than the hit behind it. */
+/* A hit between two misses is for the policy newer than the first and older than the second. */
 static void
 hits_and_misses_take_turns(void)
 {
-    setting s = open_tiers("lru", MOE_SCOPE_MODEL, 1, (const uint32_t[]){2});
+    setting s = open_tiers("lru", MOE_SCOPE_MODEL, 1, (const uint32_t[]){3});
     CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 0), "M");
-    CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 1, 0), "MH");
-    CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 2), "M");
-    CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 0), "H");
-    CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 1), "M");
+    CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 1, 0, 2), "MHM");
+    CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 3), "M"); /* 1 leaves */
+    CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 4), "M"); /* 0 leaves */
+    CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 2), "H");
+    CU_ASSERT_STRING_EQUAL(DEMAND(s.residency, 0), "M");
     close_tiers(&s);
 }
 
