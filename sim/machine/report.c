@@ -98,7 +98,7 @@ report_requests(report *r)
     moe_stat *ttft = moe_stat_new(), *tpot = moe_stat_new(), *e2e = moe_stat_new();
     for (uint32_t i = 0; i < schedule->n_requests; i++) {
         const moe_request *request = &schedule->requests[i];
-        if (request->admitted < schedule->measured || request->last >= machine->step)
+        if (!moe_request_runs(request) || request->admitted < schedule->measured)
             continue;
         moe_time start = machine->step_start[request->admitted];
         moe_time first = machine->step_end[request->first], last = machine->step_end[request->last];
@@ -341,6 +341,8 @@ write_requests(report *r)
     const moe_schedule *schedule = machine->schedule;
     for (uint32_t i = 0; i < schedule->n_requests; i++) {
         const moe_request *request = &schedule->requests[i];
+        if (!moe_request_runs(request))
+            continue;
         moe_cell cells[] = {
             moe_int(i),
             moe_int(schedule->routing->sequence_ids[request->sequence]),

@@ -61,7 +61,9 @@ typedef struct active {
 static uint32_t
 take_row(build *b, active *a, moe_phase phase)
 {
-    cursor *c = &a->at[phase];
+    /* decode rows that stand in for a prompt go on as the output */
+    bool shared = b->config->workload.prefill == MOE_PREFILL_FROM_DECODE;
+    cursor *c = &a->at[shared ? MOE_DECODE : phase];
     uint32_t n = b->routing->n_sequences;
     for (uint32_t tries = 0; c->i >= phase_length(b, b->order[c->slot], phase); tries++) {
         moe_assert(tries <= n, "no tokens of phase %d in the trace", (int)phase);
@@ -112,8 +114,6 @@ start_request(build *b, uint32_t r)
         uint64_t offset = (uint64_t)round * 7 * OFFSET_BLOCK;
         a.at[phase].i = length ? offset % length / OFFSET_BLOCK * OFFSET_BLOCK : 0;
     }
-    if (b->config->workload.prefill == MOE_PREFILL_FROM_DECODE)
-        a.at[MOE_DECODE].i += b->out->requests[r].prompt; /* the output follows the prompt */
     return a;
 }
 
@@ -214,6 +214,8 @@ measure_context(moe_schedule *out)
     g_autofree int64_t *cross = g_new0(int64_t, out->n_steps + 1);
     for (uint32_t r = 0; r < out->n_requests; r++) {
         const moe_request *request = &out->requests[r];
+        if (!moe_request_runs(request))
+            continue;
         uint32_t context = MAX(request->context, request->prompt);
         self[request->admitted] += context;
         self[request->last + 1] -= context;
@@ -339,37 +341,6 @@ profile(build *b)
     }
 }
 
-static bool
-check_lengths(const build *b, bool encoder, moe_loc at, moe_diag *diag)
-{
-    const moe_config *config = b->config;
-    const moe_routing *routing = b->routing;
-    bool wants_prompt = config->workload.prompt > 0 && !encoder;
-    if (wants_prompt && routing->n_prefill == 0 &&
-        config->workload.prefill == MOE_PREFILL_RECORDED) {
-        moe_diag_error(diag, at,
-                       "the trace %s has no prefill tokens, but 'workload.prompt' is %lld; use "
-                       "'prompt: recorded', or 'prefill: from-decode' to let decode routing "
-                       "stand in",
-                       routing->path, (long long)config->workload.prompt);
-        return false;
-    }
-    if (routing->n_tokens == routing->n_prefill && config->workload.output > 0) {
-        moe_diag_error(diag, at, "the trace %s has no decode tokens, but 'workload.output' is %lld",
-                       routing->path, (long long)config->workload.output);
-        return false;
-    }
-    if (routing->n_tokens > UINT32_MAX / routing->n_layers - 1) {
-        moe_diag_error(diag, at,
-                       "the trace %s has %llu tokens; at most %u of its %u layers fit one "
-                       "run",
-                       routing->path, (unsigned long long)routing->n_tokens,
-                       UINT32_MAX / routing->n_layers - 1, routing->n_layers);
-        return false;
-    }
-    return true;
-}
-
 static void
 prepare(build *b)
 {
@@ -399,6 +370,53 @@ prepare(build *b)
     b->request = g_array_new(false, false, sizeof(uint32_t));
 }
 
+static bool
+check_lengths(const build *b, bool encoder, moe_loc at, moe_diag *diag)
+{
+    const moe_config *config = b->config;
+    const moe_routing *routing = b->routing;
+    uint64_t n_prefill = 0;
+    for (uint32_t s = 0; s < routing->n_sequences; s++)
+        n_prefill += b->n_prefill[s];
+    bool stand_in = config->workload.prefill == MOE_PREFILL_FROM_DECODE;
+    bool wants_prompt = config->workload.prompt > 0 && !encoder;
+    if (wants_prompt && n_prefill == 0 && !stand_in) {
+        moe_diag_error(diag, at,
+                       "the trace %s has no prefill tokens, but 'workload.prompt' is %lld; use "
+                       "'prompt: recorded', or 'prefill: from-decode' to let decode routing "
+                       "stand in",
+                       routing->path, (long long)config->workload.prompt);
+        return false;
+    }
+    bool asks = config->workload.output > 0;
+    if (routing->n_tokens == n_prefill && (asks || (wants_prompt && stand_in))) {
+        moe_diag_error(diag, at, "the trace %s has no decode tokens, but 'workload.%s' is %lld",
+                       routing->path, asks ? "output" : "prompt",
+                       (long long)(asks ? config->workload.output : config->workload.prompt));
+        return false;
+    }
+    if (routing->n_tokens > UINT32_MAX / routing->n_layers - 1) {
+        moe_diag_error(diag, at,
+                       "the trace %s has %llu tokens; at most %u of its %u layers fit one run",
+                       routing->path, (unsigned long long)routing->n_tokens,
+                       UINT32_MAX / routing->n_layers - 1, routing->n_layers);
+        return false;
+    }
+    return true;
+}
+
+static void
+discard(build *b)
+{
+    GArray *arrays[] = {b->steps, b->rows, b->context, b->request};
+    for (size_t i = 0; i < MOE_COUNT(arrays); i++)
+        if (arrays[i])
+            g_array_free(arrays[i], true);
+    g_free(b->order);
+    g_free(b->n_prefill);
+    g_free(b->used);
+}
+
 static void
 finish(build *b)
 {
@@ -412,20 +430,22 @@ moe_schedule_new(const moe_routing *routing, const moe_config *config, bool enco
                  moe_diag *diag)
 {
     build b = {.routing = routing, .config = config};
-    if (!check_lengths(&b, encoder, at, diag))
+    prepare(&b);
+    if (!check_lengths(&b, encoder, at, diag)) {
+        discard(&b);
         return NULL;
+    }
     b.out = g_new0(moe_schedule, 1);
     b.out->routing = routing;
-    prepare(&b);
     plan_requests(&b, encoder);
     lay_out(&b);
     moe_schedule *out = b.out;
     out->n_steps = b.steps->len;
     out->n_tokens = b.rows->len;
-    out->steps = (moe_step *)(void *)g_array_free(b.steps, false);
-    out->rows = (uint32_t *)(void *)g_array_free(b.rows, false);
-    out->context = (uint32_t *)(void *)g_array_free(b.context, false);
-    out->request = (uint32_t *)(void *)g_array_free(b.request, false);
+    out->steps = (moe_step *)(void *)g_array_free(g_steal_pointer(&b.steps), false);
+    out->rows = (uint32_t *)(void *)g_array_free(g_steal_pointer(&b.rows), false);
+    out->context = (uint32_t *)(void *)g_array_free(g_steal_pointer(&b.context), false);
+    out->request = (uint32_t *)(void *)g_array_free(g_steal_pointer(&b.request), false);
     if (out->measured >= out->n_steps) {
         moe_diag_error(diag, at,
                        "nothing is left to measure: the first %lld of %u requests, which are "
@@ -435,9 +455,7 @@ moe_schedule_new(const moe_routing *routing, const moe_config *config, bool enco
         out = NULL;
     } else
         finish(&b);
-    g_free(b.order);
-    g_free(b.n_prefill);
-    g_free(b.used);
+    discard(&b);
     return out;
 }
 

@@ -24,6 +24,13 @@ typedef struct moe_request {
     uint32_t admitted, first, last; /* steps: admission, first output token, last token */
 } moe_request;
 
+/* A request without a single token takes no step: its steps mean nothing. */
+static inline bool
+moe_request_runs(const moe_request *request)
+{
+    return request->prompt > 0 || request->output > 0 || request->encoder > 0;
+}
+
 typedef struct moe_step {
     uint64_t first;    /* its tokens: first .. first + n */
     uint32_t n;        /* 0: an encoder pass only */
