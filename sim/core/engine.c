@@ -5,10 +5,9 @@
 
 #define ENGINE_CALLS 64
 
-/* Payloads of events: a task, or a call or the flows, told by a low bit. */
-#define ENGINE_CALL 1u
-#define ENGINE_FLOWS 2u
-#define ENGINE_MARKS 3u
+/* Marks of events' items: a task's has none. */
+#define ENGINE_CALL ((uintptr_t)1)
+#define ENGINE_FLOWS ((uintptr_t)2)
 
 moe_engine *
 moe_engine_new(uint64_t seed)
@@ -154,12 +153,6 @@ moe_engine_observe(moe_engine *engine, const moe_observer *observer)
 
 /* ---- the loop ---- */
 
-static void *
-engine_marked(void *pointer, uintptr_t mark)
-{
-    return (char *)pointer + mark;
-}
-
 void
 moe_engine_at(moe_engine *engine, moe_time at, uint8_t priority,
               void (*call)(moe_engine *engine, void *context), void *context)
@@ -174,39 +167,38 @@ moe_engine_at(moe_engine *engine, moe_time at, uint8_t priority,
     }
     engine_call *entry = engine->free_calls;
     engine->free_calls = entry->next;
+    entry->order = moe_event_order(priority, ++engine->sequence);
     entry->call = call;
     entry->context = context;
-    moe_event_push(engine->queue, at, moe_event_order(priority, ++engine->sequence),
-                   engine_marked(entry, ENGINE_CALL));
+    moe_event_push(engine->queue, at, (uintptr_t)&entry->order | ENGINE_CALL);
 }
 
 static void
 engine_solve(moe_engine *engine)
 {
-    void *payload = engine_marked(engine, ENGINE_FLOWS);
+    uintptr_t item = (uintptr_t)&engine->flow_order | ENGINE_FLOWS;
     moe_time due = moe_flow_solve(engine->flows, engine->now);
     engine->flows_changed = false;
     if (due == engine->flow_due)
         return;
     if (engine->flow_due != MOE_TIME_NEVER)
-        moe_event_cancel(engine->queue, engine->flow_due, 0);
+        moe_event_cancel(engine->queue, engine->flow_due, item);
     engine->flow_due = due;
     if (due != MOE_TIME_NEVER)
-        moe_event_push(engine->queue, due, 0, payload);
+        moe_event_push(engine->queue, due, item);
 }
 
 /* An event that is no task's. */
 static void
-engine_other(moe_engine *engine, void *payload)
+engine_other(moe_engine *engine, uintptr_t item)
 {
-    uintptr_t mark = (uintptr_t)payload & ENGINE_MARKS;
-    if (mark == ENGINE_FLOWS) {
+    if ((item & MOE_EVENT_MARKS) == ENGINE_FLOWS) {
         engine->flow_due = MOE_TIME_NEVER;
         engine->flows_changed = true;
         moe_flow_land(engine->flows, engine->now, moe_service_landed, engine);
         return;
     }
-    engine_call *entry = (engine_call *)(void *)((char *)payload - ENGINE_CALL);
+    engine_call *entry = (engine_call *)(item - ENGINE_CALL - offsetof(engine_call, order));
     engine_call call = *entry;
     entry->next = engine->free_calls;
     engine->free_calls = entry;
@@ -229,10 +221,10 @@ moe_engine_run(moe_engine *engine)
             return engine->now;
         engine->now = event.time;
         engine->events++;
-        if (MOE_LIKELY(((uintptr_t)event.payload & ENGINE_MARKS) == 0))
-            moe_service_event(engine, event.payload);
+        if (MOE_LIKELY((event.item & MOE_EVENT_MARKS) == 0))
+            moe_service_event(engine, engine_item_task(event.item));
         else
-            engine_other(engine, event.payload);
+            engine_other(engine, event.item);
     }
 }
 

@@ -77,6 +77,7 @@ struct moe_task {
     moe_task *next, *prev;     /* in its server's queue, or among the done or free ones */
     moe_time remaining, since; /* work left at `since`; or `since` the bytes flow */
     moe_time due;              /* time of its pending event, MOE_TIME_NEVER: none */
+    uint64_t order;            /* of its events: priority and sequence */
     double speed;              /* 1 unless a shared capacity is over-subscribed */
     double left, stop;         /* bytes left at `since`; where its next halt is, in bytes left */
     moe_tail *tail;            /* NULL unless it has stream dependents or producers */

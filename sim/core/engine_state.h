@@ -87,6 +87,7 @@ typedef struct engine_cause {
 } engine_cause;
 
 typedef struct engine_call {
+    uint64_t order;
     void (*call)(moe_engine *engine, void *context);
     void *context;
     struct engine_call *next; /* free list */
@@ -108,7 +109,8 @@ struct moe_engine {
     uint32_t *kicked; /* servers that may start something */
     uint32_t n_kicked, kicked_room;
     bool flows_changed;
-    moe_time flow_due; /* time of the flows' pending event */
+    moe_time flow_due;   /* time of the flows' pending event */
+    uint64_t flow_order; /* 0: before any task's */
     moe_flows *flows;
     moe_blame *blame;
     uint64_t sequence, events, tasks;
@@ -134,11 +136,17 @@ engine_task_flows(const moe_task *task)
     return task->path != MOE_NO_PATH && task->bytes > 0;
 }
 
+static inline moe_task *
+engine_item_task(uintptr_t item)
+{
+    return (moe_task *)(item - offsetof(moe_task, order));
+}
+
 static inline void
 engine_schedule(moe_engine *engine, moe_task *task, moe_time at)
 {
     task->due = at;
-    moe_event_push(engine->queue, at, moe_event_order(task->priority, task->sequence), task);
+    moe_event_push(engine->queue, at, (uintptr_t)&task->order);
 }
 
 static inline void
@@ -146,7 +154,7 @@ engine_unschedule(moe_engine *engine, moe_task *task)
 {
     if (task->due == MOE_TIME_NEVER)
         return;
-    moe_event_cancel(engine->queue, task->due, moe_event_order(task->priority, task->sequence));
+    moe_event_cancel(engine->queue, task->due, (uintptr_t)&task->order);
     task->due = MOE_TIME_NEVER;
 }
 

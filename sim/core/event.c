@@ -8,7 +8,7 @@
 
 #include "sim/base/poison.h"
 
-#define EVENT_CROWD 64 /* so many events are sorted by insertion, more are split up */
+#define EVENT_CROWD 32 /* so many events are sorted by insertion, more are split up */
 #define EVENT_RUNGS 64 /* a rung splits a bucket at least in two: one per bit of time */
 
 typedef struct event_node {
@@ -16,21 +16,18 @@ typedef struct event_node {
     uint32_t next;
 } event_node;
 
-typedef struct event_bucket {
-    uint32_t head, n;
-} event_bucket;
-
 /* Buckets of width 2^shift over start..end; those before `current` are empty. */
 typedef struct event_rung {
     moe_time start, end;
     unsigned shift;
     uint32_t n, current, room;
-    event_bucket *buckets;
+    uint32_t *buckets; /* heads of lists of nodes */
 } event_rung;
 
-/* Cancelled events that still lie somewhere: a hash set of (time, order), linear probing. */
+/* Cancelled events that still lie somewhere: a hash set, linear probing. Their items may be in
+ * use for something else already. */
 typedef struct event_dead {
-    moe_event *slots; /* payload NULL: free */
+    moe_event *slots; /* item 0: free */
     size_t n, mask;
 } event_dead;
 
@@ -81,21 +78,21 @@ moe_event_queue_free(moe_event_queue *q)
 static size_t
 event_dead_slot(const event_dead *dead, const moe_event *event)
 {
-    return (size_t)moe_mix64((uint64_t)event->time ^ moe_mix64(event->order)) & dead->mask;
+    return (size_t)moe_mix64((uint64_t)event->time ^ moe_mix64((uint64_t)event->item)) & dead->mask;
 }
 
 static void
 event_dead_put(event_dead *dead, const moe_event *event)
 {
     size_t i = event_dead_slot(dead, event);
-    while (dead->slots[i].payload)
+    while (dead->slots[i].item)
         i = (i + 1) & dead->mask;
     dead->slots[i] = *event;
     dead->n++;
 }
 
 static void
-event_dead_add(event_dead *dead, moe_time time, uint64_t order)
+event_dead_add(event_dead *dead, const moe_event *event)
 {
     if (!dead->slots || 2 * dead->n > dead->mask) {
         event_dead old = *dead;
@@ -104,38 +101,41 @@ event_dead_add(event_dead *dead, moe_time time, uint64_t order)
         moe_assert(dead->slots, "out of memory for %zu cancelled events", dead->mask);
         dead->n = 0;
         for (size_t i = 0; old.slots && i <= old.mask; i++) {
-            if (old.slots[i].payload)
+            if (old.slots[i].item)
                 event_dead_put(dead, &old.slots[i]);
         }
         free(old.slots);
     }
-    moe_event event = {time, order, dead};
-    event_dead_put(dead, &event);
+    event_dead_put(dead, event);
 }
 
-/* Whether `event` was cancelled; forgets it then. */
 static bool
-event_dead_take(event_dead *dead, const moe_event *event)
+event_dead_find(event_dead *dead, const moe_event *event)
 {
-    if (MOE_LIKELY(dead->n == 0))
-        return false;
     size_t i = event_dead_slot(dead, event);
-    while (dead->slots[i].payload &&
-           (dead->slots[i].time != event->time || dead->slots[i].order != event->order))
+    while (dead->slots[i].item &&
+           (dead->slots[i].time != event->time || dead->slots[i].item != event->item))
         i = (i + 1) & dead->mask;
-    if (!dead->slots[i].payload)
+    if (!dead->slots[i].item)
         return false;
     /* Close the hole: move back what probing would no longer find. */
-    for (size_t j = (i + 1) & dead->mask; dead->slots[j].payload; j = (j + 1) & dead->mask) {
+    for (size_t j = (i + 1) & dead->mask; dead->slots[j].item; j = (j + 1) & dead->mask) {
         size_t home = event_dead_slot(dead, &dead->slots[j]);
         if (((j - home) & dead->mask) >= ((j - i) & dead->mask)) {
             dead->slots[i] = dead->slots[j];
             i = j;
         }
     }
-    dead->slots[i].payload = NULL;
+    dead->slots[i].item = 0;
     dead->n--;
     return true;
+}
+
+/* Whether `event` was cancelled; forgets it then. */
+static inline bool
+event_dead_take(event_dead *dead, const moe_event *event)
+{
+    return MOE_UNLIKELY(dead->n > 0) && event_dead_find(dead, event);
 }
 
 /* ---- top, rungs, buckets ---- */
@@ -166,11 +166,10 @@ event_bucket_push(moe_event_ladder *ladder, event_rung *rung, const moe_event *e
     uint32_t i = ladder->free_node;
     event_node *node = &ladder->nodes[i];
     ladder->free_node = node->next;
-    event_bucket *bucket = &rung->buckets[(uint64_t)(event->time - rung->start) >> rung->shift];
+    uint32_t *bucket = &rung->buckets[(uint64_t)(event->time - rung->start) >> rung->shift];
     node->event = *event;
-    node->next = bucket->head;
-    bucket->head = i;
-    bucket->n++;
+    node->next = *bucket;
+    *bucket = i;
 }
 
 /* A new innermost rung over start..end (end excluded) for about n events. */
@@ -188,8 +187,7 @@ event_rung_open(moe_event_ladder *ladder, moe_time start, moe_time end, size_t n
     rung->n = (uint32_t)(last >> rung->shift) + 1;
     rung->current = 0;
     moe_grow(&rung->buckets, &rung->room, rung->n, sizeof *rung->buckets);
-    for (uint32_t i = 0; i < rung->n; i++)
-        rung->buckets[i] = (event_bucket){MOE_NONE, 0};
+    memset(rung->buckets, 0xff, rung->n * sizeof *rung->buckets); /* MOE_NONE */
     return rung;
 }
 
@@ -199,22 +197,6 @@ static int
 event_compare(const void *a, const void *b)
 {
     return moe_event_before(a, b) ? -1 : moe_event_before(b, a);
-}
-
-static void
-event_sort(moe_event *events, size_t n)
-{
-    if (n > EVENT_CROWD) {
-        qsort(events, n, sizeof *events, event_compare);
-        return;
-    }
-    for (size_t i = 1; i < n; i++) {
-        moe_event event = events[i];
-        size_t j = i;
-        for (; j > 0 && moe_event_before(&event, &events[j - 1]); j--)
-            events[j] = events[j - 1];
-        events[j] = event;
-    }
 }
 
 /* Moves the sorted part to the start of room for twice `n` events. */
@@ -255,17 +237,17 @@ event_sorted_split(moe_event_queue *q)
 }
 
 void
-moe_event_push_slow(moe_event_queue *q, const moe_event *event)
+moe_event_push_slow(moe_event_queue *q, moe_event event)
 {
     moe_event_ladder *ladder = q->ladder;
-    if (event->time >= q->limit) {
+    if (event.time >= q->limit) {
         unsigned i = ladder->n_rungs;
-        while (i > 0 && event->time >= ladder->rungs[i - 1].end)
+        while (i > 0 && event.time >= ladder->rungs[i - 1].end)
             i--;
         if (i > 0)
-            event_bucket_push(ladder, &ladder->rungs[i - 1], event);
+            event_bucket_push(ladder, &ladder->rungs[i - 1], &event);
         else
-            event_top_push(ladder, event);
+            event_top_push(ladder, &event);
         return;
     }
     uint32_t n = (uint32_t)(q->last - q->first);
@@ -275,30 +257,84 @@ moe_event_push_slow(moe_event_queue *q, const moe_event *event)
     else
         event_sorted_settle(q, n + 1);
     q->pending--;
-    moe_event_push(q, event->time, event->order, event->payload);
+    moe_event_push(q, event.time, event.item);
 }
 
-/* The nearest bucket becomes the sorted part. */
+/* Takes the first node off a list of nodes into *event; false if it was cancelled. */
+static inline bool
+event_take_node(moe_event_ladder *ladder, uint32_t *list, moe_event *event)
+{
+    uint32_t i = *list;
+    event_node *node = &ladder->nodes[i];
+    *event = node->event;
+    *list = node->next;
+    node->next = ladder->free_node;
+    ladder->free_node = i;
+    return !event_dead_take(&ladder->dead, event);
+}
+
+/* A crowd at one instant becomes the sorted part; some of it is there already. */
 static void
-event_take_bucket(moe_event_queue *q, event_bucket bucket)
+event_take_ties(moe_event_queue *q, uint32_t list)
+{
+    moe_event event;
+    while (list != MOE_NONE) {
+        if (q->last == q->room)
+            event_sorted_settle(q, (uint32_t)(q->last - q->first) + 1);
+        if (event_take_node(q->ladder, &list, &event))
+            *q->last++ = event;
+    }
+    qsort(q->first, (size_t)(q->last - q->first), sizeof event, event_compare);
+}
+
+/* A crowded bucket becomes a rung of its own; some of it is in the sorted part already. */
+static void
+event_spread_bucket(moe_event_queue *q, uint32_t list, moe_time start, moe_time end)
 {
     moe_event_ladder *ladder = q->ladder;
-    q->first = q->last = ladder->base;
-    event_sorted_settle(q, bucket.n);
-    /* A bucket lists the last pushed first; filled from behind, equal times come in order. */
-    moe_event *at = ladder->base + bucket.n;
-    for (uint32_t i = bucket.head; i != MOE_NONE;) {
-        event_node *node = &ladder->nodes[i];
-        uint32_t next = node->next;
-        if (!event_dead_take(&ladder->dead, &node->event))
-            *--at = node->event;
-        node->next = ladder->free_node;
-        ladder->free_node = i;
-        i = next;
+    size_t n = (size_t)(q->last - q->first);
+    for (uint32_t i = list; i != MOE_NONE; i = ladder->nodes[i].next)
+        n++;
+    event_rung *rung = event_rung_open(ladder, start, end, n);
+    moe_event event;
+    while (list != MOE_NONE) {
+        if (event_take_node(ladder, &list, &event))
+            event_bucket_push(ladder, rung, &event);
     }
-    q->first = at;
-    q->last = ladder->base + bucket.n;
-    event_sort(q->first, (size_t)(q->last - q->first));
+    for (const moe_event *sorted = q->first; sorted < q->last; sorted++)
+        event_bucket_push(ladder, rung, sorted);
+    q->last = q->first;
+}
+
+/* The bucket `list` over start..end becomes the sorted part, or a rung if that is too much. */
+static void
+event_take_bucket(moe_event_queue *q, uint32_t list, moe_time start, moe_time end)
+{
+    moe_event_ladder *ladder = q->ladder;
+    event_node *nodes = ladder->nodes;
+    moe_event *first = ladder->base, *last = first;
+    uint32_t head = list, tail = list;
+    while (list != MOE_NONE && last < first + EVENT_CROWD) {
+        const event_node *node = &nodes[list];
+        tail = list;
+        list = node->next;
+        if (event_dead_take(&ladder->dead, &node->event))
+            continue;
+        moe_event event = node->event, *at = last++;
+        for (; at > first && moe_event_before(&event, at - 1); at--)
+            *at = at[-1];
+        *at = event;
+    }
+    nodes[tail].next = ladder->free_node;
+    ladder->free_node = head;
+    q->first = first;
+    q->last = last;
+    if (MOE_LIKELY(list == MOE_NONE))
+        return;
+    if (end - start > 1)
+        event_spread_bucket(q, list, start, end);
+    else
+        event_take_ties(q, list);
 }
 
 static void
@@ -313,7 +349,7 @@ event_take_top(moe_event_queue *q)
     }
     ladder->n_top = 0;
     q->limit = MOE_TIME_NEVER;
-    event_sort(q->first, (size_t)(q->last - q->first));
+    qsort(q->first, (size_t)(q->last - q->first), sizeof *q->first, event_compare);
 }
 
 static void
@@ -332,28 +368,13 @@ event_spread_top(moe_event_ladder *ladder)
     ladder->n_top = 0;
 }
 
-static void
-event_spread_bucket(moe_event_ladder *ladder, event_bucket bucket, moe_time start, moe_time end)
-{
-    event_rung *rung = event_rung_open(ladder, start, end, bucket.n);
-    uint32_t next;
-    for (uint32_t i = bucket.head; i != MOE_NONE; i = next) {
-        event_node *node = &ladder->nodes[i];
-        event_bucket *to = &rung->buckets[(uint64_t)(node->event.time - start) >> rung->shift];
-        next = node->next;
-        node->next = to->head;
-        to->head = i;
-        to->n++;
-    }
-}
-
 /* Empties the next bucket of the innermost rung, or drops the rung when it has none. */
 static void
 event_step(moe_event_queue *q)
 {
     moe_event_ladder *ladder = q->ladder;
     event_rung *rung = &ladder->rungs[ladder->n_rungs - 1];
-    while (rung->current < rung->n && rung->buckets[rung->current].n == 0)
+    while (rung->current < rung->n && rung->buckets[rung->current] == MOE_NONE)
         rung->current++;
     if (rung->current == rung->n) {
         q->limit = rung->end;
@@ -361,15 +382,12 @@ event_step(moe_event_queue *q)
         return;
     }
     uint32_t i = rung->current++;
-    event_bucket bucket = rung->buckets[i];
+    uint32_t list = rung->buckets[i];
     moe_time start = rung->start + ((moe_time)i << rung->shift);
     bool last = (rung->end - start) >> rung->shift == 0;
     moe_time end = last ? rung->end : start + ((moe_time)1 << rung->shift);
     q->limit = end;
-    if (bucket.n > EVENT_CROWD && rung->shift > 0)
-        event_spread_bucket(ladder, bucket, start, end);
-    else
-        event_take_bucket(q, bucket);
+    event_take_bucket(q, list, start, end);
 }
 
 void
@@ -400,14 +418,11 @@ event_sweep(moe_event_ladder *ladder)
     while (ladder->n_rungs > 0) {
         const event_rung *rung = &ladder->rungs[--ladder->n_rungs];
         for (uint32_t b = rung->current; b < rung->n; b++) {
-            uint32_t next;
-            for (uint32_t i = rung->buckets[b].head; i != MOE_NONE; i = next) {
-                event_node *node = &ladder->nodes[i];
-                next = node->next;
-                if (!event_dead_take(&ladder->dead, &node->event))
-                    event_top_push(ladder, &node->event);
-                node->next = ladder->free_node;
-                ladder->free_node = i;
+            uint32_t list = rung->buckets[b];
+            moe_event event;
+            while (list != MOE_NONE) {
+                if (event_take_node(ladder, &list, &event))
+                    event_top_push(ladder, &event);
             }
         }
     }
@@ -415,13 +430,13 @@ event_sweep(moe_event_ladder *ladder)
 }
 
 void
-moe_event_cancel(moe_event_queue *q, moe_time time, uint64_t order)
+moe_event_cancel(moe_event_queue *q, moe_time time, uintptr_t item)
 {
     moe_event_ladder *ladder = q->ladder;
-    moe_event event = {time, order, NULL};
+    moe_event event = {time, item};
     q->pending--;
     if (time >= q->limit) {
-        event_dead_add(&ladder->dead, time, order);
+        event_dead_add(&ladder->dead, &event);
         if (ladder->dead.n > EVENT_CROWD && ladder->dead.n > q->pending)
             event_sweep(ladder);
         return;
@@ -434,7 +449,9 @@ moe_event_cancel(moe_event_queue *q, moe_time time, uint64_t order)
         else
             high = middle;
     }
-    moe_assert(low < q->last && low->time == time && low->order == order,
+    while (low < q->last && low->time == time && low->item != item)
+        low++; /* items of one order, which is the caller's fault but harmless */
+    moe_assert(low < q->last && low->time == time,
                "cancelling an event at %lld ps that is not pending", (long long)time);
     memmove(low, low + 1, (size_t)(q->last - low - 1) * sizeof *low);
     q->last--;

@@ -4,14 +4,18 @@
  * beyond that the queue becomes a ladder (Tang, Goh, Thng: Ladder queue, 2005): far events lie
  * unsorted in a top list, nearer ones in buckets, and only the nearest are sorted.
  *
- * (time, order) identifies an event; two pending events may be equal in both only if their
- * payloads are equal too. A cancelled event is removed at once when it lies in the sorted part,
- * and otherwise remembered and dropped when it surfaces; when such are more than half of the
- * queue, it is swept. */
+ * An event is a time and an item: the address of a word that holds the item's order (priority and
+ * sequence), which is looked at only when times are equal. The word must not change while the
+ * item is pending. The two lowest bits of an item are the caller's, to mark what it belongs to.
+ *
+ * A cancelled event is removed at once when it lies in the sorted part, and otherwise remembered
+ * and dropped when it surfaces; when such are more than half of the queue, it is swept. */
 #ifndef MOE_CORE_EVENT_H
 #define MOE_CORE_EVENT_H
 
 #include "sim/core/time.h"
+
+#define MOE_EVENT_MARKS ((uintptr_t)3)
 
 /* priority in the upper 8 bits, sequence in the lower 56 */
 static inline uint64_t
@@ -22,14 +26,21 @@ moe_event_order(uint8_t priority, uint64_t sequence)
 
 typedef struct moe_event {
     moe_time time;
-    uint64_t order;
-    void *payload;
+    uintptr_t item;
 } moe_event;
+
+static inline uint64_t
+moe_event_item_order(uintptr_t item)
+{
+    return *(const uint64_t *)(item & ~MOE_EVENT_MARKS);
+}
 
 static inline bool
 moe_event_before(const moe_event *a, const moe_event *b)
 {
-    return a->time < b->time || (a->time == b->time && a->order < b->order);
+    if (MOE_LIKELY(a->time != b->time))
+        return a->time < b->time;
+    return moe_event_item_order(a->item) < moe_event_item_order(b->item);
 }
 
 typedef struct moe_event_ladder moe_event_ladder;
@@ -46,20 +57,20 @@ typedef struct moe_event_queue {
 moe_event_queue *moe_event_queue_new(void);
 void moe_event_queue_free(moe_event_queue *queue);
 /* Takes out a pending event; one that is not pending is the caller's error. */
-void moe_event_cancel(moe_event_queue *queue, moe_time time, uint64_t order);
+void moe_event_cancel(moe_event_queue *queue, moe_time time, uintptr_t item);
 
 /* The slow halves of push and pop. */
-void moe_event_push_slow(moe_event_queue *queue, const moe_event *event);
+void moe_event_push_slow(moe_event_queue *queue, moe_event event);
 void moe_event_refill(moe_event_queue *queue);
 
 /* A time before the last one popped is allowed; it comes next then. */
 static inline void
-moe_event_push(moe_event_queue *queue, moe_time time, uint64_t order, void *payload)
+moe_event_push(moe_event_queue *queue, moe_time time, uintptr_t item)
 {
-    moe_event event = {time, order, payload};
+    moe_event event = {time, item};
     queue->pending++;
     if (MOE_UNLIKELY(time >= queue->limit || queue->last == queue->room)) {
-        moe_event_push_slow(queue, &event);
+        moe_event_push_slow(queue, event);
         return;
     }
     moe_event *at = queue->last++;

@@ -206,12 +206,14 @@ moe_task_set_priority(moe_engine *engine, moe_task *task, uint8_t priority)
     if (task->state == TASK_QUEUED) {
         server_remove(engine, task);
         task->priority = priority;
+        task->order = moe_event_order(priority, task->sequence);
         moe_server_enqueue(engine, task);
         return;
     }
     moe_time due = task->due;
     engine_unschedule(engine, task);
     task->priority = priority;
+    task->order = moe_event_order(priority, task->sequence);
     if (due != MOE_TIME_NEVER)
         engine_schedule(engine, task, due);
     if (task->begun && moe_server_contested(engine, task))

@@ -197,6 +197,7 @@ moe_task_submit(moe_engine *engine, moe_task *task)
     moe_dassert(task->server == MOE_NO_SERVER || task->server < engine->n_servers, "server %u",
                 task->server);
     task->sequence = ++engine->sequence;
+    task->order = moe_event_order(task->priority, task->sequence);
     task->zero_load = task->work;
     task->remaining = task->work;
     if (engine_task_flows(task)) {
