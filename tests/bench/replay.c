@@ -3,6 +3,7 @@
  *
  *     bench_replay [policy]
  *
+ * fifo stands against two: a ring, and ages without a queue.
  * Best of five runs each, policy and bare loop in turns. The time of a policy is that of its
  * replay() hook: opening and closing its state, and for belady finding the next uses. */
 #include "sim/machine/replay.h"
