@@ -18,5 +18,5 @@ moesim=$source/build/release/moesim
 "$moesim" run -o quickstart.db "$source/scenarios/quickstart.yaml"
 echo
 echo "Left here: quickstart.db (SQLite), quickstart.png, quickstart.pdf."
-echo "Next: change a copy of scenarios/quickstart.yaml and run it with"
-echo "  $moesim run FILE.yaml"
+echo "Next: ask something else of it, or write a scenario of your own (see README.md)."
+echo "  $moesim run $source/scenarios/quickstart.yaml --set experts.cache.capacity=90% -o other.db"
