@@ -38,6 +38,9 @@ foreach(script ${scripts})
   moe_script(cli/${name} sh ${CMAKE_CURRENT_SOURCE_DIR}/in_folder.sh ${script}
     $<TARGET_FILE:moesim> ${PROJECT_SOURCE_DIR})
   set_tests_properties(cli/${name} PROPERTIES LABELS cli)
+  if(name MATCHES "interrupt|resume") # their signals come at a time of the clock
+    set_tests_properties(cli/${name} PROPERTIES RUN_SERIAL TRUE)
+  endif()
 endforeach()
 
 # golden/<name>.yaml -> <name>.txt and bad/<name>.{yaml,sh} -> <name>.expected: exact texts.
