@@ -98,7 +98,7 @@ blame_service(const moe_blame *blame, blame_server *server, const moe_task *task
     if (task->state == TASK_DONE)
         beyond = task->end - task->start - task->zero_load;
     if (beyond > 0 && task->tail && task->tail->last && task->tail->served > 0) {
-        uint16_t cause = task->tail->last->cause;
+        uint16_t cause = task->tail->cause;
         moe_time stall = task->end - task->tail->served;
         beyond -= stall;
         stall = stall < ps ? stall : ps;
@@ -204,7 +204,7 @@ blame_running(const moe_blame *blame, blame_server *server, moe_time now)
     busy = busy < now ? busy : now;
     blame_busy(blame, server, task, task->start, busy);
     moe_time from = busy > server->since ? busy : server->since;
-    if (task->state == TASK_DONE && task->tail && task->tail->last && task->tail->served > 0) {
+    if (task->state == TASK_STALLED && task->tail->last && task->end == now) {
         stall = now - task->tail->served;
         stall = stall < now - from ? stall : now - from;
         if (stall > 0)

@@ -130,7 +130,8 @@ void moe_task_after(moe_engine *engine, moe_task *task, moe_task *before);
 void moe_task_after_mark(moe_engine *engine, moe_task *task, const moe_mark *mark);
 /* `task` may start when the first `granule` (0 < granule <= 1, of its bytes, or of its work when
  * it has none) of `before` is out; it ends no earlier than before's end plus task's own zero-load
- * cost of its last granule. */
+ * cost of its last granule. While it waits for that, a transfer has given its
+ * server back, a computation has not. */
 void moe_task_stream(moe_engine *engine, moe_task *task, moe_task *before, double granule);
 void moe_task_submit(moe_engine *engine, moe_task *task);
 /* Takes a task that waits for its server out of the queue, or stops a running transfer at once;

@@ -19,6 +19,7 @@ enum moe_task_state {
     TASK_LATENCY, /* working, bytes to follow */
     TASK_SOLO,    /* latency and bytes in one go: its links carry nothing else */
     TASK_FLOW,    /* bytes on shared links */
+    TASK_HALTED,  /* settled, about to go on, to wait or to end */
     TASK_LANDED,  /* its flow is over, its event is pending */
     TASK_STALLED, /* served, but a producer it streams from is not done */
     TASK_DONE,
@@ -37,7 +38,8 @@ struct moe_tail {
     moe_time end, free, lean; /* no earlier than these */
     moe_time served;          /* when its own service was over */
     moe_time stop_work;       /* where its next halt is, in work left */
-    const moe_task *last;     /* the producer that decided `end` */
+    const moe_task *last;     /* the producer that decided `end`, while this one is not done */
+    uint16_t cause;           /* its cause */
     uint32_t producers;       /* not done */
     moe_tail *next;           /* free list */
 };
@@ -183,7 +185,9 @@ void moe_service_go(moe_engine *engine, moe_task *task);
 /* Where the task must halt has changed: it may have passed the place. */
 void moe_service_review(moe_engine *engine, moe_task *task);
 /* Gives up its shares of capacities. */
-void moe_service_release(moe_engine *engine, moe_task *task);
+void moe_service_release(moe_engine *engine, const moe_task *task);
+/* Gives up its shares and its server, at the end; a transfer that stalls does so before. */
+void moe_service_quit(moe_engine *engine, moe_task *task);
 /* Work left, and bytes left in *left, at this moment. */
 moe_time moe_service_left(const moe_engine *engine, const moe_task *task, double *left);
 

@@ -270,6 +270,8 @@ flow_link_weigh(moe_flows *f, uint32_t link, int32_t delta)
         f->finish[at->active] = f->finish[f->n_active];
         f->links[last].active = at->active;
         f->hot[link].guests = 0; /* whatever rounding left */
+        f->n_dirty -= f->hot[link].dirty;
+        f->hot[link].dirty = f->hot[link].raw = false;
     }
 }
 

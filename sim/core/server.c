@@ -180,14 +180,12 @@ moe_task_cancel(moe_engine *engine, moe_task *task)
         task->ready = engine->now;
     if (!task->begun)
         task->start = engine->now;
-    task->state = TASK_DONE;
     task->end = engine->now;
     if (state != TASK_QUEUED && state != TASK_WAITING) {
-        if (task->n_shares > 0)
-            moe_service_release(engine, task);
-        if (task->server != MOE_NO_SERVER)
-            moe_server_vacate(engine, &engine->servers[task->server], task);
+        task->state = state;
+        moe_service_quit(engine, task);
     }
+    task->state = TASK_DONE;
     int64_t flowed = 0;
     if (task->begun && engine_task_flows(task)) {
         const engine_path *path = &engine->paths[task->path];

@@ -234,6 +234,7 @@ moe_service_settle(moe_engine *engine, moe_task *task)
         service_leave(engine, task);
         engine->flows_changed = true;
     }
+    task->state = TASK_HALTED;
     task->since = engine->now;
 }
 
@@ -288,7 +289,7 @@ service_acquire(moe_engine *engine, moe_task *task)
 }
 
 void
-moe_service_release(moe_engine *engine, moe_task *task)
+moe_service_release(moe_engine *engine, const moe_task *task)
 {
     for (uint32_t i = 0; i < task->n_shares; i++) {
         engine_capacity *capacity = &engine->capacities[task->shares[i].capacity];
@@ -324,6 +325,17 @@ moe_service_start(moe_engine *engine, moe_task *task)
     moe_service_go(engine, task);
 }
 
+void
+moe_service_quit(moe_engine *engine, moe_task *task)
+{
+    if (task->state == TASK_STALLED && task->path != MOE_NO_PATH)
+        return; /* it did when it stalled */
+    if (task->n_shares > 0)
+        moe_service_release(engine, task);
+    if (task->server != MOE_NO_SERVER)
+        moe_server_vacate(engine, &engine->servers[task->server], task);
+}
+
 /* The task's own service is over; it is done unless a stream holds it back. */
 static void
 service_over(moe_engine *engine, moe_task *task)
@@ -333,6 +345,8 @@ service_over(moe_engine *engine, moe_task *task)
         moe_task_finish(engine, task);
         return;
     }
+    if (task->path != MOE_NO_PATH)
+        moe_service_quit(engine, task);
     task->state = TASK_STALLED;
     tail->served = engine->now;
     if (tail->producers == 0)
@@ -375,7 +389,7 @@ moe_service_review(moe_engine *engine, moe_task *task)
     case TASK_STALLED:
         moe_task_granules(engine, task);
         break;
-    default: /* its event, at this instant, will see to it */
+    default: /* at this instant it will be seen to anyway */
         break;
     }
 }
@@ -417,5 +431,6 @@ moe_service_event(moe_engine *engine, moe_task *task)
         moe_task_finish(engine, task);
         return;
     }
+    task->state = TASK_HALTED;
     service_halted(engine, task);
 }

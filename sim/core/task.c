@@ -56,10 +56,16 @@ task_tail(moe_engine *engine, moe_task *task)
     return task->tail;
 }
 
+/* Reuses a task that is not needed any more, unless it was cancelled and what it depended on
+ * still points to it. */
 static void
 task_reuse(moe_engine *engine, moe_task *task)
 {
+    if (!task->forgotten || task->waiting > 0)
+        return;
     if (task->tail) {
+        if (task->tail->producers > 0)
+            return;
         task->tail->next = engine->free_tails;
         engine->free_tails = task->tail;
     }
@@ -81,10 +87,8 @@ task_sweep(moe_engine *engine)
     while (task && task->end <= limit) {
         moe_task *next = task->next;
         engine->n_done--;
-        if (MOE_UNLIKELY(task->waiting > 0))
-            task->forgotten = true;
-        else
-            task_reuse(engine, task);
+        task->forgotten = true;
+        task_reuse(engine, task);
         task = next;
     }
     engine->done_head = task;
@@ -226,7 +230,7 @@ task_release(moe_engine *engine, moe_task *task)
         return;
     if (MOE_LIKELY(task->state == TASK_WAITING))
         task_ready(engine, task);
-    else if (task->forgotten) /* cancelled before */
+    else /* cancelled before */
         task_reuse(engine, task);
 }
 
@@ -282,12 +286,12 @@ task_stream_end(moe_engine *engine, const moe_task *task, const moe_edge *edge)
     moe_time last = (moe_time)ceil(edge->granule * (double)to->zero_load);
     moe_time end = moe_time_add(task->end, last);
     moe_time lean = task->lean + (to->path == MOE_NO_PATH ? last : 0);
-    tail->producers--;
     tail->free = task->free + last > tail->free ? task->free + last : tail->free;
     tail->lean = lean > tail->lean ? lean : tail->lean;
     if (end > tail->end) {
         tail->end = end;
         tail->last = task;
+        tail->cause = task->cause;
     }
     if (to->state == TASK_STALLED && tail->producers == 0)
         engine_schedule(engine, to, tail->end > engine->now ? tail->end : engine->now);
@@ -313,10 +317,13 @@ task_release_all(moe_engine *engine, moe_task *task)
                 task_satisfied(to, task, engine->now, task->free, task->lean);
             task_release(engine, to);
         } else {
+            to->tail->producers--;
             if (to->state != TASK_DONE)
                 task_stream_end(engine, task, list);
             if (!list->released)
                 task_first_granule(engine, task, list);
+            else if (MOE_UNLIKELY(to->state == TASK_DONE))
+                task_reuse(engine, to);
         }
         list->next = engine->free_edges;
         engine->free_edges = list;
@@ -372,12 +379,9 @@ task_keep(moe_engine *engine, moe_task *task)
 void
 moe_task_finish(moe_engine *engine, moe_task *task)
 {
-    task->state = TASK_DONE;
     task->end = engine->now;
-    if (task->n_shares > 0)
-        moe_service_release(engine, task);
-    if (task->server != MOE_NO_SERVER)
-        moe_server_vacate(engine, &engine->servers[task->server], task);
+    moe_service_quit(engine, task);
+    task->state = TASK_DONE;
     if (engine_task_flows(task)) {
         const engine_path *path = &engine->paths[task->path];
         for (uint32_t i = 0; i < path->n; i++)

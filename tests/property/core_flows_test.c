@@ -46,8 +46,8 @@ generate(model *m, uint64_t seed)
     m->n_paths = 1 + below(m, MAX_PATHS);
     m->n_flows = 1 + below(m, MAX_FLOWS);
     for (uint32_t l = 0; l < m->n_links; l++)
-        m->link_rate[l] = round_numbers ? 1e9 * (1 + below(m, 3))
-                                        : 1e8 * (1 + 99 * moe_stream_unit(&m->random));
+        m->link_rate[l] =
+            round_numbers ? 1e9 * (1 + below(m, 3)) : 1e8 * (1 + 99 * moe_stream_unit(&m->random));
     for (uint32_t p = 0; p < m->n_paths; p++) {
         bool used[MAX_LINKS] = {false};
         uint32_t want = 1 + below(m, m->n_links < 4 ? m->n_links : 4);
@@ -62,12 +62,17 @@ generate(model *m, uint64_t seed)
     moe_time start = 0;
     for (uint32_t i = 0; i < m->n_flows; i++) {
         model_flow *flow = &m->flows[i];
-        start += below(m, 3) ? 0 : (moe_time)below(m, 2000000000);
+        if (below(m, 3) == 0)
+            start += (moe_time)(round_numbers ? 1000000000 * below(m, 9) : below(m, 2000000000));
         flow->path = below(m, m->n_paths);
         flow->bytes = round_numbers ? 1e6 * (1 + below(m, 4)) : 1e3 + below(m, 10000000);
         flow->cap = below(m, 5) ? 0 : 5e7 * (1 + below(m, 20));
         flow->start = start;
-        flow->stop = below(m, 6) ? MOE_TIME_NEVER : start + (moe_time)below(m, 2000000000);
+        flow->stop = MOE_TIME_NEVER;
+        if (round_numbers && below(m, 2)) /* many at once */
+            flow->stop = start + 1000000000 * (moe_time)(1 + below(m, 3));
+        else if (below(m, 6) == 0)
+            flow->stop = start + (moe_time)below(m, 2000000000);
         flow->left = flow->bytes;
     }
 }
@@ -246,8 +251,8 @@ run_network(model *m, uint64_t seed)
                 flow->active = false;
                 flow->got = next;
             } else if (flow->got == 0 && !flow->active && flow->start == next) {
-                flow->handle = moe_flow_start(flows, flow->path, flow->bytes, flow->cap, flow,
-                                              next);
+                flow->handle =
+                    moe_flow_start(flows, flow->path, flow->bytes, flow->cap, flow, next);
                 flow->active = true;
             }
         }
@@ -332,5 +337,34 @@ untouched(void)
     moe_flows_free(flows);
 }
 
+/* A link that lost all its flows in a large change works when flows come back to it. */
+static void
+reused_link(void)
+{
+    moe_flows *flows = moe_flows_new();
+    uint32_t handles[20];
+    for (uint32_t i = 0; i < 4; i++) {
+        moe_flow_add_link(flows, 1e9);
+        moe_flow_add_path(flows, &i, 1, 0);
+    }
+    for (uint32_t i = 0; i < 20; i++)
+        handles[i] = moe_flow_start(flows, i % 4, 1e9, 0, NULL, 0);
+    moe_flow_solve(flows, 0);
+    for (uint32_t i = 0; i < 20; i++) {
+        if (i % 4 < 3)
+            moe_flow_stop(flows, handles[i], 1000);
+    }
+    moe_flow_solve(flows, 1000);
+    MOE_CHECK(moe_flow_solved(flows) == 2, "%llu complete solutions",
+              (unsigned long long)moe_flow_solved(flows));
+    for (uint32_t i = 0; i < 4; i++)
+        handles[i] = moe_flow_start(flows, 1, 1e9, 0, NULL, 2000);
+    moe_flow_solve(flows, 2000);
+    for (uint32_t i = 0; i < 4; i++)
+        MOE_CHECK(fabs(moe_flow_rate(flows, handles[i]) - 0.25e9) < 1, "rate %g",
+                  moe_flow_rate(flows, handles[i]));
+    moe_flows_free(flows);
+}
+
 MOE_TESTS({"random networks", random_networks}, {"one event per class", one_event_per_class},
-          {"untouched", untouched})
+          {"untouched", untouched}, {"reused link", reused_link})
