@@ -343,10 +343,10 @@ reused_link(void)
 {
     moe_flows *flows = moe_flows_new();
     uint32_t handles[20];
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < 4; i++)
         moe_flow_add_link(flows, 1e9);
-        moe_flow_add_path(flows, &i, 1, 0);
-    }
+    for (uint32_t i = 0; i < 8; i++)
+        moe_flow_add_path(flows, (uint32_t[]){i % 4}, 1, 0);
     for (uint32_t i = 0; i < 20; i++)
         handles[i] = moe_flow_start(flows, i % 4, 1e9, 0, NULL, 0);
     moe_flow_solve(flows, 0);
@@ -358,7 +358,7 @@ reused_link(void)
     MOE_CHECK(moe_flow_solved(flows) == 2, "%llu complete solutions",
               (unsigned long long)moe_flow_solved(flows));
     for (uint32_t i = 0; i < 4; i++)
-        handles[i] = moe_flow_start(flows, 1, 1e9, 0, NULL, 2000);
+        handles[i] = moe_flow_start(flows, 1 + i % 2 * 4, 1e9, 0, NULL, 2000);
     moe_flow_solve(flows, 2000);
     for (uint32_t i = 0; i < 4; i++)
         MOE_CHECK(fabs(moe_flow_rate(flows, handles[i]) - 0.25e9) < 1, "rate %g",
