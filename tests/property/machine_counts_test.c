@@ -4,6 +4,8 @@
 #include "sim/policy/policy.h"
 #include "tests/unit/machine_fixture.h"
 
+#include <math.h>
+
 /* The columns of table "residency" for tier 0, and what the metrics say of loads. */
 typedef struct counts {
     uint64_t hits, late, misses, fills, admits, evictions, prefetches, refused, wasted;
@@ -89,6 +91,9 @@ check_sums(const moe_scenario *scenario, size_t i)
               "%s: %llu hits, %llu late, %llu misses; %llu demanded", name,
               (unsigned long long)c.hits, (unsigned long long)c.late, (unsigned long long)c.misses,
               (unsigned long long)demanded(plan->schedule));
+    double hit_rate = (double)(c.hits + c.late) / (double)demanded(plan->schedule);
+    MOE_CHECK(fabs(c.hit_rate - hit_rate) < 1e-12, "%s: a hit rate of %g, not %g", name, c.hit_rate,
+              hit_rate);
     MOE_CHECK(c.loads == (double)c.misses + c.prefetch_loads,
               "%s: %g loads, %llu misses, %g prefetched", name, c.loads,
               (unsigned long long)c.misses, c.prefetch_loads);
@@ -128,11 +133,17 @@ sums(void)
     check_sums_of(kinds);
     check_sums_of("sweep:\n"
                   "  experts.prefetch.kind: [none, next-layer, whole-next-layer]\n"
-                  "  experts.predict.kind: [oracle, recorded]\n"
+                  "  experts.predict.kind: [recorded]\n"
                   "  experts.retention: [cache, none]\n"
                   "  experts.granularity: [layer, expert]\n"
                   "  workload.batch: [1, 3]\n"
                   "  workload.warmup: [0, 1]\n");
+    check_sums_of("sweep:\n"
+                  "  experts.join: [wanted]\n"
+                  "  experts.prefetch.kind: [none, next-layer, whole-next-layer]\n"
+                  "  experts.predict.kind: [oracle, recorded]\n"
+                  "  experts.cache.capacity: [3 slots, 0.25]\n"
+                  "  workload.batch: [1, 3]\n");
 }
 
 /* ---- replays without a clock ---- */
