@@ -3,9 +3,10 @@
 #include <math.h>
 
 #define TIME_EXACT 0x1p53 /* integers below are doubles without loss */
+#define TIME_NEAR 0x1p58  /* below, an estimate is some dozens off at most */
 
-/* The exact ceiling for integral arguments: the estimate is at most a step away, and products in
- * 128 bits say which. */
+/* The exact ceiling for integral arguments: the estimate is some steps away at most, and products
+ * in 128 bits say how many. */
 static moe_time
 time_of_integers(int64_t bytes, int64_t rate, double estimate)
 {
@@ -25,7 +26,7 @@ moe_time_of_bytes(double bytes, double bytes_per_s)
     double ps = bytes * 1e12 / bytes_per_s;
     moe_assert(ps < 0x1p62, "%g bytes at %g bytes/s take too long", bytes, bytes_per_s);
     int64_t whole = (int64_t)bytes;
-    if (bytes < TIME_EXACT && bytes_per_s < TIME_EXACT && ps < TIME_EXACT &&
+    if (bytes < TIME_EXACT && bytes_per_s < TIME_EXACT && ps < TIME_NEAR &&
         (double)whole == bytes && (double)(int64_t)bytes_per_s == bytes_per_s)
         return time_of_integers(whole, (int64_t)bytes_per_s, ps);
     return (moe_time)ceil(ps - ps * 0x1p-51); /* an integer spoilt by rounding stays itself */
