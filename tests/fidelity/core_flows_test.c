@@ -175,8 +175,7 @@ sorted_finishes(void)
         for (size_t i = 0; i < n; i++)
             sum += 1e-12 * (double)finish[i];
         expect("min", 1e-12 * (double)finish[0], rows[r].min, 0.5e-17);
-        expect("median", 1e-12 * (double)finish[n / 2], rows[r].median,
-               0.5e-14);
+        expect("median", 1e-12 * (double)finish[n / 2], rows[r].median, 0.5e-14);
         expect("sum", sum, rows[r].sum, 0.5e-11);
         free(run);
     }
@@ -225,8 +224,7 @@ hand_cases(void)
 {
     static const hand_flow two[] = {{0, 0, 1e9, 2}, {1, 0, 1e9, 2}, {2, 0, 1e9, 2}};
     static const hand_flow uneven[] = {{0, 0, 1e9, 2}, {1, 0, 1e9, 2}, {2, 0, 1e9, 2.0 / 3}};
-    static const hand_flow late[] = {
-        {1, 0, 1e9, 1.75}, {1, 0.5, 1e9, 2.25}, {1, 1, 2.5e8, 1.75}};
+    static const hand_flow late[] = {{1, 0, 1e9, 1.75}, {1, 0.5, 1e9, 2.25}, {1, 1, 2.5e8, 1.75}};
     static const hand_flow fan[] = {
         {3, 0, 1e8, 0.8}, {4, 0, 2e8, 1.5}, {5, 0, 3e8, 2.1}, {6, 0, 4e8, 2.6},
         {7, 0, 5e8, 3.0}, {8, 0, 6e8, 3.3}, {9, 0, 7e8, 3.5}, {10, 0, 8e8, 3.6},
