@@ -7,7 +7,12 @@
 
 #include "sim/base/base.h"
 
-typedef enum moe_cell_kind { MOE_CELL_NULL, MOE_CELL_INT, MOE_CELL_REAL, MOE_CELL_TEXT } moe_cell_kind;
+typedef enum moe_cell_kind {
+    MOE_CELL_NULL,
+    MOE_CELL_INT,
+    MOE_CELL_REAL,
+    MOE_CELL_TEXT
+} moe_cell_kind;
 
 typedef struct moe_cell {
     moe_cell_kind kind;
@@ -18,10 +23,26 @@ typedef struct moe_cell {
     };
 } moe_cell;
 
-static inline moe_cell moe_null(void) { return (moe_cell){.kind = MOE_CELL_NULL}; }
-static inline moe_cell moe_int(int64_t v) { return (moe_cell){.kind = MOE_CELL_INT, .integer = v}; }
-static inline moe_cell moe_real(double v) { return (moe_cell){.kind = MOE_CELL_REAL, .real = v}; }
-static inline moe_cell moe_text(const char *v) { return (moe_cell){.kind = MOE_CELL_TEXT, .text = v}; }
+static inline moe_cell
+moe_null(void)
+{
+    return (moe_cell){.kind = MOE_CELL_NULL};
+}
+static inline moe_cell
+moe_int(int64_t v)
+{
+    return (moe_cell){.kind = MOE_CELL_INT, .integer = v};
+}
+static inline moe_cell
+moe_real(double v)
+{
+    return (moe_cell){.kind = MOE_CELL_REAL, .real = v};
+}
+static inline moe_cell
+moe_text(const char *v)
+{
+    return (moe_cell){.kind = MOE_CELL_TEXT, .text = v};
+}
 
 typedef struct moe_result moe_result;
 

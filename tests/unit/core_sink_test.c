@@ -12,7 +12,7 @@ rows_in_order(void)
     MOE_CHECK(moe_result_tables(result) == 0, "tables in a new result");
     moe_result_add(result, "layer", (moe_cell[]){moe_int(1), moe_text(text), moe_null()}, 3);
     moe_result_add(result, "device", (moe_cell[]){moe_real(0.5)}, 1);
-    strcpy(text, "second");
+    snprintf(text, sizeof text, "second");
     moe_result_add(result, "layer", (moe_cell[]){moe_int(2), moe_text(text), moe_text(NULL)}, 3);
     moe_result_add(result, "empty", NULL, 0);
     MOE_CHECK(moe_result_tables(result) == 3, "%zu tables", moe_result_tables(result));
