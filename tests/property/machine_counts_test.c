@@ -60,7 +60,7 @@ policies(moe_policy_kind kind)
     "model: mixtral-8x7b\n"                                                                        \
     "hardware: desktop-rtx4090\n"                                                                  \
     "precision: {experts: int4}\n"                                                                 \
-    "routing: {profile: 1, synthetic: {sequences: 3, prompt: 2, output: 5, skew: 0.7,"             \
+    "routing: {profile: 1, synthetic: {sequences: 4, prompt: 2, output: 4, skew: 0.7,"             \
     " stickiness: 0.3, affinity: 0.2, lookahead: 1, recall: 0.7}}\n"
 #define SWITCH                                                                                     \
     "model: switch-base-8\n"                                                                       \
