@@ -3,13 +3,15 @@
  * For each watched compute server, busy time goes to the running task's cause (stretch beyond its
  * zero-load duration: contention). Each idle gap is charged, when the task that ends it starts, to
  * the chain of binding predecessors of that task, walked backwards and clipped to the gap:
- *   - a transfer in service             -> exposed transfer, by the transfer's cause;
+ *   - a transfer in service             -> exposed transfer, by the transfer's cause (a task
+ *     whose cause is neither compute nor transfer counts as one);
  *   - its service beyond zero load      -> contention;
  *   - its wait for its server, while that server worked for the same group (the same join, so
  *     that waiting for a sibling is waiting for the load itself) -> as that sibling's service;
  *     otherwise                         -> queueing;
  *   - another server's compute          -> imbalance, by that task's cause;
  *   - nothing (before the first task, or after the last one) -> idle.
+ *   - a task held back by a producer it streams from -> as that producer's service.
  * Binding is the last satisfied dependency, ties to the lowest sequence. The parts of a server sum
  * to wall time exactly; moe_blame_finish asserts it. A part of each compute task's time can be
  * split off: moe_blame_split says how its first picoseconds are divided (launch overhead, stages

@@ -1,6 +1,8 @@
 #include "sim/core/engine_state.h"
 #include "sim/core/grow.h"
 
+#include <stdio.h>
+
 #include "sim/base/poison.h"
 
 #define ENGINE_CALLS 64
@@ -205,8 +207,17 @@ engine_other(moe_engine *engine, uintptr_t item)
     call.call(engine, call.context);
 }
 
-moe_time
-moe_engine_run(moe_engine *engine)
+/* For failed assertions. */
+static void
+engine_describe(const void *context, char *text, size_t size)
+{
+    const moe_engine *engine = context;
+    snprintf(text, size, "simulated time %lld ps, seed %llu", (long long)engine->now,
+             (unsigned long long)engine->seed);
+}
+
+static void
+engine_loop(moe_engine *engine)
 {
     for (;;) {
         if (engine->n_kicked > 0)
@@ -218,7 +229,7 @@ moe_engine_run(moe_engine *engine)
         }
         moe_event event;
         if (!moe_event_pop(engine->queue, &event))
-            return engine->now;
+            return;
         engine->now = event.time;
         engine->events++;
         if (MOE_LIKELY((event.item & MOE_EVENT_MARKS) == 0))
@@ -226,6 +237,15 @@ moe_engine_run(moe_engine *engine)
         else
             engine_other(engine, event.item);
     }
+}
+
+moe_time
+moe_engine_run(moe_engine *engine)
+{
+    moe_assert_context(engine_describe, engine);
+    engine_loop(engine);
+    moe_assert_context(NULL, NULL);
+    return engine->now;
 }
 
 /* ---- questions ---- */

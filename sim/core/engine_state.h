@@ -72,8 +72,10 @@ typedef struct engine_link {
 } engine_link;
 
 typedef struct engine_path {
-    double rate;       /* alone, bytes/s */
-    uint32_t first, n; /* links in path_links */
+    double rate;        /* alone, bytes/s */
+    uint32_t first, n;  /* links in path_links */
+    int64_t last_bytes; /* of the last transfer, and how long that takes alone */
+    moe_time last_time;
 } engine_path;
 
 typedef struct engine_capacity {

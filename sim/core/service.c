@@ -172,6 +172,16 @@ service_go_work(moe_engine *engine, moe_task *task)
     engine_schedule(engine, task, service_halt(task, at));
 }
 
+/* How long its bytes take until the next halt, alone on its links. */
+static inline moe_time
+service_bytes(const moe_engine *engine, const moe_task *task)
+{
+    double bytes = task->left - task->stop;
+    if (MOE_LIKELY(bytes == (double)task->bytes && task->speed == 1))
+        return task->zero_load - task->work;
+    return moe_time_of_bytes(bytes, engine->paths[task->path].rate * task->speed);
+}
+
 void
 moe_service_go(moe_engine *engine, moe_task *task)
 {
@@ -182,12 +192,10 @@ moe_service_go(moe_engine *engine, moe_task *task)
     moe_time latency = service_stretch(task->remaining, task->speed);
     task->stop = service_stop(engine, task);
     if (MOE_LIKELY(service_links_idle(engine, task))) {
-        double rate = engine->paths[task->path].rate;
         task->state = TASK_SOLO;
         task->since = moe_time_add(engine->now, latency);
         service_claim(engine, task);
-        moe_time bytes = moe_time_of_bytes(task->left - task->stop, rate * task->speed);
-        moe_time at = moe_time_add(task->since, bytes);
+        moe_time at = moe_time_add(task->since, service_bytes(engine, task));
         engine_schedule(engine, task, service_halt(task, at));
     } else if (latency > 0) {
         task->state = TASK_LATENCY;
