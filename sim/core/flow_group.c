@@ -57,6 +57,8 @@ uint32_t
 moe_flow_heap_remove(moe_flows *f, uint32_t root, uint32_t flow)
 {
     flow_flow *out = &f->flows[flow];
+    if (MOE_LIKELY(flow == root && out->child == MOE_NONE))
+        return MOE_NONE;
     uint32_t rest = flow_heap_collect(f, out->child);
     if (flow == root)
         return rest;
@@ -115,11 +117,9 @@ moe_flow_refinish(moe_flows *f, uint32_t link, moe_time now)
 /* ---- dirty links and the order of levels ---- */
 
 void
-moe_flow_touch(moe_flows *f, uint32_t link)
+moe_flow_mark(moe_flows *f, uint32_t link)
 {
     flow_hot *hot = &f->hot[link];
-    if (hot->dirty || hot->fixed)
-        return;
     if (hot->rank == MOE_NONE) {
         if (hot->guests <= hot->limit * (1 + FLOW_EQUAL))
             return;
@@ -232,7 +232,7 @@ flow_own_remove(moe_flows *f, flow_link *link, uint32_t i)
         moe_flow_own_place(f, link, i, last);
 }
 
-static void
+static inline void
 flow_guest_add(moe_flows *f, uint32_t slot)
 {
     flow_link *link = &f->links[f->slot_link[slot]];
@@ -241,7 +241,7 @@ flow_guest_add(moe_flows *f, uint32_t slot)
     link->guests[link->n_guests++] = (flow_guest){MOE_NONE, slot};
 }
 
-static void
+static inline void
 flow_guest_remove(moe_flows *f, uint32_t slot)
 {
     flow_link *link = &f->links[f->slot_link[slot]];
@@ -252,7 +252,7 @@ flow_guest_remove(moe_flows *f, uint32_t slot)
 
 /* ---- groups ---- */
 
-static void
+static inline void
 flow_link_weigh(moe_flows *f, uint32_t link, int32_t delta)
 {
     flow_link *at = &f->links[link];
@@ -282,14 +282,14 @@ moe_flow_guest_shrink(moe_flows *f, uint32_t slot, uint32_t n, double level, boo
     if (last)
         flow_guest_remove(f, slot);
     f->hot[link].guests -= level * n;
-    moe_flow_touch(f, link);
+    flow_touch(f, link);
     flow_link_weigh(f, link, -(int32_t)n);
 }
 
 void
 moe_flow_owner_shrink(moe_flows *f, uint32_t link, uint32_t n)
 {
-    moe_flow_touch(f, link);
+    flow_touch(f, link);
     if (f->links[link].n_own == 0 && !f->hot[link].fixed) {
         moe_flow_unrank(f, link);
         f->hot[link].level = INFINITY;
@@ -346,7 +346,7 @@ moe_flow_reweigh(moe_flows *f, uint32_t group, int32_t delta, moe_time now)
             f->links[link].own_weight += (uint32_t)delta;
         else
             f->hot[link].guests += f->hot[owner].level * delta;
-        moe_flow_touch(f, link);
+        flow_touch(f, link);
     }
     if (owner == MOE_NONE)
         return;
@@ -368,7 +368,7 @@ flow_group_publish(moe_flows *f, const flow_group *of, uint32_t owner, double ra
             f->hot[link].guests += rate * of->weight;
             f->links[link].guests[f->slot_at[slot]].owner = owner;
         }
-        moe_flow_touch(f, link);
+        flow_touch(f, link);
     }
 }
 

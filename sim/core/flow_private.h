@@ -120,8 +120,8 @@ double moe_flow_counter(const moe_flows *f, const flow_group *group, moe_time no
 /* Advances a link's service counter to now; before any change of its level. */
 void moe_flow_settle(moe_flows *f, uint32_t link, moe_time now);
 void moe_flow_refinish(moe_flows *f, uint32_t link, moe_time now);
-/* Marks a link to be relaxed if that can change anything. */
-void moe_flow_touch(moe_flows *f, uint32_t link);
+/* Marks a link that is neither dirty nor a cap to be relaxed, if that can change anything. */
+void moe_flow_mark(moe_flows *f, uint32_t link);
 /* Puts a link at its place in the order of levels, or takes it out. */
 void moe_flow_rank(moe_flows *f, uint32_t link);
 void moe_flow_unrank(moe_flows *f, uint32_t link);
@@ -148,6 +148,13 @@ static inline flow_group *
 flow_slot_group(const moe_flows *f, uint32_t slot)
 {
     return &f->groups[f->slot_group[slot]];
+}
+
+static inline void
+flow_touch(moe_flows *f, uint32_t link)
+{
+    if (!f->hot[link].dirty && !f->hot[link].fixed)
+        moe_flow_mark(f, link);
 }
 
 static inline uint32_t

@@ -120,8 +120,7 @@ static inline void
 relax_tell(moe_flows *f, flow_hot *hot, uint32_t link, double delta)
 {
     hot[link].guests += delta;
-    if (MOE_UNLIKELY(!hot[link].dirty))
-        moe_flow_touch(f, link);
+    flow_touch(f, link);
 }
 
 /* Tells the other links of the own groups that each flow's rate grew by `delta`. */

@@ -240,36 +240,37 @@ carry_ps(const moe_machine *machine, uint32_t tokens)
     return 2 * moe_cost_copy(link, bytes, plan->config->overhead.pageable).total_ps;
 }
 
-/* Asks `serve` for each miss. Loads announced so far count as backlog of the later ones. */
+/* Asks `serve` for each miss. What was decided so far is backlog of the later ones. */
 static void
 serve_misses(moe_machine *machine, moe_task *gate)
 {
     moe_group_state *group = &machine->group;
     const void *config = machine->config->experts.serve.config;
-    uint32_t kept = 0, announced = 0;
+    uint32_t kept = 0;
     moe_server_id copy = machine->copy[machine->plan->hops[0][0]];
+    moe_time load_ps = moe_engine_server_backlog(machine->engine, copy, MOE_CLASS_DEMAND);
+    moe_time host_ps =
+        moe_engine_server_backlog(machine->engine, machine->host, MOE_CLASS_PREFETCH);
     for (uint32_t q = 0; q < group->n_queue; q++) {
         uint32_t i = group->queue[q], tokens = group->tokens[i];
         if (group->outcomes[i] != MOE_MISS) {
             group->queue[kept++] = i;
             continue;
         }
-        moe_time host_ps = moe_lowering_host(machine->lowering, group->layer, tokens).total_ps +
+        moe_time here_ps = moe_lowering_host(machine->lowering, group->layer, tokens).total_ps +
                            carry_ps(machine, tokens);
         moe_serve_query query = {
             .tokens = tokens,
-            .load_ps = moe_engine_server_backlog(machine->engine, copy, MOE_CLASS_DEMAND) +
-                       (announced + 1) * machine->load_ps,
+            .load_ps = load_ps + machine->load_ps,
             .device_ps = moe_lowering_experts(machine->lowering, group->layer, &tokens, 1).total_ps,
-            .host_ps =
-                moe_engine_server_backlog(machine->engine, machine->host, MOE_CLASS_PREFETCH) +
-                host_ps,
+            .host_ps = host_ps + here_ps,
         };
         if (machine->serve->choose(config, &query) == MOE_SERVE_HOST) {
-            serve_on_host(machine, i, host_ps, gate);
+            serve_on_host(machine, i, here_ps, gate);
+            host_ps = query.host_ps;
             continue;
         }
-        announced++;
+        load_ps = query.load_ps;
         group->queue[kept++] = i;
     }
     group->n_queue = kept;

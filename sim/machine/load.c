@@ -82,7 +82,9 @@ add_hop(moe_machine *machine, uint32_t object, uint8_t priority, int link, uint6
         task->n_shares = 1;
     }
     machine->link_transfers[link]++;
-    if (previous) {
+    if (previous && priority == MOE_CLASS_PREFETCH) /* must not hold a link that it starves on */
+        moe_task_after(machine->engine, task, previous);
+    else if (previous) {
         double granule = (double)l->chunk_bytes / (double)task->bytes;
         moe_task_stream(machine->engine, task, previous, l->chunk_bytes > 0 ? MIN(granule, 1) : 1);
     }
@@ -96,13 +98,12 @@ moe_machine_load(moe_machine *machine, uint32_t object, uint8_t priority,
     const moe_plan *plan = machine->plan;
     moe_load *load = &machine->loads[object];
     moe_task *task = NULL;
-    memset(load, 0, sizeof *load);
+    load->n_hops = 0;
+    load->running = false;
     machine->peak_slots = MAX(machine->peak_slots, moe_residency_occupied(machine->residency, 0));
     load->prefetched = priority == MOE_CLASS_PREFETCH;
     load->layer = object / machine->n_experts;
     for (uint32_t t = admission->source; t-- > 0;) {
-        if (t == 0)
-            load->first_inner = load->n_hops;
         for (int h = 0; h < plan->n_hops[t]; h++) {
             uint32_t completes = h + 1 == plan->n_hops[t] ? t + 1 : 0;
             moe_task *next = add_hop(machine, object, priority, plan->hops[t][h],
@@ -113,7 +114,6 @@ moe_machine_load(moe_machine *machine, uint32_t object, uint8_t priority,
                 else
                     moe_task_after_mark(machine->engine, next, &machine->group.gate);
             }
-            moe_assert(load->n_hops < MOE_MAX_LOAD_HOPS, "a load of %u hops", load->n_hops);
             load->hop[load->n_hops++] = task = next;
         }
     }
@@ -135,25 +135,21 @@ moe_machine_promote(moe_machine *machine, uint32_t object)
     forget_flight(machine, object);
 }
 
-/* Calls a prefetch off, unless it is still on its way to a tier further out (those bytes are not
- * wasted there). */
+/* Calls a prefetch off; one whose bytes flow already only if `started_too`. */
 static bool
 call_off(moe_machine *machine, uint32_t object, bool started_too)
 {
     moe_load *load = &machine->loads[object];
-    for (uint32_t h = 0; h < load->first_inner; h++)
-        if (load->hop[h])
-            return false;
-    for (uint32_t h = load->first_inner; h < load->n_hops && !started_too; h++)
+    for (uint32_t h = 0; h < load->n_hops && !started_too; h++)
         if (!load->hop[h] || moe_task_progress(machine->engine, load->hop[h]) > 0)
             return false;
-    for (uint32_t h = load->n_hops; h-- > load->first_inner;)
+    for (uint32_t h = load->n_hops; h-- > 0;)
         if (load->hop[h]) {
             moe_task_cancel(machine->engine, load->hop[h]);
             load->hop[h] = NULL;
         }
     load->running = false;
-    moe_residency_remove(machine->residency, object);
+    moe_residency_call_off(machine->residency, object);
     return true;
 }
 
@@ -252,23 +248,40 @@ moe_machine_rush(moe_machine *machine, uint32_t layer)
                                    &admission) != MOE_ADMITTED)
             continue;
         moe_machine_load(machine, object, MOE_CLASS_DEMAND, &admission);
+        machine->loads[object].prefetched = true;
         machine->prefetch_loads++;
         machine->layers[want.layer].loads++;
     }
 }
 
-/* Loads the next wanted object that is absent, as long as the path is idle. */
+/* Whether every copy engine on the object's way to tier 0 is idle. */
+static bool
+way_is_idle(const moe_machine *machine, uint32_t object)
+{
+    const moe_plan *plan = machine->plan;
+    for (uint32_t t = 0; t < plan->n_tiers; t++) {
+        if (t > 0 && moe_residency_where(machine->residency, t, object) != MOE_ABSENT)
+            break; /* it comes from here */
+        for (int h = 0; h < plan->n_hops[t]; h++)
+            if (moe_engine_server_occupied(machine->engine, machine->copy[plan->hops[t][h]],
+                                           MOE_CLASS_PREFETCH))
+                return false;
+    }
+    return true;
+}
+
+/* Loads the next wanted object that is absent, as long as its way is idle. */
 void
 moe_machine_pump(moe_machine *machine)
 {
-    const moe_plan *plan = machine->plan;
     if (!machine->wants_ready)
         return;
-    moe_server_id server = machine->copy[plan->hops[0][0]];
-    while (machine->next_want < machine->n_wants &&
-           !moe_engine_server_occupied(machine->engine, server, MOE_CLASS_PREFETCH)) {
-        moe_want want = machine->wants[machine->next_want++];
+    while (machine->next_want < machine->n_wants) {
+        moe_want want = machine->wants[machine->next_want];
         uint32_t object = want.layer * machine->n_experts + want.expert;
+        if (!way_is_idle(machine, object))
+            return;
+        machine->next_want++;
         uint32_t group = moe_demand_group(machine->demand, machine->step, want.layer);
         moe_admission admission;
         if (moe_residency_where(machine->residency, 0, object) != MOE_ABSENT ||

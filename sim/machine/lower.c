@@ -392,7 +392,7 @@ explain_part(GString *out, uint32_t times, const char *stage, const moe_cost *co
 static void
 explain_fixed(GString *out, uint32_t times, const char *stage, moe_time ps)
 {
-    if (ps == 0)
+    if (ps == 0 || times == 0)
         return;
     g_autofree char *text = moe_format_time(ps);
     g_string_append_printf(out, "    %3u x %-10s %s (stated)\n", times, stage, text);

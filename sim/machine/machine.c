@@ -88,6 +88,8 @@ snapshot(moe_machine *machine)
         machine->link_transfers[l] = 0;
     }
     memset(machine->layers, 0, machine->n_layers * sizeof *machine->layers);
+    for (uint32_t i = 0; i < machine->n_layers * machine->n_experts; i++)
+        machine->loads[i].prefetched = false;
     machine->host_served = machine->prefetch_loads = machine->prefetch_used = 0;
     memset(machine->flops, 0, sizeof machine->flops);
     memset(machine->bytes, 0, sizeof machine->bytes);
@@ -258,7 +260,13 @@ allocate(moe_machine *machine)
 {
     size_t n_objects = (size_t)machine->n_layers * machine->n_experts;
     uint32_t n_steps = machine->schedule->n_steps, n_experts = machine->n_experts;
+    size_t n_hops = 0;
+    for (uint32_t t = 0; t < machine->plan->n_tiers; t++)
+        n_hops += (size_t)machine->plan->n_hops[t];
     machine->loads = g_new0(moe_load, n_objects);
+    machine->hops = g_new0(moe_task *, n_objects * n_hops + 1);
+    for (size_t i = 0; i < n_objects; i++)
+        machine->loads[i].hop = machine->hops + i * n_hops;
     machine->arrival = g_new0(moe_mark, n_objects);
     machine->arrival_step = g_new(uint32_t, n_objects);
     machine->outlook = g_new(uint32_t, n_objects);
@@ -330,6 +338,7 @@ moe_machine_free(moe_machine *machine)
                       machine->link_busy_before,
                       machine->link_transfers,
                       machine->loads,
+                      machine->hops,
                       machine->arrival,
                       machine->arrival_step,
                       machine->outlook,

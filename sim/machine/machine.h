@@ -24,13 +24,12 @@
 
 #define MOE_CLASS_DEMAND 0
 #define MOE_CLASS_PREFETCH 1
-#define MOE_MAX_LOAD_HOPS (MOE_MAX_TIERS * 2)
 
 /* An object on its way to tier 0. Hops are NULL once done. */
 typedef struct moe_load {
-    moe_task *hop[MOE_MAX_LOAD_HOPS];
-    uint8_t n_hops, first_inner; /* hops from first_inner on lead into tier 0 */
-    bool prefetched, running;    /* running: in the list of loads in flight */
+    moe_task **hop; /* room for the longest way */
+    uint8_t n_hops;
+    bool prefetched, running; /* running: in the list of loads in flight */
     uint32_t layer;
 } moe_load;
 
@@ -91,6 +90,7 @@ typedef struct moe_machine {
     moe_mark chain; /* the last segment or group */
     moe_group_state group;
     moe_load *loads;        /* per object */
+    moe_task **hops;        /* theirs */
     moe_mark *arrival;      /* per object: its last load */
     uint32_t *arrival_step; /* per object: step of that load */
     uint32_t *in_flight;    /* objects being prefetched */
@@ -127,9 +127,14 @@ typedef struct moe_machine {
 moe_machine *moe_machine_new(const moe_plan *plan);
 void moe_machine_free(moe_machine *machine);
 void moe_machine_run(moe_machine *machine);
-/* Turns the finished run into rows. least_loads, least_decode: see moe_schedule_least_loads;
- * UINT64_MAX when they do not apply. */
-moe_result *moe_machine_report(moe_machine *machine, uint64_t least_loads, uint64_t least_decode);
+/* The fewest loads that any policy could do, see moe_schedule_least_loads; `first`: with room for
+ * all. UINT64_MAX when they do not apply. */
+typedef struct moe_fewest {
+    uint64_t loads, first;
+} moe_fewest;
+
+/* Turns the finished run into rows. */
+moe_result *moe_machine_report(moe_machine *machine, moe_fewest all_steps, moe_fewest decode_steps);
 
 /* group.c */
 void moe_machine_gate_known(moe_machine *machine, moe_task *gate);

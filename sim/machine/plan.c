@@ -307,6 +307,27 @@ check_equal_experts(const maker *m)
     return true;
 }
 
+/* Stated times alone must leave room on the clock (int64 picoseconds, 106 days). */
+static bool
+check_clock(const maker *m)
+{
+    const moe_config *config = m->plan->config;
+    const moe_schedule *schedule = m->plan->schedule;
+    double layers = moe_model_decoder(m->plan->model)->n_layers;
+    double per_layer = (double)config->overhead.layer_ps + (double)config->overhead.experts_ps +
+                       (double)config->overhead.gate_ps;
+    double stated =
+        (double)schedule->n_requests * (double)config->workload.encoder_ps +
+        (double)schedule->n_steps * (layers * per_layer + (double)config->overhead.step_ps);
+    if (stated < 4e18)
+        return true;
+    moe_diag_error(m->diag, at(m, "workload.encoder"),
+                   "the times that are stated ('overhead', 'workload.encoder') add up to %.0f "
+                   "days; a run can last 50",
+                   stated / 1e12 / 86400);
+    return false;
+}
+
 bool
 moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
               const moe_hardware *hw, const moe_schedule *schedule, moe_locate *locate,
@@ -327,7 +348,7 @@ moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
     account_static(plan);
     if (plan->offloaded && !plan_tiers(&m))
         return false;
-    return check_policies(&m) && check_memory(&m);
+    return check_policies(&m) && check_memory(&m) && check_clock(&m);
 }
 
 int64_t

@@ -9,7 +9,7 @@
 #include "sim/machine/schedule.h"
 #include "sim/residency/residency.h"
 
-#define MOE_MAX_HOPS 8
+#define MOE_MAX_HOPS 16 /* a way visits each place at most once; see hw/hardware.h */
 
 typedef struct moe_account {
     int place;

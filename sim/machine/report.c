@@ -10,7 +10,7 @@ typedef struct report {
     moe_result *result;
     double value[MOE_N_METRICS];
     double bound[MOE_N_METRICS][3]; /* contention-free, perfect cache, roofline */
-    uint64_t least_loads, least_decode;
+    moe_fewest all_steps, decode_steps;
     uint64_t decoded, prompted;
     moe_time decode_ps, prefill_ps, busy_ps;
 } report;
@@ -194,17 +194,31 @@ report_resources(report *r)
     r->value[MOE_METRIC_load_bytes_per_token] = ratio(bytes, (double)r->decoded);
 }
 
-/* Time of `loads` on the slowest link into the cache, or `lean` if longer; NAN: premise fails. */
+/* Time of `loads` experts over the slowest link of tier t's way in. */
 static double
-perfect_cache(const report *r, double lean, uint64_t loads)
+loads_s(const report *r, uint32_t t, uint64_t loads)
 {
     const moe_plan *plan = r->machine->plan;
-    if (loads == UINT64_MAX)
-        return NAN;
     double slowest = INFINITY;
-    for (int h = 0; h < plan->n_hops[0]; h++)
-        slowest = MIN(slowest, plan->hw->links[plan->hops[0][h]].bytes_per_s);
-    return MAX(lean, (double)loads * (double)plan->expert_bytes / slowest);
+    for (int h = 0; h < plan->n_hops[t]; h++) {
+        const moe_hw_link *link = &plan->hw->links[plan->hops[t][h]];
+        bool pageable = plan->config->overhead.pageable && link->pageable_bytes_per_s > 0;
+        slowest = MIN(slowest, pageable ? link->pageable_bytes_per_s : link->bytes_per_s);
+    }
+    return (double)loads * (double)plan->expert_bytes / slowest;
+}
+
+/* The fewest loads into the cache, and the first load of each expert over every tier's way in, or
+ * `lean` if longer; NAN: premise fails. */
+static double
+perfect_cache(const report *r, double lean, moe_fewest fewest)
+{
+    if (fewest.loads == UINT64_MAX)
+        return NAN;
+    double longest = MAX(lean, loads_s(r, 0, fewest.loads));
+    for (uint32_t t = 1; t < r->machine->plan->n_tiers; t++)
+        longest = MAX(longest, loads_s(r, t, fewest.first));
+    return longest;
 }
 
 static void
@@ -247,8 +261,8 @@ report_bounds(report *r)
     double both = roofline(machine, machine->flops[0] + machine->flops[1],
                            machine->bytes[0] + machine->bytes[1]);
     double decode = roofline(machine, machine->flops[MOE_DECODE], machine->bytes[MOE_DECODE]);
-    double perfect = perfect_cache(r, lean_s, r->least_loads);
-    double perfect_decode = perfect_cache(r, lean_decode, r->least_decode);
+    double perfect = perfect_cache(r, lean_s, r->all_steps);
+    double perfect_decode = perfect_cache(r, lean_decode, r->decode_steps);
     set_bounds(r, MOE_METRIC_wall_s, -1, free_s, perfect, both);
     set_bounds(r, MOE_METRIC_tokens_per_s, (double)r->decoded, free_s, perfect, both);
     set_bounds(r, MOE_METRIC_decode_tokens_per_s, (double)r->decoded, free_decode, perfect_decode,
@@ -386,12 +400,12 @@ write_layers(report *r)
 }
 
 moe_result *
-moe_machine_report(moe_machine *machine, uint64_t least_loads, uint64_t least_decode)
+moe_machine_report(moe_machine *machine, moe_fewest all_steps, moe_fewest decode_steps)
 {
     report r = {.machine = machine,
                 .result = moe_result_new(),
-                .least_loads = least_loads,
-                .least_decode = least_decode};
+                .all_steps = all_steps,
+                .decode_steps = decode_steps};
     for (int m = 0; m < MOE_N_METRICS; m++) {
         r.value[m] = NAN;
         for (int b = 0; b < 3; b++)

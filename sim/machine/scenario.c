@@ -299,58 +299,6 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
     return run->public.identity != NULL;
 }
 
-/* Sets the swept keys of run i and remembers their canonical texts. */
-static void
-sweep_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag)
-{
-    size_t n = 0;
-    for (guint a = 0; a < scenario->sweep->axes->len; a++)
-        n += g_array_index(scenario->sweep->axes, moe_axis, a).n_keys;
-    const char **keys = g_new0(const char *, n + 1);
-    char **values = g_new0(char *, n + 1);
-    size_t at = 0;
-    for (guint a = 0; a < scenario->sweep->axes->len; a++) {
-        const moe_axis *axis = &g_array_index(scenario->sweep->axes, moe_axis, a);
-        size_t v = moe_sweep_index(scenario->sweep, i, a);
-        for (size_t k = 0; k < axis->n_keys; k++) {
-            moe_settings_set(run->settings, axis->keys[k], axis->values[k * axis->n_values + v],
-                             diag);
-            keys[at++] = axis->keys[k];
-        }
-    }
-    size_t kept = 0;
-    for (size_t k = 0; k < n; k++) {
-        const char *canonical = keys[k];
-        moe_settings_find(run->settings, keys[k], &canonical);
-        char *text = moe_settings_text(run->settings, keys[k]);
-        if (!text)
-            continue;
-        keys[kept] = canonical ? canonical : keys[k];
-        values[kept++] = text;
-    }
-    run->public.n_swept = kept;
-    run->public.keys = keys;
-    run->public.values = (const char *const *)values;
-}
-
-static bool
-check_axis_keys(const moe_scenario *scenario, const moe_settings *base, moe_diag *diag)
-{
-    unsigned before = moe_diag_errors(diag);
-    for (guint a = 0; a < scenario->sweep->axes->len; a++) {
-        const moe_axis *axis = &g_array_index(scenario->sweep->axes, moe_axis, a);
-        g_autoptr(moe_settings) scratch = moe_settings_copy(base);
-        for (size_t v = 0; v < axis->n_values; v++)
-            for (size_t k = 0; k < axis->n_keys; k++) {
-                const moe_yaml *value = axis->values[k * axis->n_values + v];
-                const moe_param *row = moe_settings_find(scratch, axis->keys[k], NULL);
-                if (row && value->kind == MOE_YAML_SCALAR)
-                    moe_settings_set(scratch, axis->keys[k], value, diag);
-            }
-    }
-    return moe_diag_errors(diag) == before;
-}
-
 /* A run that does not fit is an error, or, if the scenario says so, left out with a warning. */
 static bool
 prepare_or_skip(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag, GError **error)
@@ -387,12 +335,12 @@ clear_run(moe_prepared *run)
 static bool
 expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **error)
 {
-    if (!check_axis_keys(scenario, base, diag))
+    if (!moe_scenario_sweep(scenario, diag))
         return false;
     scenario->runs = g_new0(moe_prepared, scenario->sweep->n_runs);
     for (size_t i = 0; i < scenario->sweep->n_runs; i++) {
         moe_prepared run = {.settings = moe_settings_copy(base)};
-        sweep_run(scenario, &run, i, diag);
+        moe_scenario_sweep_run(scenario, &run, i, diag);
         moe_settings_complete(run.settings, moe_yaml_root(scenario->doc), diag);
         moe_settings_unused(run.settings, diag);
         bool ready = moe_diag_errors(diag) == 0 && prepare_or_skip(scenario, &run, i, diag, error);
@@ -409,8 +357,7 @@ expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **erro
 }
 
 static void
-override(moe_scenario *scenario, moe_settings *base, const moe_override *overrides, size_t n,
-         moe_diag *diag)
+parse_overrides(moe_scenario *scenario, const moe_override *overrides, size_t n, moe_diag *diag)
 {
     for (size_t i = 0; i < n; i++) {
         g_autofree char *name = g_strdup_printf("--set %s", overrides[i].key);
@@ -420,7 +367,7 @@ override(moe_scenario *scenario, moe_settings *base, const moe_override *overrid
         if (!doc)
             continue;
         g_ptr_array_add(scenario->override_docs, doc);
-        moe_settings_set(base, overrides[i].key, moe_yaml_root(doc), diag);
+        g_ptr_array_add(scenario->override_keys, g_strdup(overrides[i].key));
     }
 }
 
@@ -435,6 +382,8 @@ new_scenario(const char *path, moe_diag *diag)
     scenario->traces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_routing);
     scenario->schedules = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_schedule);
     scenario->least = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    scenario->swept = g_ptr_array_new_with_free_func(g_free);
+    scenario->override_keys = g_ptr_array_new_with_free_func(g_free);
     scenario->override_docs = g_ptr_array_new_with_free_func((GDestroyNotify)moe_yaml_free);
     g_mutex_init(&scenario->lock);
     return scenario;
@@ -461,7 +410,8 @@ moe_scenario_load(const char *path, const moe_override *overrides, size_t n, boo
     scenario->sweep = moe_sweep_read(root, fixed, n, allow_many, diag);
     scenario->base = moe_settings_new(&moe_config_table);
     moe_settings_read(scenario->base, root, own_sections, false, diag);
-    override(scenario, scenario->base, overrides, n, diag);
+    parse_overrides(scenario, overrides, n, diag);
+    moe_scenario_override(scenario, scenario->base, diag);
     const moe_config *config = moe_settings_data(scenario->base);
     scenario->name = g_strdup(config->name);
     if (moe_diag_errors(diag) > 0 || scenario->sweep->n_runs == 0 ||
@@ -489,6 +439,8 @@ moe_scenario_free(moe_scenario *scenario)
     g_hash_table_destroy(scenario->hardware);
     g_hash_table_destroy(scenario->models);
     g_ptr_array_free(scenario->override_docs, true);
+    g_ptr_array_free(scenario->override_keys, true);
+    g_ptr_array_free(scenario->swept, true);
     moe_yaml_free(scenario->doc);
     g_mutex_clear(&scenario->lock);
     g_free(scenario->path);

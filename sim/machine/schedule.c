@@ -405,6 +405,25 @@ check_lengths(const build *b, bool encoder, moe_loc at, moe_diag *diag)
     return true;
 }
 
+/* Contexts are counted in 32 bits. */
+static bool
+check_contexts(const build *b, moe_loc at, moe_diag *diag)
+{
+    for (uint32_t r = 0; r < b->out->n_requests; r++) {
+        const moe_request *request = &b->out->requests[r];
+        uint64_t context = (uint64_t)initial_length(b, r) + request->prompt + request->output;
+        if (context < INT32_MAX)
+            continue;
+        moe_diag_error(diag, at,
+                       "request %u, of sequence %u of the trace, has a context of %llu tokens; at "
+                       "most %d can be simulated",
+                       r, b->routing->sequence_ids[request->sequence], (unsigned long long)context,
+                       INT32_MAX - 1);
+        return false;
+    }
+    return true;
+}
+
 static void
 discard(build *b)
 {
@@ -438,6 +457,11 @@ moe_schedule_new(const moe_routing *routing, const moe_config *config, bool enco
     b.out = g_new0(moe_schedule, 1);
     b.out->routing = routing;
     plan_requests(&b, encoder);
+    if (!check_contexts(&b, at, diag)) {
+        discard(&b);
+        moe_schedule_free(b.out);
+        return NULL;
+    }
     lay_out(&b);
     moe_schedule *out = b.out;
     out->n_steps = b.steps->len;

@@ -64,27 +64,31 @@ moe_scenario_describe(const moe_scenario *scenario, size_t i, GString *out)
     moe_plan_describe(&run->plan, out);
 }
 
-/* The least loads of the run's cache, shared by all runs with the same schedule and slots. */
-static uint64_t
-least_loads(moe_scenario *scenario, const moe_plan *plan, bool decode_only)
+/* Bounds that all runs with the same schedule and slots share. */
+static moe_fewest
+fewest_loads(moe_scenario *scenario, const moe_plan *plan, bool decode_only)
 {
     const moe_serve_ops *serve = plan->config->experts.serve.variant->ops;
     if (!plan->offloaded || serve->uses_host)
-        return UINT64_MAX;
+        return (moe_fewest){UINT64_MAX, UINT64_MAX};
+    const moe_schedule *schedule = plan->schedule;
     const moe_tier_config *tier = &plan->tiers[0];
-    g_autofree char *key = g_strdup_printf("%p %d %u %d", (const void *)plan->schedule, tier->scope,
-                                           tier->slots, decode_only);
+    uint32_t n_objects = schedule->demand.n_layers * schedule->demand.n_experts;
+    g_autofree char *key = g_strdup_printf("%p %d %u %d %d", (const void *)schedule, tier->scope,
+                                           tier->slots, decode_only, plan->n_tiers > 1);
     g_mutex_lock(&scenario->lock);
-    uint64_t *known = g_hash_table_lookup(scenario->least, key);
+    moe_fewest *known = g_hash_table_lookup(scenario->least, key);
     if (!known) {
-        known = g_new(uint64_t, 1);
-        *known = moe_schedule_least_loads(plan->schedule, tier->scope == MOE_SCOPE_LAYER,
-                                          tier->slots, decode_only);
+        known = g_new0(moe_fewest, 1);
+        known->loads = moe_schedule_least_loads(schedule, tier->scope == MOE_SCOPE_LAYER,
+                                                tier->slots, decode_only);
+        if (plan->n_tiers > 1)
+            known->first = moe_schedule_least_loads(schedule, false, n_objects, decode_only);
         g_hash_table_insert(scenario->least, g_steal_pointer(&key), known);
     }
-    uint64_t loads = *known;
+    moe_fewest fewest = *known;
     g_mutex_unlock(&scenario->lock);
-    return loads;
+    return fewest;
 }
 
 moe_result *
@@ -99,8 +103,8 @@ moe_scenario_simulate(const moe_scenario *scenario, size_t i, moe_run_progress *
     /* the scenario's shared bounds are filled as runs need them, under its lock */
     moe_scenario *shared = (moe_scenario *)(uintptr_t)scenario;
     bool has_prefill = plan->schedule->n_prefill_steps > 0;
-    moe_result *result = moe_machine_report(machine, least_loads(shared, plan, false),
-                                            least_loads(shared, plan, has_prefill));
+    moe_result *result = moe_machine_report(machine, fewest_loads(shared, plan, false),
+                                            fewest_loads(shared, plan, has_prefill));
     moe_machine_free(machine);
     return result;
 }

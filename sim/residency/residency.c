@@ -394,6 +394,22 @@ moe_residency_release(moe_residency *residency, uint32_t object)
 }
 
 void
+moe_residency_call_off(moe_residency *residency, uint32_t object)
+{
+    for (uint32_t t = 0; t < residency->n_tiers; t++) {
+        struct tier *tier = &residency->tiers[t];
+        struct pool *pool = pool_of(tier, object);
+        stop_feeding(residency, t, object);
+        if (tier->where[object] != MOE_IN_FLIGHT)
+            continue;
+        unpin(tier, pool, object);
+        moe_dassert(!tier->pins[object], "object %u is called off while pinned", object);
+        pool->evict->remove(pool->state, object - pool->base);
+        leave(tier, pool, object);
+    }
+}
+
+void
 moe_residency_remove(moe_residency *residency, uint32_t object)
 {
     struct tier *tier = &residency->tiers[0];
@@ -436,6 +452,9 @@ moe_residency_counts(const moe_residency *residency, uint32_t tier)
 void
 moe_residency_reset_counts(moe_residency *residency)
 {
-    for (uint32_t t = 0; t < residency->n_tiers; t++)
+    for (uint32_t t = 0; t < residency->n_tiers; t++) {
         residency->tiers[t].counts = (moe_tier_counts){0};
+        for (uint32_t i = 0; i < residency->n_objects; i++)
+            residency->tiers[t].flags[i] &= (uint8_t)~UNUSED;
+    }
 }

@@ -74,6 +74,8 @@ moe_admit moe_residency_prefetch(moe_residency *residency, uint32_t object, uint
 void moe_residency_arrived(moe_residency *residency, uint32_t tier, uint32_t object);
 /* A member is computed: unpins it in tier 0. */
 void moe_residency_release(moe_residency *residency, uint32_t object);
+/* Calls off an unpinned load: the object leaves every tier that it is on its way to. */
+void moe_residency_call_off(moe_residency *residency, uint32_t object);
 /* Takes an unpinned object out of tier 0 (a cancelled load, a layer's end with no retention). */
 void moe_residency_remove(moe_residency *residency, uint32_t object);
 
@@ -81,7 +83,8 @@ moe_where moe_residency_where(const moe_residency *residency, uint32_t tier, uin
 bool moe_residency_pinned(const moe_residency *residency, uint32_t object);
 uint32_t moe_residency_occupied(const moe_residency *residency, uint32_t tier);
 const moe_tier_counts *moe_residency_counts(const moe_residency *residency, uint32_t tier);
-/* Counters to zero, state untouched (end of warm-up). */
+/* Counters to zero (end of warm-up); what was prefetched before counts neither as used nor as
+ * wasted. Residency is untouched. */
 void moe_residency_reset_counts(moe_residency *residency);
 
 #endif

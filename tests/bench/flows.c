@@ -52,7 +52,7 @@ bench_star(uint32_t n, bool distinct)
     double best = 1e9;
     uint64_t events = 0, landed = 0, relaxed = 0, solved = 0;
     moe_time now = 0;
-    for (int round = 0; round < (distinct && n > 100 ? 1 : 5); round++) {
+    for (int round = 0; round < (distinct && n > 100 ? 1 : 10); round++) {
         moe_time begin = now;
         uint64_t relaxed0 = moe_flow_relaxed(flows), solved0 = moe_flow_solved(flows);
         double t = bench_seconds();
