@@ -10,7 +10,8 @@
  *            is then the transfer's latency).
  * A server runs one task at a time, highest priority class first (0 is the highest), then in
  * order of readiness, then of submission. A running transfer of a lower class is suspended for a
- * waiting one of a higher class at the next multiple of the server's chunk, and goes on later.
+ * waiting one of a higher class at the next multiple of the server's chunk (at once before its
+ * first byte), and goes on later where it stopped.
  *
  * Events order by (time, priority, sequence), so that a run is a function of its input alone.
  * Sequence numbers are given at submission.
@@ -167,6 +168,7 @@ bool moe_engine_server_occupied(const moe_engine *engine, moe_server_id server, 
 /* Zero-load picoseconds of all work of class <= priority now queued or running there. */
 moe_time moe_engine_server_backlog(const moe_engine *engine, moe_server_id server,
                                    uint8_t priority);
+/* Bytes of transfers that are done or were cancelled. */
 int64_t moe_engine_link_bytes(const moe_engine *engine, moe_link_id link);
 moe_time moe_engine_link_busy(const moe_engine *engine, moe_link_id link);
 

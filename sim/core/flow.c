@@ -231,12 +231,6 @@ moe_flow_rate(const moe_flows *f, uint32_t flow)
     return f->hot[flow_group_link(f, group)].level * FLOW_PS_PER_S;
 }
 
-bool
-moe_flow_changed(const moe_flows *f)
-{
-    return f->changed;
-}
-
 static void
 flow_link_restart(moe_flows *f, uint32_t link, moe_time now)
 {

@@ -40,8 +40,6 @@ double moe_flow_left(const moe_flows *flows, uint32_t flow, moe_time now);
 /* Valid after moe_flow_solve; bytes/s. */
 double moe_flow_rate(const moe_flows *flows, uint32_t flow);
 
-/* True when rates are out of date. */
-bool moe_flow_changed(const moe_flows *flows);
 /* Brings the rates up to date; returns when the next flow finishes (MOE_TIME_NEVER: none). */
 moe_time moe_flow_solve(moe_flows *flows, moe_time now);
 /* Takes out all flows that have finished by now and calls `landed` for each one's owner, in no

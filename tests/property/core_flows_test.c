@@ -366,5 +366,39 @@ reused_link(void)
     moe_flows_free(flows);
 }
 
+static void
+land_now(void *context, void *owner)
+{
+    *(moe_time *)owner = *(moe_time *)context;
+}
+
+/* Terabytes through one group that is never idle: counters start again, times stay exact. */
+static void
+long_service(void)
+{
+    enum { SMALL = 12 };
+    moe_flows *flows = moe_flows_new();
+    moe_time finish[SMALL + 1] = {0}, now = 0;
+    moe_flow_add_link(flows, 1e12);
+    moe_flow_add_path(flows, (uint32_t[]){0}, 1, 0);
+    moe_flow_start(flows, 0, 2e13, 0, &finish[0], 0);
+    for (uint32_t k = 1;;) {
+        moe_time next = moe_flow_solve(flows, now);
+        moe_time start = k <= SMALL ? k * 1000000000000 : MOE_TIME_NEVER;
+        if (next == MOE_TIME_NEVER && start == MOE_TIME_NEVER)
+            break;
+        now = next < start ? next : start;
+        moe_flow_land(flows, now, land_now, &now);
+        if (now == start)
+            moe_flow_start(flows, 0, 1e11, 0, &finish[k++], now);
+    }
+    for (uint32_t k = 1; k <= SMALL; k++)
+        MOE_CHECK(llabs(finish[k] - (k * 1000000000000 + 200000000000)) <= 2, "flow %u: %lld ps", k,
+                  (long long)finish[k]);
+    MOE_CHECK(llabs(finish[0] - 21200000000000) <= 2, "the long flow: %lld ps",
+              (long long)finish[0]);
+    moe_flows_free(flows);
+}
+
 MOE_TESTS({"random networks", random_networks}, {"one event per class", one_event_per_class},
-          {"untouched", untouched}, {"reused link", reused_link})
+          {"untouched", untouched}, {"reused link", reused_link}, {"long service", long_service})
