@@ -37,6 +37,9 @@ typedef struct moe_store_run {
 
 /* Whether the run is in the store. */
 bool moe_store_has(moe_store *store, const char *identity, bool *has, GError **error);
+/* Whether `table` has rows of the run: a stored run may lack details that are asked for now. */
+bool moe_store_has_rows(moe_store *store, const char *table, const char *identity, bool *has,
+                        GError **error);
 /* Keeps a scenario's text, and what the command line changed, for the runs made from it; `hash` (of
  * both) is what these name as their source. */
 bool moe_store_add_source(moe_store *store, const char *hash, const char *overrides,

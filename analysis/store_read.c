@@ -3,6 +3,20 @@
 #include <math.h>
 
 bool
+moe_store_has_rows(moe_store *store, const char *table, const char *identity, bool *has,
+                   GError **error)
+{
+    g_autofree char *sql = g_strdup_printf("SELECT 1 FROM %s WHERE run = ? LIMIT 1", table);
+    MOE_AUTO_STMT stmt = moe_store_prepare(store, sql, error);
+    if (!stmt)
+        return false;
+    moe_store_bind(stmt, 1, identity);
+    int row = moe_store_step_row(store, stmt, error);
+    *has = row == 1;
+    return row >= 0;
+}
+
+bool
 moe_store_has(moe_store *store, const char *identity, bool *has, GError **error)
 {
     if (!store->has)

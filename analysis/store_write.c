@@ -106,15 +106,30 @@ insert_keys(moe_store *store, const char *identity, const char *const *keys,
     return stmt != NULL;
 }
 
+/* Of a run that was stored already, only the tables it lacks: the rest would be the same. */
+static bool
+insert_results(moe_store *store, const char *identity, const moe_result *result, bool added,
+               GError **error)
+{
+    bool ok = true;
+    for (size_t t = 0; ok && t < moe_result_tables(result); t++) {
+        bool there = false;
+        if (!added)
+            ok = moe_store_has_rows(store, moe_result_table(result, t), identity, &there, error);
+        if (ok && !there)
+            ok = insert_table(store, identity, result, t, error);
+    }
+    return ok;
+}
+
 bool
 moe_store_add(moe_store *store, const moe_store_run *run, const moe_result *result, GError **error)
 {
     if (!moe_store_begin(store, error))
         return false;
     bool added = false;
-    bool ok = insert_run(store, run, &added, error);
-    for (size_t t = 0; ok && added && t < moe_result_tables(result); t++)
-        ok = insert_table(store, run->identity, result, t, error);
+    bool ok = insert_run(store, run, &added, error) &&
+              insert_results(store, run->identity, result, added, error);
     ok = ok && insert_keys(store, run->identity, run->keys, run->values, run->n_swept, error);
     return moe_store_end(store, ok, error);
 }

@@ -134,6 +134,9 @@ plan_scenario(session *s, size_t owner, GHashTable *planned)
         bool has = false;
         if (!moe_store_has(t->store, run->identity, &has, &s->error))
             return false;
+        for (size_t d = 0; has && run->details[d]; d++)
+            if (!moe_store_has_rows(t->store, run->details[d], run->identity, &has, &s->error))
+                return false;
         stored += has;
         if (has || !g_hash_table_add(planned, g_strconcat(t->path, "\n", run->identity, NULL)))
             continue;

@@ -40,6 +40,16 @@ add_leaves(moe_scenario *scenario, const moe_settings *settings, const char *key
     }
 }
 
+/* What the command line sets tells runs of one database apart, too. */
+static void
+add_overrides(moe_scenario *scenario, moe_diag *diag)
+{
+    for (guint i = 0; i < scenario->override_docs->len; i++)
+        add_leaves(scenario, scenario->base, g_ptr_array_index(scenario->override_keys, i),
+                   moe_yaml_root(g_ptr_array_index(scenario->override_docs, i)), 0,
+                   (moe_loc){.file = scenario->path}, diag);
+}
+
 bool
 moe_scenario_sweep(moe_scenario *scenario, moe_diag *diag)
 {
@@ -58,6 +68,7 @@ moe_scenario_sweep(moe_scenario *scenario, moe_diag *diag)
             }
         }
     }
+    add_overrides(scenario, diag);
     return moe_diag_errors(diag) == before;
 }
 

@@ -125,16 +125,6 @@ moe_machine_load(moe_machine *machine, uint32_t object, uint8_t priority,
     return task;
 }
 
-void
-moe_machine_promote(moe_machine *machine, uint32_t object)
-{
-    moe_load *load = &machine->loads[object];
-    for (uint32_t h = 0; h < load->n_hops; h++)
-        if (load->hop[h])
-            moe_task_set_priority(machine->engine, load->hop[h], MOE_CLASS_DEMAND);
-    forget_flight(machine, object);
-}
-
 /* Calls a prefetch off; one whose bytes flow already only if `started_too`. */
 static bool
 call_off(moe_machine *machine, uint32_t object, bool started_too)
@@ -153,8 +143,25 @@ call_off(moe_machine *machine, uint32_t object, bool started_too)
     return true;
 }
 
-/* Prefetches that the truth has made useless: those of the open group's layer and before that
- * nobody asked for, when they have not started; at the end of a step, all. */
+static void
+set_class(moe_machine *machine, uint32_t object, uint8_t priority)
+{
+    const moe_load *load = &machine->loads[object];
+    for (uint32_t h = 0; h < load->n_hops; h++)
+        if (load->hop[h])
+            moe_task_set_priority(machine->engine, load->hop[h], priority);
+}
+
+void
+moe_machine_promote(moe_machine *machine, uint32_t object)
+{
+    set_class(machine, object, MOE_CLASS_DEMAND);
+    forget_flight(machine, object);
+}
+
+/* Prefetches that the truth has made useless, those of the open group's layer and before that
+ * nobody asked for: called off if they have not started, else behind everything else. At the end
+ * of a step all are called off. */
 void
 moe_machine_drop_prefetches(moe_machine *machine, bool all)
 {
@@ -162,8 +169,11 @@ moe_machine_drop_prefetches(moe_machine *machine, bool all)
     for (uint32_t i = 0; i < machine->n_in_flight; i++) {
         uint32_t object = machine->in_flight[i];
         bool useless = all || machine->loads[object].layer <= machine->group.layer;
-        if (!useless || !call_off(machine, object, all))
-            machine->in_flight[kept++] = object;
+        if (useless && call_off(machine, object, all))
+            continue;
+        if (useless)
+            set_class(machine, object, MOE_CLASS_STALE);
+        machine->in_flight[kept++] = object;
     }
     machine->n_in_flight = kept;
 }

@@ -24,6 +24,7 @@
 
 #define MOE_CLASS_DEMAND 0
 #define MOE_CLASS_PREFETCH 1
+#define MOE_CLASS_STALE 2 /* prefetches under way that the truth has made useless */
 
 /* An object on its way to tier 0. Hops are NULL once done. */
 typedef struct moe_load {

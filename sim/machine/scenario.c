@@ -3,10 +3,20 @@
 #include "sim/base/data.h"
 #include "sim/base/hash.h"
 #include "sim/machine/scenario_private.h"
+#include "sim/policy/policy.h"
+#include "sim/policy/prefetch/prefetch.h"
 #include "traces/generate.h"
 
 #include <string.h>
 
+/* Tables by `store`. */
+static const char *const details[][4] = {
+    [MOE_STORE_SUMMARY] = {NULL},
+    [MOE_STORE_LAYER] = {"layer", NULL},
+    [MOE_STORE_STEP] = {"step", NULL},
+    [MOE_STORE_REQUEST] = {"request", NULL},
+    [MOE_STORE_ALL] = {"layer", "step", "request", NULL},
+};
 static const char *const own_sections[] = {"sweep", "zip", "expect", "plot", NULL};
 
 const moe_param_table *
@@ -149,6 +159,13 @@ make_trace(const moe_config *config, const moe_model *model, moe_loc at, moe_dia
             made.experts = stack->layers[i].ffn.experts;
             made.top_k = stack->layers[i].ffn.top_k;
         }
+    double pairs = (double)made.sequences * (double)(made.prompt + made.output) *
+                   (double)made.layers * (double)made.top_k;
+    if (pairs > MOE_MOST_ACCESSES) {
+        moe_diag_error(diag, at, "%.3g expert accesses are too many to make; at most %.3g fit",
+                       pairs, MOE_MOST_ACCESSES);
+        return NULL;
+    }
     moe_routing_builder *builder = moe_generate(&made, at, diag);
     return builder ? moe_routing_builder_finish(builder, "synthetic routing") : NULL;
 }
@@ -251,6 +268,29 @@ check_encoder(const moe_model *model, const moe_config *config, moe_loc at, moe_
     return true;
 }
 
+static void
+add_policy(GString *text, moe_policy_kind kind, const moe_choice *choice)
+{
+    g_string_append_printf(text, "%s=%s\n", choice->variant->name,
+                           moe_policy_source(kind, choice->variant->name));
+}
+
+/* The sources of the policies that decide anything in this run. */
+static void
+add_policies(GString *text, const moe_plan *plan)
+{
+    const moe_config *config = plan->config;
+    const moe_prefetch_ops *prefetch = config->experts.prefetch.variant->ops;
+    for (uint32_t t = 0; t < plan->n_tiers; t++)
+        add_policy(text, MOE_POLICY_EVICT, &plan->tiers[t].evict);
+    if (!plan->offloaded)
+        return;
+    add_policy(text, MOE_POLICY_PREFETCH, &config->experts.prefetch);
+    add_policy(text, MOE_POLICY_SERVE, &config->experts.serve);
+    if (prefetch->predicts)
+        add_policy(text, MOE_POLICY_PREDICT, &config->experts.predict);
+}
+
 static char *
 identity(const moe_scenario *scenario, const moe_settings *settings, const moe_plan *plan,
          GError **error)
@@ -260,6 +300,7 @@ identity(const moe_scenario *scenario, const moe_settings *settings, const moe_p
     moe_settings_canonical(settings, false, text);
     moe_model_canonical(plan->model, text);
     moe_hardware_canonical(plan->hw, text);
+    add_policies(text, plan);
     char *result = NULL;
     bool made = plan->config->routing.synthetic.sequences > 0;
     g_autofree char *hash =
@@ -296,6 +337,7 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
     moe_assert(moe_diag_errors(diag) == before, "run %zu is feasible and has errors", i);
     run->public.identity = identity(scenario, run->settings, &run->plan, error);
     run->public.seed = (uint64_t)config->seed;
+    run->public.details = details[config->store];
     return run->public.identity != NULL;
 }
 
@@ -332,18 +374,41 @@ clear_run(moe_prepared *run)
     moe_settings_free(run->settings);
 }
 
+/* Cache keys without a home elsewhere have no effect: probably the home was forgotten. */
+static void
+warn_resident(const moe_scenario *scenario, moe_diag *diag)
+{
+    static const char *const keys[] = {"experts.cache", "experts.staging", "experts.prefetch"};
+    for (size_t i = 0; i < scenario->n_runs; i++)
+        if (scenario->runs[i].plan.offloaded)
+            return;
+    where w = {scenario, 0};
+    for (size_t k = 0; scenario->n_runs > 0 && k < MOE_COUNT(keys); k++) {
+        moe_loc at = locate(&w, keys[k]), above = locate(&w, "experts");
+        if (at.line != above.line || at.column != above.column)
+            moe_diag_warning(diag, at,
+                             "'%s' has no effect: all experts are in the device's own memory; "
+                             "'experts.home' says where else they live",
+                             keys[k]);
+    }
+}
+
 static bool
 expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **error)
 {
     if (!moe_scenario_sweep(scenario, diag))
         return false;
     scenario->runs = g_new0(moe_prepared, scenario->sweep->n_runs);
+    g_autoptr(GHashTable) known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    size_t repeated = 0;
     for (size_t i = 0; i < scenario->sweep->n_runs; i++) {
         moe_prepared run = {.settings = moe_settings_copy(base)};
         moe_scenario_sweep_run(scenario, &run, i, diag);
         moe_settings_complete(run.settings, moe_yaml_root(scenario->doc), diag);
         moe_settings_unused(run.settings, diag);
         bool ready = moe_diag_errors(diag) == 0 && prepare_or_skip(scenario, &run, i, diag, error);
+        if (ready && !g_hash_table_add(known, g_strdup(run.public.identity)))
+            repeated++;
         if (ready)
             scenario->runs[scenario->n_runs++] = run;
         else
@@ -351,6 +416,12 @@ expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **erro
         if (*error || moe_diag_errors(diag) > 64) /* enough to show */
             return false;
     }
+    warn_resident(scenario, diag);
+    if (repeated > 0)
+        moe_diag_warning(diag, (moe_loc){.file = scenario->path},
+                         "%zu of %zu points of the sweep repeat another run: what they sweep does "
+                         "not change it",
+                         repeated, scenario->n_runs);
     if (moe_diag_errors(diag) == 0 && scenario->n_runs == 0)
         moe_diag_error(diag, (moe_loc){.file = scenario->path}, "no run of the sweep is feasible");
     return moe_diag_errors(diag) == 0;

@@ -28,6 +28,8 @@ typedef struct moe_run {
     const char *const *keys;   /* canonical swept keys, in order of writing */
     const char *const *values; /* their canonical values in this run */
     uint64_t seed;
+    const char *const
+        *details; /* NULL-terminated: tables it fills beyond the summary's (`store`) */
 } moe_run;
 
 typedef void moe_run_progress(void *context, double share_done);

@@ -405,13 +405,15 @@ check_lengths(const build *b, bool encoder, moe_loc at, moe_diag *diag)
     return true;
 }
 
-/* Contexts are counted in 32 bits. */
+/* Contexts are counted in 32 bits, and accesses are held in memory. */
 static bool
-check_contexts(const build *b, moe_loc at, moe_diag *diag)
+check_size(const build *b, moe_loc at, moe_diag *diag)
 {
+    double tokens = 0;
     for (uint32_t r = 0; r < b->out->n_requests; r++) {
         const moe_request *request = &b->out->requests[r];
         uint64_t context = (uint64_t)initial_length(b, r) + request->prompt + request->output;
+        tokens += (double)request->prompt + request->output;
         if (context < INT32_MAX)
             continue;
         moe_diag_error(diag, at,
@@ -421,7 +423,13 @@ check_contexts(const build *b, moe_loc at, moe_diag *diag)
                        INT32_MAX - 1);
         return false;
     }
-    return true;
+    double accesses = tokens * b->routing->n_layers * b->routing->k;
+    if (accesses > MOE_MOST_ACCESSES)
+        moe_diag_error(diag, at,
+                       "%u requests of %.3g tokens in all make %.3g expert accesses; at most %.3g "
+                       "fit one run",
+                       b->out->n_requests, tokens, accesses, MOE_MOST_ACCESSES);
+    return accesses <= MOE_MOST_ACCESSES;
 }
 
 static void
@@ -457,7 +465,7 @@ moe_schedule_new(const moe_routing *routing, const moe_config *config, bool enco
     b.out = g_new0(moe_schedule, 1);
     b.out->routing = routing;
     plan_requests(&b, encoder);
-    if (!check_contexts(&b, at, diag)) {
+    if (!check_size(&b, at, diag)) {
         discard(&b);
         moe_schedule_free(b.out);
         return NULL;

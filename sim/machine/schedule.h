@@ -16,6 +16,9 @@
 #include "sim/policy/demand.h"
 #include "traces/routing.h"
 
+/* Expert accesses of one run: about ten bytes each are held. */
+#define MOE_MOST_ACCESSES 1e9
+
 typedef struct moe_request {
     uint32_t sequence;              /* index in the trace it starts in */
     uint32_t prompt, output;        /* tokens processed in prefill, in decode */

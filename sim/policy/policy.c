@@ -50,6 +50,34 @@ const moe_variant *const moe_serve_policies[] = {
 #undef MOE_POLICY
 };
 
+static const char *const evict_ids[] = {
+#define MOE_POLICY(kind, id) IN_evict_##kind(#id)
+#include "sim/policy/policies.def"
+#undef MOE_POLICY
+};
+static const char *const predict_ids[] = {
+#define MOE_POLICY(kind, id) IN_predict_##kind(#id)
+#include "sim/policy/policies.def"
+#undef MOE_POLICY
+};
+static const char *const prefetch_ids[] = {
+#define MOE_POLICY(kind, id) IN_prefetch_##kind(#id)
+#include "sim/policy/policies.def"
+#undef MOE_POLICY
+};
+static const char *const serve_ids[] = {
+#define MOE_POLICY(kind, id) IN_serve_##kind(#id)
+#include "sim/policy/policies.def"
+#undef MOE_POLICY
+};
+
+/* Of each policy's source file: path below sim/policy, and the start of its SHA-256. */
+static const struct {
+    const char *path, *hash;
+} sources[] = {
+#include MOE_POLICY_SOURCES
+};
+
 const size_t moe_policy_counts[MOE_POLICY_KINDS] = {
     [MOE_POLICY_EVICT] = MOE_COUNT(moe_evict_policies),
     [MOE_POLICY_PREDICT] = MOE_COUNT(moe_predict_policies),
@@ -60,12 +88,15 @@ const size_t moe_policy_counts[MOE_POLICY_KINDS] = {
 static const struct {
     const char *name, *question;
     const moe_variant *const *list;
+    const char *const *ids;
 } kinds[MOE_POLICY_KINDS] = {
-    [MOE_POLICY_EVICT] = {"evict", "who leaves?", moe_evict_policies},
-    [MOE_POLICY_PREDICT] = {"predict", "what will be needed, and how sure?", moe_predict_policies},
-    [MOE_POLICY_PREFETCH] = {"prefetch", "what do we want next?", moe_prefetch_policies},
+    [MOE_POLICY_EVICT] = {"evict", "who leaves?", moe_evict_policies, evict_ids},
+    [MOE_POLICY_PREDICT] = {"predict", "what will be needed, and how sure?", moe_predict_policies,
+                            predict_ids},
+    [MOE_POLICY_PREFETCH] = {"prefetch", "what do we want next?", moe_prefetch_policies,
+                             prefetch_ids},
     [MOE_POLICY_SERVE] = {"serve", "how is a demanded object that is not resident served?",
-                          moe_serve_policies},
+                          moe_serve_policies, serve_ids},
 };
 
 const char *
@@ -147,4 +178,20 @@ moe_policy_check_all(void)
             check_rows(variant);
         }
     }
+}
+
+const char *
+moe_policy_source(moe_policy_kind kind, const char *name)
+{
+    char path[128];
+    for (size_t i = 0; i < moe_policy_counts[kind]; i++) {
+        if (strcmp(kinds[kind].list[i]->name, name) != 0)
+            continue;
+        g_snprintf(path, sizeof path, "%s/%s.c", kinds[kind].name, kinds[kind].ids[i]);
+        for (size_t s = 0; s < MOE_COUNT(sources); s++)
+            if (strcmp(sources[s].path, path) == 0)
+                return sources[s].hash;
+    }
+    moe_assert(false, "no source of %s policy %s", kinds[kind].name, name);
+    return "";
 }

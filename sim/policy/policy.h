@@ -87,6 +87,10 @@ extern const size_t moe_policy_counts[MOE_POLICY_KINDS];
 const moe_variant *const *moe_policy_list(moe_policy_kind kind, size_t *n);
 const moe_variant *moe_policy_find(moe_policy_kind kind, const char *name);
 
+/* The hash of the policy's source file, for identities: a policy that was changed is another one.
+ */
+const char *moe_policy_source(moe_policy_kind kind, const char *name);
+
 /* Checks every descriptor once (required hooks, rows over config_size); asserts on a bug. */
 void moe_policy_check_all(void);
 

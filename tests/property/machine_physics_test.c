@@ -247,7 +247,10 @@ too_much(void)
         const char *text, *message;
     } cases[] = {
         {"routing: {synthetic: {sequences: 1000000, prompt: 1000000, output: 1000000}}\n",
-         "s.yaml:4:10: error: synthetic routing: too many tokens\n"},
+         "s.yaml:4:10: error: 1.28e+14 expert accesses are too many to make; at most 1e+09 fit\n"},
+        {"routing: {synthetic: {sequences: 9}}\n"
+         "workload: {requests: 1000, prompt: 10000000, output: 10000000}\n",
+         "s.yaml:5:36: error: 1000 requests of 2e+10 tokens in all make 1.28e+12 expert accesses"},
         {"routing: {synthetic: {sequences: 1000001}}\n",
          "s.yaml:4:34: error: 'sequences' must be at most 1000000, got 1000001\n"},
         {ROUTING "workload: {batch: 4097}\n", "s.yaml:5:19: error: 'batch' must be at most 4096"},

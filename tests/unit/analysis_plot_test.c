@@ -230,6 +230,7 @@ complains(void)
         g_autoptr(moe_yaml_doc) doc = NULL;
         g_autofree char *messages = NULL;
         g_autoptr(moe_plots) plots = read_section(cases[i].yaml, &doc, &messages);
+        MOE_CHECK(plots || *messages, "case %zu: neither figures nor a message", i);
         MOE_CHECK(strstr(messages, cases[i].says), "case %zu: '%s' in '%s'", i, cases[i].says,
                   messages);
     }

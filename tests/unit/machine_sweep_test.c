@@ -193,8 +193,8 @@ swept_values(void)
     } cases[] = {
         {"", {NULL, NULL}, ""},
         {"sweep: {workload.batch: [1, 2]}\n", {NULL, NULL}, "batch=1 | batch=2"},
-        {"sweep: {workload.batch: [1, 2]}\n", {"workload.batch", "3"}, ""},
-        {"sweep: {workload.batch: [1, 2]}\n", {"seed", "3"}, "batch=1 | batch=2"},
+        {"sweep: {workload.batch: [1, 2]}\n", {"workload.batch", "3"}, "batch=3"},
+        {"sweep: {workload.batch: [1, 2]}\n", {"seed", "3"}, "batch=1 seed=3 | batch=2 seed=3"},
         {"sweep: {experts.cache.capacity: [0.25, 21 slots, 1GiB]}\n",
          {NULL, NULL},
          "capacity=25% | capacity=21 slots | capacity=1GiB"},
@@ -204,10 +204,14 @@ swept_values(void)
         {"sweep: {experts.cache.evict.kind: [lru, fifo]}\n",
          {NULL, NULL},
          "evict=lru | evict=fifo"},
-        {"sweep: {experts.cache.evict.kind: [lru, fifo]}\n", {"experts.cache.evict", "lfu"}, ""},
-        {"sweep: {experts.cache.evict: [lru, fifo]}\n", {"experts.cache.evict.kind", "lfu"}, ""},
+        {"sweep: {experts.cache.evict.kind: [lru, fifo]}\n",
+         {"experts.cache.evict", "lfu"},
+         "evict=lfu"},
+        {"sweep: {experts.cache.evict: [lru, fifo]}\n",
+         {"experts.cache.evict.kind", "lfu"},
+         "evict=lfu"},
         {"zip: {label: [a, b], seed: [1, 2]}\n", {NULL, NULL}, "label=a seed=1 | label=b seed=2"},
-        {"zip: {label: [a, b], seed: [1, 2]}\n", {"label", "c"}, "seed=1 | seed=2"},
+        {"zip: {label: [a, b], seed: [1, 2]}\n", {"label", "c"}, "seed=1 label=c | seed=2 label=c"},
     };
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
         g_autofree char *text = g_strconcat(base, cases[i].more, NULL), *messages = NULL;
