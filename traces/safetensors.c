@@ -128,6 +128,22 @@ safetensors_index(moe_safetensors *file, moe_loc loc, moe_diag *diag)
     }
 }
 
+/* What a file is that somebody takes for a trace, from its beginning; NULL: nothing known. Gzip's
+ * first 8 bytes can be a small number, but then no JSON follows. */
+static const char *
+safetensors_other(const uint8_t *bytes, size_t n_bytes)
+{
+    static const uint8_t gzip[] = {0x1F, 0x8B, 0x08}, zstd[] = {0x28, 0xB5, 0x2F, 0xFD};
+    if (memcmp(bytes, gzip, sizeof gzip) == 0 && (n_bytes == 8 || bytes[8] != '{'))
+        return "gzip";
+    if (memcmp(bytes, zstd, sizeof zstd) == 0)
+        return "zstd";
+    for (int i = 0; i < 8; i++)
+        if ((bytes[i] < 0x20 && !strchr("\t\r\n", bytes[i])) || bytes[i] >= 0x7F || !bytes[i])
+            return NULL;
+    return "CSV or other text";
+}
+
 /* The header's length, from the first 8 bytes; false after a message. */
 static bool
 safetensors_header_length(const uint8_t *bytes, size_t n_bytes, moe_loc loc, moe_diag *diag,
@@ -136,6 +152,14 @@ safetensors_header_length(const uint8_t *bytes, size_t n_bytes, moe_loc loc, moe
     if (n_bytes < 8) {
         moe_diag_error(diag, loc,
                        "no safetensors file: %zu bytes, shorter than the header's length", n_bytes);
+        return false;
+    }
+    const char *other = safetensors_other(bytes, n_bytes);
+    if (other) {
+        moe_diag_error(diag, loc,
+                       "no safetensors file: this looks like %s; `moesim trace import` makes a "
+                       "trace from CSV, compressed or not",
+                       other);
         return false;
     }
     memcpy(length, bytes, 8);

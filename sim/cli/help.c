@@ -20,12 +20,51 @@ static const moe_option options[] = {
 typedef struct section {
     const char *prefix; /* what keys of its lists begin with */
     const moe_param_table *(*table)(void);
+    const char *about;
 } section;
 
 static const section sections[] = {
-    {"", moe_scenario_table},
-    {"expect", moe_expect_table},
-    {"plot", moe_plot_table},
+    {"", moe_scenario_table, NULL},
+    {"expect", moe_expect_table,
+     "A list of what must come out. `of` selects runs, and `metric` of them is expected to be "
+     "`value`. With `over` it is the ratio of pairs of runs: two runs are a pair when they agree "
+     "on "
+     "all swept keys but those that `of` and `over` both fix (if there are none, those that either "
+     "fixes). More than one run or pair needs `agg`. A missed expectation makes `moesim run` exit "
+     "with 4."},
+    {"plot", moe_plot_table,
+     "A list of figures, drawn after the runs by gnuplot. Swept keys that are neither `x` nor "
+     "`series` become part of the series; runs that differ in `seed` alone are one point with its "
+     "range. Each figure leaves its data (.dat) and script (.gp) beside it. `moesim plot` draws "
+     "from a database later."},
+};
+
+/* Keys whose values are no single parameters, and which their sections read themselves. */
+typedef struct extra {
+    const char *section; /* prefix of a section */
+    const char *key, *type, *fallback, *help;
+} extra;
+
+static const extra extras[] = {
+    {"", "sweep", "map", "",
+     "Map of keys to lists of values; every combination is a run. A value of a policy key may be a "
+     "map: {kind: s3fifo, small: 5%}. A key given by --set is not swept. The first key varies "
+     "slowest."},
+    {"", "zip", "map, or list of maps", "",
+     "Map of keys to lists of equal length that move together: run i has each key's i-th value. A "
+     "list of maps has several such groups; they multiply with each other and with `sweep`. Zip "
+     "`label` along to name the combinations."},
+    {"expect", "of", "map", "all runs",
+     "Which runs: swept keys, each with a value or a list of values of which any will do."},
+    {"expect", "over", "map", "",
+     "Runs to compare with, written as `of`; `value` is then the ratio of `of` over `over`. A pair "
+     "agrees on a key that has a list of values."},
+    {"plot", "where", "map", "all runs",
+     "Which runs are drawn: swept keys, each with a value or a list of values of which any will "
+     "do."},
+    {"plot", "file", "text, or list", "NAME.pdf of NAME.yaml",
+     "Name of the figure, ending in .pdf, .svg, .png or .tex; a list draws each. "
+     "Relative to the folder of the database, or of `moesim run --plot`."},
 };
 
 static int
@@ -36,34 +75,62 @@ print_markdown(void)
         moe_param_markdown(sections[i].table(), text);
         if (*sections[i].prefix)
             moe_out("\nEach entry of `%s`:\n\n", sections[i].prefix);
+        for (size_t e = 0; e < MOE_COUNT(extras); e++)
+            if (!strcmp(extras[e].section, sections[i].prefix))
+                g_string_append_printf(text, "| `%s` | %s | %s |  | %s |\n", extras[e].key,
+                                       extras[e].type, extras[e].fallback, extras[e].help);
         moe_out_text(text->str);
     }
     return MOE_EXIT_OK;
 }
 
 static void
-print_rows(const moe_param_table *table)
+print_row(const char *key, const char *help, size_t width)
 {
+    moe_out("  %-*s  ", (int)width, key);
+    moe_out_wrapped(help, width + 4, width + 4);
+}
+
+static void
+print_rows(const section *s)
+{
+    const moe_param_table *table = s->table();
     size_t width = 0;
     for (size_t i = 0; i < table->n_rows; i++)
         width = MAX(width, strlen(table->rows[i].key));
-    for (size_t i = 0; i < table->n_rows; i++) {
-        moe_out("  %-*s  ", (int)width, table->rows[i].key);
-        moe_out_wrapped(table->rows[i].help, width + 4, width + 4);
-    }
+    for (size_t i = 0; i < table->n_rows; i++)
+        print_row(table->rows[i].key, table->rows[i].help, width);
+    for (size_t e = 0; e < MOE_COUNT(extras); e++)
+        if (!strcmp(extras[e].section, s->prefix))
+            print_row(extras[e].key, extras[e].help, width);
 }
 
 static int
 print_overview(void)
 {
     moe_out("Keys of a scenario (`moesim help KEY` says more):\n\n");
-    print_rows(moe_scenario_table());
-    moe_out("\nEach entry of `expect` (with `of`, `over`: which runs):\n\n");
-    print_rows(moe_expect_table());
-    moe_out("\nEach entry of `plot` (with `file`, `where`: which runs):\n\n");
-    print_rows(moe_plot_table());
-    moe_out("\n`sweep` and `zip` take keys and lists of values.\n");
+    for (size_t i = 0; i < MOE_COUNT(sections); i++) {
+        if (*sections[i].prefix)
+            moe_out("\nEach entry of `%s`:\n\n", sections[i].prefix);
+        print_rows(&sections[i]);
+    }
     return MOE_EXIT_OK;
+}
+
+/* A key that its section reads itself: "sweep", "expect.of". */
+static bool
+help_of_extra(const char *key)
+{
+    for (size_t e = 0; e < MOE_COUNT(extras); e++) {
+        const extra *x = &extras[e];
+        g_autofree char *full = g_strconcat(x->section, *x->section ? "." : "", x->key, NULL);
+        if (strcmp(full, key) != 0)
+            continue;
+        moe_out("%s (%s%s%s)\n  ", full, x->type, *x->fallback ? "; default: " : "", x->fallback);
+        moe_out_wrapped(x->help, 2, 2);
+        return true;
+    }
+    return false;
 }
 
 /* A key of a table, or the whole table when the key is its prefix. */
@@ -72,7 +139,9 @@ help_in_section(const section *s, const char *key, const char **closest)
 {
     size_t length = strlen(s->prefix);
     if (length && !strcmp(key, s->prefix)) {
-        print_rows(s->table());
+        moe_out_wrapped(s->about, 0, 0);
+        moe_out("\nEach entry:\n\n");
+        print_rows(s);
         return true;
     }
     if (length && (strncmp(key, s->prefix, length) != 0 || key[length] != '.'))
@@ -140,6 +209,8 @@ run(const void *data, const char *const *operands, size_t n)
     if (n == 0)
         return print_overview();
     const char *closest = NULL;
+    if (help_of_extra(operands[0]))
+        return MOE_EXIT_OK;
     for (size_t i = 0; i < MOE_COUNT(sections); i++)
         if (help_in_section(&sections[i], operands[0], &closest))
             return MOE_EXIT_OK;

@@ -24,11 +24,12 @@ static const moe_option options[] = {
      .help = "Cache sizes in experts; with --scope layer, of each layer."},
     {"group", 'g', MOE_OPTION_ENUM, AT(group), "GROUP", "access|token-layer|step-layer|token",
      .help = "What is asked for at once: single experts, as generic cache simulators do; the "
-             "experts of a token at a layer; of a step at a layer; of a token at all layers."},
+             "experts of a token at a layer; of a step at a layer; of a token at all layers. "
+             "Default: access."},
     {"scope", 0, MOE_OPTION_ENUM, AT(scope), "SCOPE", "model|layer",
-     .help = "One cache for all layers, or one per layer."},
+     .help = "One cache for all layers, or one per layer. Default: model."},
     {"first-fill", 0, MOE_OPTION_ENUM, AT(first_fill), "HOW", "miss|hit",
-     .help = "Whether filling a free slot counts as a miss."},
+     .help = "Whether filling a free slot counts as a miss. Default: miss."},
     {"sequences", 0, MOE_OPTION_TEXT, AT(sequences), "A..B",
      .help = "Only sequences A, A+1, … B-1 (counted from 0); all by default, as one history."},
     {"jobs", 'j', MOE_OPTION_INT, AT(jobs), "N", NULL, 1, 4096,

@@ -1,7 +1,9 @@
 """What must not stand in the tree: over-long files, left-overs, paths of somebody's machine, big
-files, and top-level entries that nobody decided on."""
+files, and top-level entries that nobody decided on. In a git checkout only what git tracks counts:
+figures, databases and scenarios that a user makes beside it are the user's own."""
 import os
 import re
+import subprocess
 
 import source
 
@@ -20,6 +22,14 @@ MACHINE_PATH = re.compile(
     r"(?<![\w.$})~*/-])/(home|Users|root|work|workspace|mnt|scratch)/[\w.-]+")
 
 
+def tracked():
+    """The files that git tracks; all when this is no checkout."""
+    git = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=source.root(),
+                         capture_output=True, check=False)
+    known = set(git.stdout.decode().split("\0")) if git.returncode == 0 else None
+    return [path for path in source.files() if known is None or path in known]
+
+
 def check_lines(report, path):
     code = path.endswith(CODE) or path == ".ci/run"
     for number, line in enumerate(source.read(path).split("\n"), 1):
@@ -33,7 +43,7 @@ def check_lines(report, path):
 
 def main():
     report = source.Report()
-    for path in source.files():
+    for path in tracked():
         report.checked += 1
         top = path.split("/")[0]
         if top not in TOP and not top.startswith("."):

@@ -1,7 +1,7 @@
 """Runs the README's commands and compares what they print with what it shows.
 
 In README.md, a comment <!-- test --> before a ```sh block says that it is run, in one folder for
-all blocks, with `moesim` in the path and the entries of the source tree beside it. A comment
+all blocks, with `moesim` in the path and links to the folders of the source tree that commands name. A comment
 <!-- output --> before the ```text block that follows says that the text is exactly its output.
 <!-- test exit N --> is for a command that must fail with N, and <!-- save: NAME --> before any
 block makes it a file there. MOE_UPDATE_GOLDEN=1 rewrites the outputs in README.md."""
@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 
+FOLDERS = ("scenarios", "traces", "hw", "models")
 BLOCK = re.compile(
     r"<!-- test(?: exit (?P<exit>\d+))? -->\n```sh\n(?P<command>.*?)```\n"
     r"(?:\s*<!-- output -->\n```text\n(?P<output>.*?)```\n)?", re.DOTALL)
@@ -18,10 +19,10 @@ SAVED = re.compile(r"<!-- save: (\S+) -->\n```\w*\n(.*?)```\n", re.DOTALL)
 
 
 def prepare(program, source):
-    """The current folder gets links to the tree's entries, and `moesim` a place in the path."""
-    for entry in os.listdir(source):
-        if entry != "build" and not entry.startswith("."):
-            os.symlink(os.path.join(source, entry), entry)
+    """The current folder gets links to the tree's folders, and `moesim` a place in the path. Files
+    beside them in the tree may be what a user made with these very commands, and get none."""
+    for folder in FOLDERS:
+        os.symlink(os.path.join(source, folder), folder)
     os.mkdir(".bin")
     os.symlink(program, ".bin/moesim")
     os.environ["PATH"] = os.path.abspath(".bin") + ":" + os.environ["PATH"]
