@@ -1,28 +1,6 @@
 /* Runs whose time can be written down: serial offloading, perfectly hidden loads, no offloading. */
 #include "sim/machine/lower.h"
-#include "sim/machine/scenario_private.h"
-#include "tests/test.h"
-
-#include <glib/gstdio.h>
-
-static moe_scenario *
-load_text(const char *text)
-{
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("moesim-XXXXXX.yaml", &path, NULL);
-    g_assert_cmpint(fd, >=, 0);
-    g_close(fd, NULL);
-    g_file_set_contents(path, text, -1, NULL);
-    g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(GError) error = NULL;
-    moe_scenario *scenario = moe_scenario_load(path, NULL, 0, false, diag, &error);
-    if (!scenario) {
-        g_autofree char *why = moe_diag_render(diag);
-        printf("%s%s\n", why, error ? error->message : "");
-    }
-    g_unlink(path);
-    return scenario;
-}
+#include "tests/unit/machine_fixture.h"
 
 static const char base[] = "model: switch-base-8\n"
                            "hardware: server-a100-80\n"
@@ -59,7 +37,7 @@ static void
 compare(const char *what, const char *more, moe_time (*expected)(const moe_plan *plan))
 {
     g_autofree char *text = g_strconcat(base, more, NULL);
-    g_autoptr(moe_scenario) scenario = load_text(text);
+    g_autoptr(moe_scenario) scenario = fixture_load(text);
     MOE_CHECK(scenario != NULL, "%s loads", what);
     if (!scenario)
         return;

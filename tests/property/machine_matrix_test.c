@@ -1,29 +1,8 @@
 /* Every policy against every other, on a small trace: what must hold for any run. */
-#include "sim/machine/scenario.h"
 #include "sim/policy/policy.h"
-#include "tests/test.h"
+#include "tests/unit/machine_fixture.h"
 
-#include <glib/gstdio.h>
 #include <math.h>
-
-static moe_scenario *
-load_text(const char *text)
-{
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("moesim-XXXXXX.yaml", &path, NULL);
-    g_assert_cmpint(fd, >=, 0);
-    g_close(fd, NULL);
-    g_file_set_contents(path, text, -1, NULL);
-    g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(GError) error = NULL;
-    moe_scenario *scenario = moe_scenario_load(path, NULL, 0, false, diag, &error);
-    if (!scenario) {
-        g_autofree char *why = moe_diag_render(diag);
-        printf("%s%s\n", why, error ? error->message : "");
-    }
-    g_unlink(path);
-    return scenario;
-}
 
 /* A cell of a row found by its first cell; NULL cells are NAN. */
 static double
@@ -112,7 +91,7 @@ static void
 check_scenario(const char *more)
 {
     g_autofree char *text = g_strconcat(base, more, NULL);
-    g_autoptr(moe_scenario) scenario = load_text(text);
+    g_autoptr(moe_scenario) scenario = fixture_load(text);
     MOE_CHECK(scenario != NULL, "%s", more);
     for (size_t i = 0; scenario && i < moe_scenario_runs(scenario); i++)
         check_run(scenario, i);
@@ -178,7 +157,7 @@ same_twice(void)
 {
     g_autofree char *text =
         g_strconcat(base, "experts: {home: dram, prefetch: {kind: next-layer}}\n", NULL);
-    g_autoptr(moe_scenario) scenario = load_text(text);
+    g_autoptr(moe_scenario) scenario = fixture_load(text);
     MOE_CHECK(scenario != NULL, "the scenario loads");
     if (!scenario)
         return;
