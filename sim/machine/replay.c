@@ -298,6 +298,9 @@ run_groups(const moe_replay *replay, const moe_variant *evict, const void *confi
         .tiers = {{replay->config.scope, slots, {evict, evict_config}}},
         .popularity = replay->popularity,
     };
+    /* read only by who has waited for it: another thread may be making it */
+    const moe_evict_ops *ops = evict->ops;
+    const uint32_t *next_group = ops->needs & MOE_EVICT_NEXT_USE ? replay->next_group : NULL;
     bool per_layer = replay->config.scope == MOE_SCOPE_LAYER;
     g_autofree uint8_t *outcomes = g_new(uint8_t, (size_t)replay->largest + 1);
     g_autofree uint8_t *pinned = g_new(uint8_t, (size_t)replay->largest + 1);
@@ -311,7 +314,7 @@ run_groups(const moe_replay *replay, const moe_variant *evict, const void *confi
         uint64_t first = replay->first[g];
         window.objects = replay->members + first;
         window.n = (size_t)(replay->first[g + 1] - first);
-        run_group(&window, replay->next_group ? replay->next_group + first : NULL);
+        run_group(&window, next_group ? next_group + first : NULL);
     }
     const moe_tier_counts *counts = moe_residency_counts(window.residency, 0);
     uint64_t misses = counts->misses - (replay->config.first_fill_hit ? counts->fills : 0);
