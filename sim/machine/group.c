@@ -219,7 +219,6 @@ serve_on_host(moe_machine *machine, uint32_t i, moe_time cost_ps, moe_task *gate
     task->n_shares = 1;
     moe_task_after(machine->engine, task, machine->readback ? machine->readback : gate);
     group->host = task;
-    group->n_host++;
     group->outstanding++;
     machine->host_served++;
     moe_task_submit(machine->engine, task);
@@ -316,7 +315,7 @@ open_group(moe_machine *machine, const moe_task *gate)
     uint64_t first = demand->first[group->group];
     group->n = moe_demand_size(demand, group->group);
     group->tokens = demand->tokens + first;
-    group->next = group->outstanding = group->n_host = 0;
+    group->next = group->outstanding = 0;
     group->host = NULL;
     group->gate = group->joined = moe_task_mark(gate);
     group->opened = gate->end;
@@ -380,7 +379,7 @@ moe_machine_gate_known(moe_machine *machine, moe_task *gate)
             machine->predict->observe(machine->predict_state, machine->step, group->layer);
         if (machine->serve->uses_host)
             serve_misses(machine, gate);
-        moe_machine_want(machine, gate);
+        moe_machine_want(machine);
     }
     submit_shared(machine, gate);
     if (group->n_queue == 0 && group->outstanding == 0) {

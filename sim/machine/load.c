@@ -213,7 +213,7 @@ window(moe_machine *machine)
 }
 
 void
-moe_machine_want(moe_machine *machine, moe_task *gate)
+moe_machine_want(moe_machine *machine)
 {
     const moe_group_state *group = &machine->group;
     machine->n_wants = machine->next_want = 0;

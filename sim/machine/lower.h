@@ -24,8 +24,7 @@
     X(launch, COMPUTE)                                                                             \
     X(overhead, COMPUTE)                                                                           \
     X(host_experts, COMPUTE)                                                                       \
-    X(gate_readback, WAIT)                                                                         \
-    X(join, WAIT)
+    X(gate_readback, WAIT)
 enum {
 #define X(name, kind) MOE_CAUSE_##name,
     MOE_CAUSES(X)

@@ -45,11 +45,10 @@ typedef struct moe_group_state {
     uint32_t *queue;        /* n_queue members */
     uint32_t n_queue, next; /* next: first not yet given to a task */
     uint32_t *wave_tokens;  /* tokens in order of queue */
-    uint32_t n_host;
-    uint32_t outstanding; /* tasks of the group that are not done */
-    moe_task *open;       /* a task that still waits for its first slot */
-    moe_task *host;       /* last host task, NULL: none or done */
-    moe_mark joined;      /* latest of its tasks that are done */
+    uint32_t outstanding;   /* tasks of the group that are not done */
+    moe_task *open;         /* a task that still waits for its first slot */
+    moe_task *host;         /* last host task, NULL: none or done */
+    moe_mark joined;        /* latest of its tasks that are done */
     moe_mark gate;
     moe_time opened; /* when the gate was known */
 } moe_group_state;
@@ -144,7 +143,7 @@ void moe_machine_slot_freed(moe_machine *machine);
 moe_task *moe_machine_load(moe_machine *machine, uint32_t object, uint8_t priority,
                            const moe_admission *admission);
 void moe_machine_promote(moe_machine *machine, uint32_t object);
-void moe_machine_want(moe_machine *machine, moe_task *gate);
+void moe_machine_want(moe_machine *machine);
 void moe_machine_pump(moe_machine *machine);
 void moe_machine_rush(moe_machine *machine, uint32_t layer);
 void moe_machine_drop_prefetches(moe_machine *machine, bool all);
