@@ -46,7 +46,6 @@ struct moe_tail {
 
 typedef struct engine_lane {
     moe_task *head, *tail; /* by (ready, sequence) */
-    moe_time backlog;      /* zero-load time queued */
 } engine_lane;
 
 typedef struct engine_server {

@@ -20,16 +20,6 @@ server_lane(engine_server *server, uint8_t priority)
     return &server->lanes[priority];
 }
 
-/* Zero-load time left of a queued task. */
-static moe_time
-server_backlog_of(const moe_engine *engine, const moe_task *task)
-{
-    if (MOE_LIKELY(!task->begun))
-        return task->zero_load;
-    double rate = engine_task_flows(task) ? engine->paths[task->path].rate : 1;
-    return task->remaining + moe_time_of_bytes(task->left, rate);
-}
-
 static void
 server_insert(moe_engine *engine, moe_task *task)
 {
@@ -49,7 +39,6 @@ server_insert(moe_engine *engine, moe_task *task)
         after->next = task;
     else
         lane->head = task;
-    lane->backlog += server_backlog_of(engine, task);
     server->queued++;
 }
 
@@ -66,7 +55,6 @@ server_remove(moe_engine *engine, moe_task *task)
         task->prev->next = task->next;
     else
         lane->head = task->next;
-    lane->backlog -= server_backlog_of(engine, task);
     server->queued--;
 }
 
@@ -232,6 +220,16 @@ moe_task_progress(const moe_engine *engine, const moe_task *task)
 
 /* ---- questions ---- */
 
+/* Zero-load time left of a queued task. */
+static moe_time
+server_backlog_of(const moe_engine *engine, const moe_task *task)
+{
+    if (MOE_LIKELY(!task->begun))
+        return task->zero_load;
+    double rate = engine_task_flows(task) ? engine->paths[task->path].rate : 1;
+    return task->remaining + moe_time_of_bytes(task->left, rate);
+}
+
 bool
 moe_engine_server_occupied(const moe_engine *engine, moe_server_id server, uint8_t priority)
 {
@@ -251,7 +249,8 @@ moe_engine_server_backlog(const moe_engine *engine, moe_server_id server, uint8_
     const engine_server *of = &engine->servers[server];
     moe_time backlog = 0;
     for (uint32_t i = 0; i < of->n_lanes && i <= priority; i++)
-        backlog += of->lanes[i].backlog;
+        for (const moe_task *queued = of->lanes[i].head; queued; queued = queued->next)
+            backlog += server_backlog_of(engine, queued);
     const moe_task *task = of->running;
     if (!task || task->priority > priority)
         return backlog;

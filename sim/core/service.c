@@ -19,7 +19,7 @@ service_stretch(moe_time work, double speed)
 {
     if (MOE_LIKELY(speed == 1))
         return work;
-    return (moe_time)ceil((double)work / speed * (1 - 0x1p-51));
+    return moe_time_ceil((double)work / speed * (1 - 0x1p-51));
 }
 
 /* ---- links that carry one transfer ---- */
@@ -142,7 +142,7 @@ service_stop_work(const moe_task *task)
 {
     moe_time stop = 0;
     for (const moe_edge *edge = task->tail ? task->dependents : NULL; edge; edge = edge->next) {
-        moe_time at = task->work - (moe_time)ceil(edge->granule * (double)task->work);
+        moe_time at = task->work - moe_time_ceil(edge->granule * (double)task->work);
         if (edge->granule > 0 && !edge->released && at > stop && at < task->remaining)
             stop = at;
     }
@@ -218,7 +218,7 @@ moe_service_left(const moe_engine *engine, const moe_task *task, double *left)
         return remaining > 0 ? remaining : 0;
     case TASK_SOLO:
         if (elapsed < 0)
-            return task->speed == 1 ? -elapsed : (moe_time)ceil((double)-elapsed * task->speed);
+            return task->speed == 1 ? -elapsed : moe_time_ceil((double)-elapsed * task->speed);
         *left -= engine->paths[task->path].rate * task->speed * (double)elapsed * 1e-12;
         *left = *left > task->stop ? *left : task->stop;
         return 0;

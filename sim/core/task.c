@@ -1,8 +1,6 @@
 /* The life of a task: dependencies, submission, the end, reuse. */
 #include "sim/core/engine_state.h"
 
-#include <math.h>
-
 #include "sim/base/poison.h"
 
 #define TASK_BLOCK 256
@@ -273,7 +271,7 @@ task_release(moe_engine *engine, moe_task *task)
 static moe_time
 task_granule_time(const moe_engine *engine, const moe_task *task, double granule)
 {
-    moe_time first = (moe_time)ceil(granule * (double)task->work);
+    moe_time first = moe_time_ceil(granule * (double)task->work);
     if (engine_task_flows(task)) {
         double bytes = granule * (double)task->bytes;
         first = task->work + moe_time_of_bytes(bytes, engine->paths[task->path].rate);
@@ -317,7 +315,7 @@ task_stream_end(moe_engine *engine, const moe_task *task, const moe_edge *edge)
 {
     moe_task *to = edge->task;
     moe_tail *tail = to->tail;
-    moe_time last = (moe_time)ceil(edge->granule * (double)to->zero_load);
+    moe_time last = moe_time_ceil(edge->granule * (double)to->zero_load);
     moe_time end = moe_time_add(task->end, last);
     moe_time lean = task->lean + (to->path == MOE_NO_PATH ? last : 0);
     tail->free = task->free + last > tail->free ? task->free + last : tail->free;

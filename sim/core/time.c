@@ -1,7 +1,5 @@
 #include "sim/core/time.h"
 
-#include <math.h>
-
 #define TIME_EXACT 0x1p53 /* integers below are doubles without loss */
 #define TIME_NEAR 0x1p58  /* below, an estimate is some dozens off at most */
 
@@ -29,5 +27,5 @@ moe_time_of_bytes(double bytes, double bytes_per_s)
     if (bytes < TIME_EXACT && bytes_per_s < TIME_EXACT && ps < TIME_NEAR &&
         (double)whole == bytes && (double)(int64_t)bytes_per_s == bytes_per_s)
         return time_of_integers(whole, (int64_t)bytes_per_s, ps);
-    return (moe_time)ceil(ps - ps * 0x1p-51); /* an integer spoilt by rounding stays itself */
+    return moe_time_ceil(ps - ps * 0x1p-51); /* an integer spoilt by rounding stays itself */
 }

@@ -18,6 +18,14 @@ moe_time_add(moe_time a, moe_time b)
     return sum;
 }
 
+/* The smallest whole number not below `ps`; inline, as ceil() is a call on plain x86-64. */
+static inline moe_time
+moe_time_ceil(double ps)
+{
+    moe_time whole = (moe_time)ps;
+    return whole + (ps > (double)whole);
+}
+
 /* Time to move `bytes` at `bytes_per_s`, rounded up to the next picosecond. */
 moe_time moe_time_of_bytes(double bytes, double bytes_per_s);
 

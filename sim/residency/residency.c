@@ -21,6 +21,7 @@ struct tier {
     uint8_t *where; /* per object: moe_where */
     uint8_t *flags;
     uint16_t *pins;
+    uint32_t *pool; /* per object: its pool */
     uint32_t slots, pool_objects, n_pools;
     uint32_t occupied;
     moe_tier_counts counts;
@@ -77,6 +78,9 @@ moe_residency_new(const moe_residency_config *config)
         tier->where = moe_policy_alloc(residency->n_objects, sizeof *tier->where);
         tier->flags = moe_policy_alloc(residency->n_objects, sizeof *tier->flags);
         tier->pins = moe_policy_alloc(residency->n_objects, sizeof *tier->pins);
+        tier->pool = moe_policy_alloc(residency->n_objects, sizeof *tier->pool);
+        for (uint32_t i = 0; i < residency->n_objects; i++)
+            tier->pool[i] = i / tier->pool_objects;
         tier->pools = moe_policy_alloc(tier->n_pools, sizeof *tier->pools);
         for (uint32_t i = 0; i < tier->n_pools; i++)
             pool_open(residency, tier, i, tier_config, config->popularity);
@@ -97,6 +101,7 @@ moe_residency_free(moe_residency *residency)
         free(tier->where);
         free(tier->flags);
         free(tier->pins);
+        free(tier->pool);
     }
     free(residency->next_use);
     free(residency->turn);
@@ -107,7 +112,7 @@ moe_residency_free(moe_residency *residency)
 static inline struct pool *
 pool_of(const struct tier *tier, uint32_t object)
 {
-    return &tier->pools[tier->n_pools == 1 ? 0 : object / tier->pool_objects];
+    return &tier->pools[tier->pool[object]];
 }
 
 static inline void
