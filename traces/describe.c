@@ -1,6 +1,6 @@
 #include "traces/routing_file.h"
 
-#include "sim/base/units.h"
+#include "sim/base/text.h"
 
 #include <string.h>
 
@@ -97,12 +97,34 @@ describe_balance(const moe_routing *r, GString *out)
         g_string_append_printf(out, "not run      %" G_GUINT64_FORMAT " token-layers\n", c.not_run);
 }
 
+/* "domains      2: code 300, prose 12": how many tokens each label has. */
+static void
+describe_labels(const moe_routing *r, const char *what, const uint16_t *wide, const uint8_t *narrow,
+                uint32_t n, const char *const *names, GString *out)
+{
+    enum { SHOWN = 12 };
+    g_autofree uint64_t *counts = g_new0(uint64_t, n);
+    for (uint64_t i = 0; i < r->n_tokens; i++)
+        counts[wide ? wide[i] : narrow[i]]++;
+    g_string_append_printf(out, "%-12s %u:", what, n);
+    for (uint32_t i = 0; i < MIN(n, SHOWN); i++) {
+        g_autofree char *shown = names ? moe_text_visible(names[i], strlen(names[i])) : NULL;
+        g_string_append(out, i ? ", " : " ");
+        if (shown)
+            g_string_append_printf(out, "%s %" G_GUINT64_FORMAT, shown, counts[i]);
+        else
+            g_string_append_printf(out, "%u: %" G_GUINT64_FORMAT, i, counts[i]);
+    }
+    g_string_append(out, n > SHOWN ? ", …\n" : "\n");
+}
+
 /* Tensors that the file holds and the routing does not use. */
 static void
 describe_others(const moe_routing_file *file, GString *out)
 {
-    static const char *const known[] = {"expert_ids", "gate_weights", "sequence",
-                                        "position",   "step",         "phase"};
+    static const char *const known[] = {"expert_ids", "gate_weights", "router_logits", "sequence",
+                                        "position",   "step",         "phase",         "domain",
+                                        "modality",   "token_id"};
     for (size_t i = 0; file->tensors && i < moe_safetensors_count(file->tensors); i++) {
         const moe_tensor *tensor = moe_safetensors_at(file->tensors, i);
         bool used = g_str_has_prefix(tensor->name, "lookahead.") &&
@@ -120,7 +142,8 @@ describe_others(const moe_routing_file *file, GString *out)
 static void
 describe_meta(const moe_routing_file *file, GString *out)
 {
-    static const char *const shown[] = {"format", "version", "layer_ids", "experts", "top_k"};
+    static const char *const shown[] = {"format", "version", "layer_ids", "experts",
+                                        "top_k",  "domains", "modalities"};
     for (size_t i = 0; i < file->n_meta; i++) {
         bool skip = false;
         for (size_t j = 0; j < MOE_COUNT(shown); j++)
@@ -153,6 +176,15 @@ moe_routing_describe(const moe_routing_file *file, GString *out)
     describe_balance(r, out);
     g_string_append_printf(out, "weights      %s\n", r->weights ? "yes" : "no");
     g_string_append_printf(out, "steps        %s\n", r->step ? "yes" : "no");
+    if (r->logits)
+        g_string_append_printf(out, "logits       of all %u experts\n", r->n_experts);
+    if (r->token_id)
+        g_string_append(out, "token ids    yes\n");
+    if (r->domain)
+        describe_labels(r, "domains", r->domain, NULL, r->n_domains, r->domain_names, out);
+    if (r->modality)
+        describe_labels(r, "modalities", NULL, r->modality, r->n_modalities, r->modality_names,
+                        out);
     for (uint32_t i = 0; i < r->n_lookahead; i++)
         g_string_append_printf(out, "look-ahead   %u layer%s ahead, %u ids, recall %.3f\n",
                                r->lookahead[i].distance, r->lookahead[i].distance == 1 ? "" : "s",

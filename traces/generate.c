@@ -423,7 +423,7 @@ moe_generate(const moe_generate_config *config, moe_loc at, moe_diag *diag)
             generate_sequence(&g, s, builder);
         generate_meta(config, builder);
     }
-    if (!builder || moe_routing_builder_exhausted(builder)) {
+    if (!builder || moe_routing_builder_failed(builder, "synthetic", NULL)) {
         moe_diag_error(diag, at, "synthetic routing: no memory for it");
         g_clear_pointer(&builder, moe_routing_builder_free);
     }

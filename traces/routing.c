@@ -1,5 +1,7 @@
 #include "traces/routing_file.h"
 
+#include "traces/columns.h"
+
 #include <string.h>
 
 moe_routing_file *
@@ -37,6 +39,7 @@ moe_routing_close(moe_routing_file *file)
     if (!file)
         return;
     moe_safetensors_close(file->tensors);
+    moe_columns_free(file->columns);
     g_ptr_array_free(file->owned, TRUE);
     g_free(file->meta);
     g_free(file->path);

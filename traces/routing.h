@@ -9,6 +9,8 @@
 
 #include "sim/base/diag.h"
 
+#include <string.h>
+
 #define MOE_ROUTING_MAX_LOOKAHEAD 8
 #define MOE_ROUTING_MAX_LAYERS 4096
 #define MOE_ROUTING_MAX_EXPERTS 65534u /* ids up to 65533 */
@@ -44,6 +46,14 @@ typedef struct moe_routing {
     uint64_t n_prefill;             /* tokens of phase prefill */
     uint32_t n_lookahead;
     moe_lookahead lookahead[MOE_ROUTING_MAX_LOOKAHEAD];
+    /* optional, NULL when absent */
+    const uint16_t *logits;   /* bits of F16 (moe_routing_f16), [n_tokens, n_layers, n_experts];
+                                 before softmax or sigmoid; -inf: never chosen */
+    const uint8_t *modality;  /* [n_tokens]: below n_modalities */
+    const uint16_t *domain;   /* [n_tokens]: below n_domains */
+    const uint32_t *token_id; /* [n_tokens]: in the tokenizer's vocabulary */
+    uint32_t n_domains, n_modalities; /* names, or the largest + 1 without names; 0: no tensor */
+    const char *const *domain_names, *const *modality_names; /* NULL: the file names none */
 } moe_routing;
 
 typedef struct moe_routing_file moe_routing_file; /* owns a routing and its mapping */
@@ -74,6 +84,22 @@ moe_routing_id(const moe_routing *routing, uint64_t row, uint32_t layer, uint32_
     return ((const uint16_t *)routing->ids)[at];
 }
 
+/* The value of an F16's bits, exactly. */
+static inline float
+moe_routing_f16(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31;
+    uint32_t mantissa = half & 1023, bits;
+    float value;
+    if (exponent == 0) { /* zero and subnormal: mantissa x 2^-24 */
+        value = (float)mantissa * 0x1.0p-24f;
+        return sign ? -value : value;
+    }
+    bits = sign | (exponent == 31 ? 255u : exponent + 112) << 23 | mantissa << 13;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* Row of the i-th token of sequence s (index, not recorded id). */
 static inline uint64_t
 moe_routing_token(const moe_routing *routing, uint32_t s, uint64_t i)
@@ -93,8 +119,8 @@ double moe_routing_recall(const moe_routing *routing, uint32_t i);
 /* In-memory building, for importers and generators: append tokens in any order, then finish.
  * What is appended must be as in a file (ids below n_experts, none twice in a row, sentinels
  * trailing, no (sequence, position) twice): who builds from a user's input and has not made sure
- * asks moe_routing_builder_check first; write and finish assert it. Running out of memory is
- * remembered and reported by check, write and finish. */
+ * asks moe_routing_builder_check first; write and finish assert it. Running out of memory or disk
+ * is remembered and reported by failed, check, write and finish. Nothing is added after a check. */
 typedef struct moe_routing_builder moe_routing_builder;
 moe_routing_builder *moe_routing_builder_new(uint32_t n_layers, uint32_t n_experts, uint32_t k);
 /* Layer numbers in the model, ascending; 0 .. n_layers - 1 unless said. */
@@ -107,38 +133,38 @@ void moe_routing_builder_add(moe_routing_builder *builder, uint32_t sequence, ui
 /* For the token added last: ids[n_layers * k] of look-ahead `index`. Tokens without have none. */
 void moe_routing_builder_predicted(moe_routing_builder *builder, uint32_t index,
                                    const uint16_t *ids);
-/* For the token added last: the engine iteration it ran in. For all tokens or for none. */
+/* For the token added last, each for all tokens or for none: the engine iteration it ran in, its
+ * domain, modality and vocabulary id, and its router logits [n_layers * n_experts] (kept as F16,
+ * nearest even; finite values beyond its range become the largest). */
 void moe_routing_builder_step(moe_routing_builder *builder, uint32_t step);
+void moe_routing_builder_domain(moe_routing_builder *builder, uint16_t domain);
+void moe_routing_builder_modality(moe_routing_builder *builder, uint8_t modality);
+void moe_routing_builder_token_id(moe_routing_builder *builder, uint32_t token_id);
+void moe_routing_builder_logits(moe_routing_builder *builder, const float *logits);
 /* Free-form metadata ("model", "engine", "licence", …); a key written again is replaced.
+ * "domains" and "modalities" are JSON lists of texts that name domain 0, 1, … and modality 0, 1, ….
  * "order" says how the ids of a row are ordered: "weight" (falling gate weight) or "file" (unknown,
  * the default). The format's own keys (format, version, layer_ids, experts, top_k) are the
  * builder's. */
 void moe_routing_builder_meta(moe_routing_builder *builder, const char *key, const char *value);
+/* Columns beyond `limit_bytes` (0: 64 MiB) go to unlinked temporary files in `folder` (NULL: the
+ * system's folder for them); before the first token. */
+void moe_routing_builder_spill(moe_routing_builder *builder, const char *folder,
+                               uint64_t limit_bytes);
+/* Whether an append failed (no memory, no temporary file, disk full), with the reason in `error`
+ * (may be NULL); `name` stands for the builder. */
+bool moe_routing_builder_failed(const moe_routing_builder *builder, const char *name,
+                                GError **error);
 /* Whether it holds a valid routing; if not, messages as on opening a file called `name`. */
 bool moe_routing_builder_check(const moe_routing_builder *builder, const char *name,
                                moe_diag *diag);
 /* Writes the safetensors file (to a temporary name, then renamed); frees the builder. */
 bool moe_routing_builder_write(moe_routing_builder *builder, const char *path, GError **error);
-/* Turns it into an open trace named `name`; frees the builder. NULL: it ran out of memory. */
+/* Turns it into an open trace named `name`; frees the builder. NULL: it ran out of memory or disk.
+ */
 moe_routing_file *moe_routing_builder_finish(moe_routing_builder *builder, const char *name);
 void moe_routing_builder_free(moe_routing_builder *builder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_routing_builder, moe_routing_builder_free)
-
-/* CSV import: a header line naming the columns seq, pos, layer, experts and, if wanted, weights and
- * phase (0 or prefill, 1 or decode); experts and weights separated by spaces, plain, .gz or .zst
- * by content. Without a phase column all tokens are decode. n_experts = largest id + 1 unless
- * `n_experts` > 0 says more. Rows of a token may come in any order; shorter rows are padded.
- * `report` (may be NULL) gets one line per thing dropped or noticed. progress (may be NULL) is
- * called with bytes read of bytes total. Wrong content: messages such as "x.csv:1042:17: …" in
- * `diag`, the first 20, and NULL; unreadable: `error` and NULL. */
-typedef void moe_progress(void *context, double done, double total);
-moe_routing_builder *moe_routing_import_csv(const char *path, uint32_t n_experts,
-                                            moe_progress *progress, void *context, moe_diag *diag,
-                                            GString *report, GError **error);
-/* The same from bytes in memory; `name` stands for the path. */
-moe_routing_builder *moe_routing_import_csv_memory(const char *name, const void *bytes,
-                                                   size_t n_bytes, uint32_t n_experts,
-                                                   moe_diag *diag, GString *report, GError **error);
 
 /* `trace info` text: shapes, phases, sequences, metadata. */
 void moe_routing_describe(const moe_routing_file *file, GString *out);

@@ -129,6 +129,47 @@ check_phases(const moe_routing *routing, moe_diag *diag)
     return errors == 0;
 }
 
+/* -inf is a router's way to exclude an expert; NaN and +inf are damage. */
+static bool
+check_logits(const moe_routing *routing, moe_diag *diag)
+{
+    uint64_t n = routing->n_tokens * routing->n_layers * routing->n_experts;
+    uint32_t errors = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint16_t bits = routing->logits[i];
+        if (MOE_LIKELY((bits & 0x7C00) != 0x7C00) || bits == 0xFC00)
+            continue;
+        uint64_t row = i / routing->n_experts;
+        moe_diag_error(diag, (moe_loc){.file = moe_diag_intern(diag, routing->path)},
+                       "tensor router_logits, token %" G_GUINT64_FORMAT
+                       ", layer %u: expert %u has %s",
+                       row / routing->n_layers, (uint32_t)(row % routing->n_layers),
+                       (uint32_t)(i % routing->n_experts), bits == 0x7C00 ? "+inf" : "NaN");
+        if (++errors == MOE_ROUTING_MAX_ERRORS)
+            return false;
+    }
+    return errors == 0;
+}
+
+/* Domains and modalities that no name stands for. */
+static bool
+check_labels(const moe_routing *routing, const char *tensor, const uint16_t *wide,
+             const uint8_t *narrow, uint32_t n_names, moe_diag *diag)
+{
+    uint32_t errors = 0;
+    for (uint64_t i = 0; i < routing->n_tokens; i++) {
+        uint32_t label = wide ? wide[i] : narrow[i];
+        if (MOE_LIKELY(label < n_names))
+            continue;
+        moe_diag_error(diag, (moe_loc){.file = moe_diag_intern(diag, routing->path)},
+                       "tensor %s, token %" G_GUINT64_FORMAT ": %u, but %u are named", tensor, i,
+                       label, n_names);
+        if (++errors == MOE_ROUTING_MAX_ERRORS)
+            return false;
+    }
+    return errors == 0;
+}
+
 bool
 moe_routing_check(const moe_routing *routing, moe_diag *diag)
 {
@@ -137,6 +178,13 @@ moe_routing_check(const moe_routing *routing, moe_diag *diag)
     ok &= check_phases(routing, diag);
     if (routing->weights)
         ok &= check_weights(routing, diag);
+    if (routing->logits)
+        ok &= check_logits(routing, diag);
+    if (routing->domain)
+        ok &= check_labels(routing, "domain", routing->domain, NULL, routing->n_domains, diag);
+    if (routing->modality)
+        ok &=
+            check_labels(routing, "modality", NULL, routing->modality, routing->n_modalities, diag);
     for (uint32_t i = 0; i < routing->n_lookahead; i++) {
         const moe_lookahead *lookahead = &routing->lookahead[i];
         char name[32];

@@ -12,9 +12,10 @@
 struct moe_routing_file {
     moe_routing routing;
     char *path;
-    moe_safetensors *tensors; /* NULL: built in memory */
-    GPtrArray *owned;         /* buffers, freed with the file */
-    moe_meta *meta;           /* in order of writing; texts owned by `owned` or `tensors` */
+    moe_safetensors *tensors;    /* NULL: built in memory */
+    struct moe_columns *columns; /* NULL: opened from a file */
+    GPtrArray *owned;            /* buffers, freed with the file */
+    moe_meta *meta;              /* in order of writing; texts owned by `owned` or `tensors` */
     size_t n_meta;
 };
 
@@ -22,24 +23,14 @@ moe_routing_file *moe_routing_file_new(const char *path);
 /* A buffer of n elements that lives as long as the file; NULL when there is no memory. */
 void *moe_routing_file_buffer(moe_routing_file *file, uint64_t n, size_t size);
 
-/* Ids of every row (routed and look-ahead), weights, phases; false after messages. */
+/* Names of domains and modalities from the metadata, and how many there are; without names the
+ * largest of the tensor + 1. False after messages. */
+bool moe_routing_names(moe_routing_file *file, moe_diag *diag);
+/* Ids of every row (routed and look-ahead), weights, logits, phases, domains, modalities; false
+ * after messages. Wants moe_routing_names before. */
 bool moe_routing_check(const moe_routing *routing, moe_diag *diag);
 /* Fills n_sequences, sequence_first, rows, sequence_ids, n_prefill. Positions that occur twice in
  * a sequence are messages. */
 bool moe_routing_index(moe_routing_file *file, moe_diag *diag);
-
-/* What a builder's tokens consist of; row-major arrays of n_tokens rows each. */
-typedef struct moe_routing_columns {
-    void *ids; /* of 1 byte if n_experts <= 254, else 2 */
-    uint32_t *sequence, *position;
-    uint8_t *phase;
-    float *weights; /* or NULL */
-} moe_routing_columns;
-
-/* Gives an empty builder all its tokens at once; the arrays (from g_malloc) are its from now on. */
-void moe_routing_builder_take(moe_routing_builder *builder, uint64_t n_tokens,
-                              const moe_routing_columns *columns);
-/* Whether an append failed for want of memory. */
-bool moe_routing_builder_exhausted(const moe_routing_builder *builder);
 
 #endif

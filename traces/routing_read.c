@@ -168,21 +168,6 @@ routing_ids(routing_reader *r)
     return routing->ids != NULL;
 }
 
-static float
-routing_half(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31;
-    uint32_t mantissa = half & 1023, bits;
-    float value;
-    if (exponent == 0) { /* zero and subnormal: mantissa x 2^-24, exact */
-        value = (float)mantissa * 0x1.0p-24f;
-        return sign ? -value : value;
-    }
-    bits = sign | (exponent == 31 ? 255u : exponent + 112) << 23 | mantissa << 13;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 static void
 routing_weights(routing_reader *r)
 {
@@ -211,8 +196,51 @@ routing_weights(routing_reader *r)
         return;
     }
     for (uint64_t i = 0; i < tensor->n_elements; i++)
-        wide[i] = routing_half(((const uint16_t *)data)[i]);
+        wide[i] = moe_routing_f16(((const uint16_t *)data)[i]);
     routing->weights = wide;
+}
+
+/* The logits stay as they are: they may be larger than all the rest. */
+static void
+routing_logits(routing_reader *r)
+{
+    moe_routing *routing = &r->file->routing;
+    const moe_tensor *tensor = moe_safetensors_find(r->file->tensors, "router_logits");
+    if (!tensor)
+        return;
+    if (tensor->type == MOE_TENSOR_F16 && tensor->rank == 3 &&
+        tensor->shape[0] == routing->n_tokens && tensor->shape[1] == routing->n_layers &&
+        tensor->shape[2] == routing->n_experts) {
+        routing->logits = routing_data(r, tensor);
+        return;
+    }
+    g_autofree char *shape = moe_tensor_shape_text(tensor);
+    moe_diag_error(r->diag, r->loc,
+                   "tensor router_logits: is %s, wants F16 [%" G_GUINT64_FORMAT
+                   ", %u, %u] (tokens, layers, experts)",
+                   shape, routing->n_tokens, routing->n_layers, routing->n_experts);
+}
+
+/* Of two bytes, or of one and then widened. */
+static void
+routing_domain(routing_reader *r)
+{
+    moe_routing *routing = &r->file->routing;
+    const moe_tensor *tensor = moe_safetensors_find(r->file->tensors, "domain");
+    bool narrow = tensor && tensor->type == MOE_TENSOR_U8;
+    const void *data = routing_column(r, "domain", narrow ? MOE_TENSOR_U8 : MOE_TENSOR_U16, false);
+    if (!data || !narrow) {
+        routing->domain = data;
+        return;
+    }
+    uint16_t *wide = moe_routing_file_buffer(r->file, routing->n_tokens, sizeof *wide);
+    if (!wide) {
+        moe_diag_error(r->diag, r->loc, "tensor domain: no memory to widen it");
+        return;
+    }
+    for (uint64_t i = 0; i < routing->n_tokens; i++)
+        wide[i] = ((const uint8_t *)data)[i];
+    routing->domain = wide;
 }
 
 /* "lookahead.D": the distance, 0 when the name is another; a message when it is a near miss. */
@@ -279,7 +307,11 @@ routing_shapes(routing_reader *r)
     routing->position = routing_column(r, "position", MOE_TENSOR_U32, true);
     routing->phase = routing_column(r, "phase", MOE_TENSOR_U8, true);
     routing->step = routing_column(r, "step", MOE_TENSOR_U32, false);
+    routing->modality = routing_column(r, "modality", MOE_TENSOR_U8, false);
+    routing->token_id = routing_column(r, "token_id", MOE_TENSOR_U32, false);
+    routing_domain(r);
     routing_weights(r);
+    routing_logits(r);
     for (size_t i = 0; i < moe_safetensors_count(r->file->tensors); i++) {
         const moe_tensor *tensor = moe_safetensors_at(r->file->tensors, i);
         uint32_t distance = routing_distance(r, tensor->name);
@@ -306,7 +338,8 @@ routing_from(moe_safetensors *tensors, moe_diag *diag)
     routing_reader r = {file, {.file = moe_diag_intern(diag, file->path)}, diag};
     bool ok = routing_shapes(&r);
     if (ok) {
-        ok = moe_routing_check(&file->routing, diag);
+        ok = moe_routing_names(file, diag);
+        ok &= moe_routing_check(&file->routing, diag);
         ok &= moe_routing_index(file, diag);
     }
     if (ok)

@@ -7,6 +7,7 @@
 #include "sim/cli/output.h"
 #include "sim/machine/scenario.h"
 #include "sim/policy/policy.h"
+#include "traces/import/import.h"
 
 #include <string.h>
 
@@ -144,6 +145,18 @@ list_metrics(bool verbose)
     return MOE_EXIT_OK;
 }
 
+/* ---- importers ---- */
+
+static int
+list_importers(bool verbose)
+{
+    for (size_t i = 0; moe_importers[i]; i++) {
+        moe_out("  %-12s", moe_importers[i]->name);
+        moe_out_wrapped(moe_importers[i]->help, 14, 14);
+    }
+    return MOE_EXIT_OK;
+}
+
 /* ---- the command ---- */
 
 typedef struct listing {
@@ -156,6 +169,7 @@ static const listing listings[] = {
     {"hardware", "hardware (hardware: NAME)", list_hardware},
     {"policies", "policies (experts.*.kind: NAME, evict: NAME)", list_policies},
     {"metrics", "metrics (expect, plot, the table of results)", list_metrics},
+    {"importers", "importers (moesim trace import --format NAME)", list_importers},
 };
 
 static int
@@ -189,10 +203,10 @@ run(const void *data, const char *const *operands, size_t n)
 
 const moe_command moe_list_command = {
     "list",
-    "[models|hardware|policies|metrics]",
+    "[models|hardware|policies|metrics|importers]",
     0,
     1,
-    "What scenarios can name: models, hardware, policies, metrics.",
+    "What can be named: models, hardware, policies, metrics; formats of routing.",
     "  moesim list\n"
     "  moesim list hardware -v\n",
     options,

@@ -2,8 +2,7 @@
  * each beside the bare loop over the same bytes. Argument: a CSV file; without one the text is
  * made up (200,000 tokens x 24 layers x 4 of 32). */
 #include "sim/base/random.h"
-#include "traces/routing.h"
-#include "traces/text_source.h"
+#include "tests/import.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -121,9 +120,10 @@ main(int argc, char **argv)
         return 1;
     bare_lines(text);
 
+    moe_import_options options = {0};
     double start = seconds();
-    moe_routing_builder *builder =
-        moe_routing_import_csv_memory("text", text->str, text->len, 0, diag, NULL, &error);
+    moe_routing_builder *builder = import_memory(&moe_importer_csv, "text", text->str, text->len,
+                                                 &options, diag, NULL, &error);
     double took = seconds() - start;
     if (!builder)
         return fail(diag, error);
@@ -132,7 +132,7 @@ main(int argc, char **argv)
     if (argc > 1) {
         moe_routing_builder_free(builder);
         start = seconds();
-        builder = moe_routing_import_csv(argv[1], 0, NULL, NULL, diag, NULL, &error);
+        builder = import_file(&moe_importer_csv, argv[1], diag, &error);
         if (!builder)
             return fail(diag, error);
         printf("%-28s %7.3f s\n", "import from the file", seconds() - start);

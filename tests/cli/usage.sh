@@ -20,7 +20,7 @@ expect 2 "unknown command 'mcr'; did you mean 'mrc'?" "$moesim" trace mcr
 expect 2 "wants a command" "$moesim" trace
 expect 2 "'--slots N,M,…' is missing" "$moesim" trace mrc x
 expect 2 "'-o OUT.safetensors' is missing" "$moesim" trace import x.csv
-expect 2 "'--format' wants csv" "$moesim" trace import --format cvs x.csv
+expect 2 "'--format' wants one of auto|" "$moesim" trace import --format cvs x.csv
 expect 2 "'--group' wants one of access|token-layer" "$moesim" trace mrc x --group layer
 expect 2 "wants FILE.yaml, or --x, --y and -o" "$moesim" plot x.db
 [ "$("$moesim" rnu 2>&1 | wc -l)" = 2 ] || { echo "more than a line and a hint"; failed=1; }

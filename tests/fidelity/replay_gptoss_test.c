@@ -4,6 +4,7 @@
  * figures have three digits; source: facts/engines.md, section "Cache replay". */
 #include "sim/machine/replay.h"
 #include "sim/policy/policy.h"
+#include "tests/import.h"
 #include "tests/property/policy_config.h"
 #include "tests/test.h"
 
@@ -32,7 +33,7 @@ open_trace(void)
         return NULL;
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GError) error = NULL;
-    moe_routing_builder *builder = moe_routing_import_csv(path, 0, NULL, NULL, diag, NULL, &error);
+    moe_routing_builder *builder = import_file(&moe_importer_csv, path, diag, &error);
     g_autofree char *messages = moe_diag_render(diag);
     MOE_CHECK(builder, "%s: %s", path, error ? error->message : messages);
     return builder ? moe_routing_builder_finish(builder, "gpt-oss-20b") : NULL;

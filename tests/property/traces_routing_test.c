@@ -6,12 +6,14 @@
 #include "traces/routing.h"
 
 #include <glib/gstdio.h>
+#include <math.h>
 #include <unistd.h>
 
 /* One made-up trace, kept beside the builder's view of it. */
 typedef struct truth {
     uint32_t n_tokens, n_layers, n_experts, k, lookahead_k; /* 0: none */
-    bool weighted, stepped;
+    bool weighted, stepped, labelled;
+    uint64_t limit; /* bytes of the builder in memory */
     uint32_t *sequence, *position;
     uint16_t *ids, *predicted;
     float *weights;
@@ -47,6 +49,8 @@ truth_new(uint64_t seed)
     t.lookahead_k = (uint32_t)moe_stream_below(&stream, MIN(t.n_experts, 8) + 1);
     t.weighted = moe_stream_below(&stream, 2);
     t.stepped = moe_stream_below(&stream, 2);
+    t.labelled = moe_stream_below(&stream, 2) && t.n_experts <= 300;
+    t.limit = moe_stream_below(&stream, 2) ? 1 + moe_stream_below(&stream, 5000) : 0;
     t.sequence = g_new(uint32_t, t.n_tokens);
     t.position = g_new(uint32_t, t.n_tokens);
     t.ids = g_new(uint16_t, t.n_tokens * t.n_layers * t.k);
@@ -80,10 +84,32 @@ truth_clear(truth *t)
     g_free(t->weights);
 }
 
+/* A logit that an F16 holds exactly. */
+static float
+truth_logit(uint32_t token, uint32_t i)
+{
+    uint32_t mixed = token * 2654435761u + i * 40503u;
+    return mixed % 97 ? (float)((int)(mixed >> 8 & 2047) - 1024) / 64 : -HUGE_VALF;
+}
+
+static void
+truth_label(const truth *t, moe_routing_builder *b, uint32_t token)
+{
+    uint32_t n = t->n_layers * t->n_experts;
+    g_autofree float *logits = g_new(float, n);
+    for (uint32_t i = 0; i < n; i++)
+        logits[i] = truth_logit(token, i);
+    moe_routing_builder_logits(b, logits);
+    moe_routing_builder_domain(b, (uint16_t)(token % 300));
+    moe_routing_builder_modality(b, token % 2);
+    moe_routing_builder_token_id(b, token * 1000003u);
+}
+
 static moe_routing_builder *
 truth_build(const truth *t)
 {
     moe_routing_builder *b = moe_routing_builder_new(t->n_layers, t->n_experts, t->k);
+    moe_routing_builder_spill(b, NULL, t->limit);
     if (t->lookahead_k)
         moe_routing_builder_lookahead(b, 2, t->lookahead_k);
     for (uint32_t i = 0; i < t->n_tokens; i++) {
@@ -94,9 +120,32 @@ truth_build(const truth *t)
             moe_routing_builder_predicted(b, 0, t->predicted + at * t->lookahead_k);
         if (t->stepped)
             moe_routing_builder_step(b, i / 7);
+        if (t->labelled)
+            truth_label(t, b, i);
     }
+    if (t->labelled)
+        moe_routing_builder_meta(b, "modalities", "[\"text\", \"im\\u0061ge\"]");
     moe_routing_builder_meta(b, "note", "\"\\ \xC3\xA9\n");
     return b;
+}
+
+static unsigned
+label_differences(const truth *t, const moe_routing *r)
+{
+    unsigned n = !r->logits != !t->labelled || !r->domain != !t->labelled ||
+                 !r->modality != !t->labelled || !r->token_id != !t->labelled;
+    if (n || !t->labelled)
+        return n + r->n_domains + r->n_modalities;
+    n += r->n_domains != MIN(t->n_tokens, 300) || r->domain_names || r->n_modalities != 2 ||
+         strcmp(r->modality_names[1], "image") != 0;
+    uint32_t row = t->n_layers * t->n_experts;
+    for (uint32_t i = 0; i < t->n_tokens; i++) {
+        n += r->domain[i] != i % 300 || r->modality[i] != i % 2;
+        n += r->token_id[i] != i * 1000003u;
+        for (uint32_t j = 0; j < row; j++)
+            n += moe_routing_f16(r->logits[(size_t)i * row + j]) != truth_logit(i, j);
+    }
+    return n;
 }
 
 /* What differs between the truth and the routing: the number of values. */
@@ -107,6 +156,7 @@ differences(const truth *t, const moe_routing *r)
                  r->n_experts != t->n_experts || r->n_lookahead != (t->lookahead_k > 0) ||
                  (r->weights != NULL) != t->weighted || (r->step != NULL) != t->stepped;
     moe_routing predicted = *r;
+    n += label_differences(t, r);
     for (uint32_t i = 0; n == 0 && i < t->n_tokens; i++) {
         n += r->sequence[i] != t->sequence[i] || r->position[i] != t->position[i];
         n += r->phase[i] != (i % 3 ? MOE_DECODE : MOE_PREFILL);

@@ -1,6 +1,5 @@
+#include "tests/import.h"
 #include "tests/test.h"
-
-#include "traces/routing.h"
 
 #include <glib/gstdio.h>
 #include <zlib.h>
@@ -17,8 +16,9 @@ import(const void *bytes, size_t n, uint32_t n_experts)
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GError) error = NULL;
     GString *report = g_string_new(NULL);
+    moe_import_options options = {.experts = n_experts};
     moe_routing_builder *builder =
-        moe_routing_import_csv_memory("x.csv", bytes, n, n_experts, diag, report, &error);
+        import_memory(&moe_importer_csv, "x.csv", bytes, n, &options, diag, report, &error);
     outcome o = {.messages = moe_diag_render(diag), .report = g_string_free(report, FALSE)};
     MOE_CHECK(!error, "%s", error ? error->message : "");
     MOE_CHECK((builder == NULL) == (moe_diag_errors(diag) > 0), "builder %p, '%s'", (void *)builder,
@@ -322,12 +322,19 @@ from_file(void)
     g_autoptr(moe_diag) diag = moe_diag_new();
     GError *error = NULL;
     double last = 0;
-    g_autoptr(moe_routing_builder) builder =
-        moe_routing_import_csv(path, 0, count_progress, &last, diag, NULL, &error);
+    moe_import_options options = {0};
+    moe_import_job job = {.paths = (const char *const[]){path},
+                          .n_paths = 1,
+                          .options = &options,
+                          .progress = count_progress,
+                          .context = &last,
+                          .diag = diag,
+                          .error = &error};
+    g_autoptr(moe_routing_builder) builder = moe_import_run(&moe_importer_csv, &job);
     CU_ASSERT_PTR_NOT_NULL(builder);
     CU_ASSERT_EQUAL(last, (double)text->len);
     g_unlink(path);
-    CU_ASSERT_PTR_NULL(moe_routing_import_csv(path, 0, NULL, NULL, diag, NULL, &error));
+    CU_ASSERT_PTR_NULL(moe_import_run(&moe_importer_csv, &job));
     MOE_CHECK(error && g_str_has_prefix(error->message, path), "%s", error ? error->message : "");
     g_clear_error(&error);
     g_string_free(text, TRUE);
@@ -344,7 +351,7 @@ real_trace(void)
         return;
     }
     g_autoptr(moe_diag) diag = moe_diag_new();
-    moe_routing_builder *builder = moe_routing_import_csv(path, 0, NULL, NULL, diag, NULL, NULL);
+    moe_routing_builder *builder = import_file(&moe_importer_csv, path, diag, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(builder);
     g_autoptr(moe_routing_file) file = moe_routing_builder_finish(builder, path);
     const moe_routing *r = moe_routing_get(file);

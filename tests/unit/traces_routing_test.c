@@ -17,7 +17,7 @@
     "\"expert_ids\":{\"dtype\":\"U8\",\"shape\":[4,2,2],\"data_offsets\":[64,80]},"                \
     "\"lookahead.1\":{\"dtype\":\"U8\",\"shape\":[4,2,1],\"data_offsets\":[80,88]},"               \
     "\"phase\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[88,92]},"                         \
-    "\"token_id\":{\"dtype\":\"U32\",\"shape\":[1],\"data_offsets\":[92,96]}}"
+    "\"prompt_id\":{\"dtype\":\"U32\",\"shape\":[1],\"data_offsets\":[92,96]}}"
 
 enum { SEQUENCE = 0, POSITION = 16, WEIGHTS = 32, IDS = 64, LOOKAHEAD = 80, PHASE = 88, DATA = 96 };
 
@@ -110,7 +110,7 @@ reads(void)
     static const char *const parts[] = {"tokens       4 (2 prefill, 2 decode)",
                                         "layers       2 (numbers 1 3)", "experts      4, top-2",
                                         "look-ahead   1 layer ahead, 1 ids, recall 0.500",
-                                        "not used     tensor token_id, U32 [1]"};
+                                        "not used     tensor prompt_id, U32 [1]"};
     for (size_t i = 0; i < G_N_ELEMENTS(parts); i++)
         MOE_CHECK(strstr(described->str, parts[i]) != NULL, "no '%s' in\n%s", parts[i],
                   described->str);

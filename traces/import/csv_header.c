@@ -1,5 +1,5 @@
 /* The header line: which column is where. */
-#include "traces/csv.h"
+#include "traces/import/csv.h"
 
 #include <string.h>
 
@@ -20,7 +20,7 @@ csv_known(const char *name)
 }
 
 static bool
-csv_header_names(csv_import *c, char *const *names, const char *text, GString *report)
+csv_header_names(csv_import *c, char *const *names, const char *text)
 {
     unsigned seen = 0;
     for (uint32_t i = 0; names[i]; i++) {
@@ -32,9 +32,9 @@ csv_header_names(csv_import *c, char *const *names, const char *text, GString *r
             return csv_fail(c, NULL, "column '%s' named twice", name);
         seen |= 1u << kind;
         c->columns[c->n_columns++] = kind;
-        if (kind == CSV_IGNORED && report) {
+        if (kind == CSV_IGNORED) {
             g_autofree char *shown = g_strescape(name, NULL);
-            g_string_append_printf(report, "column '%s' ignored\n", shown);
+            moe_import_note(c->job, "column '%s' ignored", shown);
         }
     }
     if (!(seen & ((1u << CSV_KINDS) - 1)))
@@ -54,7 +54,7 @@ csv_header_names(csv_import *c, char *const *names, const char *text, GString *r
 }
 
 bool
-csv_header(csv_import *c, const char *text, size_t length, GString *report)
+csv_header(csv_import *c, const char *text, size_t length)
 {
     c->line = 1;
     c->line_text = text;
@@ -65,5 +65,5 @@ csv_header(csv_import *c, const char *text, size_t length, GString *report)
         return csv_fail(c, NULL, "the header line is no text; wants " CSV_HEADER);
     g_autofree char *line = g_strndup(text, length);
     g_auto(GStrv) names = g_strsplit(line, ",", -1);
-    return csv_header_names(c, names, text, report);
+    return csv_header_names(c, names, text);
 }

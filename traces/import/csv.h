@@ -3,9 +3,10 @@
  * Rows are kept as they come, flat: (token, layer, number of experts) and the ids one after
  * another, so that neither the number of layers nor k need be known beforehand and memory stays
  * proportional to the text. Row r stands in line r + 2 of the file. */
-#ifndef MOE_TRACES_CSV_H
-#define MOE_TRACES_CSV_H
+#ifndef MOE_TRACES_IMPORT_CSV_H
+#define MOE_TRACES_IMPORT_CSV_H
 
+#include "traces/import/import.h"
 #include "traces/index_map.h"
 #include "traces/routing_file.h"
 
@@ -40,6 +41,7 @@ typedef struct csv_tokens {
 typedef struct csv_import {
     const char *file; /* interned in diag */
     moe_diag *diag;
+    moe_import_job *job;
     unsigned errors;
     bool no_memory;
 
@@ -73,11 +75,11 @@ extern const char *const csv_names[CSV_KINDS];
 
 /* "x.csv:LINE:COLUMN: …" at a place of the row at hand; false. */
 bool csv_fail(csv_import *c, const char *at, const char *fmt, ...) MOE_PRINTF(3, 4);
-/* The header line; names that are no column of ours go to `report`. */
-bool csv_header(csv_import *c, const char *text, size_t length, GString *report);
+/* The header line; names that are no column of ours go to the report. */
+bool csv_header(csv_import *c, const char *text, size_t length);
 /* Whole lines, the last ended by '\n' too; false when it is no use to go on. */
 bool csv_lines(csv_import *c, const char *text, const char *end);
 /* The matrix; NULL after messages, or with no_memory set. */
-moe_routing_builder *csv_assemble(csv_import *c, GString *report);
+moe_routing_builder *csv_assemble(csv_import *c);
 
 #endif

@@ -1,6 +1,6 @@
 /* The scanner of rows. A block of text ends with '\n' and no field reaches past one, so nothing
  * here asks for the end of the text. Messages are made where the row is refused, off the path. */
-#include "traces/csv.h"
+#include "traces/import/csv.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* The CSV import as a whole: unpack a block, scan its whole lines, carry the rest over. */
-#include "traces/csv.h"
+#include "traces/import/csv.h"
 
 #include "sim/base/error.h"
-#include "traces/text_source.h"
+#include "traces/import/import.h"
 
 #include <string.h>
 
@@ -42,7 +42,7 @@ csv_refill(csv_import *c, csv_text *text, GError **error)
 
 /* The header in the first block, a byte order mark skipped; the place behind it, or NULL. */
 static const char *
-csv_first(csv_import *c, csv_text *text, GString *report)
+csv_first(csv_import *c, csv_text *text)
 {
     const char *first = text->block;
     if (text->n >= 3 && memcmp(first, "\xEF\xBB\xBF", 3) == 0)
@@ -55,15 +55,15 @@ csv_first(csv_import *c, csv_text *text, GString *report)
                        n ? "the first line is longer than 1 MiB" : "the file is empty");
         return NULL;
     }
-    return csv_header(c, first, (size_t)(end - first), report) ? end + 1 : NULL;
+    return csv_header(c, first, (size_t)(end - first)) ? end + 1 : NULL;
 }
 
 /* Scans the whole lines of the block and moves the rest to its front. */
 static bool
-csv_block(csv_import *c, csv_text *text, GString *report)
+csv_block(csv_import *c, csv_text *text)
 {
     const char *at = text->block, *end = text->block + text->n;
-    if (!text->header_done && !(at = csv_first(c, text, report)))
+    if (!text->header_done && !(at = csv_first(c, text)))
         return false;
     while (end > at && end[-1] != '\n')
         end--;
@@ -79,16 +79,16 @@ csv_block(csv_import *c, csv_text *text, GString *report)
 }
 
 static bool
-csv_read(csv_import *c, csv_text *text, moe_progress *progress, void *context, GString *report,
-         GError **error)
+csv_read(csv_import *c, csv_text *text)
 {
+    moe_import_job *job = c->job;
     double done, total;
     while (!text->ended) {
-        if (!csv_refill(c, text, error) || !csv_block(c, text, report))
+        if (!csv_refill(c, text, job->error) || !csv_block(c, text))
             return false;
         moe_text_source_progress(text->source, &done, &total);
-        if (progress)
-            progress(context, done, total);
+        if (job->progress)
+            job->progress(job->context, done, total);
     }
     if (c->n_rows == 0 && c->errors == 0)
         moe_diag_error(c->diag, (moe_loc){.file = c->file}, "no rows behind the header line");
@@ -110,44 +110,54 @@ csv_clear(csv_import *c)
     moe_index_map_clear(&c->map);
 }
 
-/* Takes the source. */
 static moe_routing_builder *
-csv_import_from(moe_text_source *source, const char *name, uint32_t n_experts,
-                moe_progress *progress, void *context, moe_diag *diag, GString *report,
-                GError **error)
+csv_run(moe_import_job *job)
 {
-    csv_text text = {.source = source, .block = g_malloc(CSV_BLOCK + 1)};
-    csv_import c = {.file = moe_diag_intern(diag, name), .diag = diag};
+    const char *name = job->paths[0];
+    uint32_t n_experts = job->options->experts;
+    csv_text text = {.source = moe_import_open(job, 0)};
+    if (!text.source)
+        return NULL;
+    text.block = g_malloc(CSV_BLOCK + 1);
+    csv_import c = {.file = moe_diag_intern(job->diag, name), .diag = job->diag, .job = job};
     c.id_limit_given = n_experts > 0;
     c.id_limit = n_experts ? MIN(n_experts, MOE_ROUTING_MAX_EXPERTS) : MOE_ROUTING_MAX_EXPERTS;
     c.stamps = g_new0(uint32_t, 65536);
     c.layers = g_new0(uint8_t, CSV_MAX_LAYER + 1);
     moe_routing_builder *builder = NULL;
-    if (csv_read(&c, &text, progress, context, report, error))
-        builder = csv_assemble(&c, report);
+    if (csv_read(&c, &text))
+        builder = csv_assemble(&c);
     if (c.no_memory)
-        moe_error_path(error, MOE_ERROR_MEMORY, name, 0, "no memory for more than %zu rows",
+        moe_error_path(job->error, MOE_ERROR_MEMORY, name, 0, "no memory for more than %zu rows",
                        c.n_rows);
     csv_clear(&c);
     g_free(text.block);
-    moe_text_source_close(source);
+    moe_text_source_close(text.source);
     return builder;
 }
 
-moe_routing_builder *
-moe_routing_import_csv(const char *path, uint32_t n_experts, moe_progress *progress, void *context,
-                       moe_diag *diag, GString *report, GError **error)
+/* Any text whose first line names one of our columns may be meant as CSV. */
+static int
+csv_sniff(const char *path, const char *head, size_t n)
 {
-    moe_text_source *source = moe_text_source_open(path, error);
-    if (!source)
-        return NULL;
-    return csv_import_from(source, path, n_experts, progress, context, diag, report, error);
+    const char *end = memchr(head, '\n', n);
+    g_autofree char *line = g_strndup(head, end ? (size_t)(end - head) : n);
+    int named = 0;
+    g_auto(GStrv) names = g_strsplit(line, ",", CSV_MAX_COLUMNS);
+    for (size_t i = 0; names[i]; i++)
+        for (int kind = CSV_SEQ; kind <= CSV_EXPERTS; kind++)
+            named += strcmp(g_strstrip(names[i]), csv_names[kind]) == 0;
+    if (named > CSV_EXPERTS)
+        return 90;
+    g_autofree char *lower = g_ascii_strdown(path, -1);
+    return named > 1 || strstr(lower, ".csv") ? 20 : 0;
 }
 
-moe_routing_builder *
-moe_routing_import_csv_memory(const char *name, const void *bytes, size_t n_bytes,
-                              uint32_t n_experts, moe_diag *diag, GString *report, GError **error)
-{
-    moe_text_source *source = moe_text_source_memory(name, bytes, n_bytes);
-    return csv_import_from(source, name, n_experts, NULL, NULL, diag, report, error);
-}
+const moe_importer moe_importer_csv = {
+    .name = "csv",
+    .help = "A header line with the columns seq, pos, layer, experts and, if wanted, weights and "
+            "phase (0 or prefill, 1 or decode), in any order; a row per token and layer; experts "
+            "(and weights) separated by spaces; plain, .gz or .zst.",
+    .sniff = csv_sniff,
+    .run = csv_run,
+};

@@ -1,0 +1,159 @@
+/* moesim trace import: routing that other programs wrote becomes a trace. */
+#include "sim/cli/command.h"
+#include "sim/cli/output.h"
+#include "sim/cli/trace.h"
+#include "traces/import/import.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct import_values {
+    const char *output, *model, *licence;
+    int format; /* 0: auto, else moe_importers[format - 1] */
+    int64_t layers, experts, top_k, sequences;
+} import_values;
+
+#define MOE_IMPORTER(symbol, name) "|" name
+static const char formats[] = "auto"
+#include "traces/import/importers.def"
+    ;
+#undef MOE_IMPORTER
+
+#define AT(field) offsetof(import_values, field)
+
+static const moe_option options[] = {
+    {"format", 'f', MOE_OPTION_ENUM, AT(format), "FORMAT", formats,
+     .help = "What the files are (`moesim list importers`). Default: auto, by their content."},
+    {"output", 'o', MOE_OPTION_TEXT, AT(output), "OUT",
+     .help = "The trace to write (.safetensors)."},
+    {"model", 'm', MOE_OPTION_TEXT, AT(model), "NAME",
+     .help =
+         "Model the routing was taken from, for the metadata; one of `moesim list models`, or a "
+         "config.json, is compared with what the files hold."},
+    {"layers", 0, MOE_OPTION_INT, AT(layers), "N", NULL, 1, MOE_ROUTING_MAX_LAYERS,
+     "MoE layers, when the files do not say."},
+    {"experts", 'e', MOE_OPTION_INT, AT(experts), "N", NULL, 1, MOE_ROUTING_MAX_EXPERTS,
+     "Experts per layer, when the files do not name the last ones."},
+    {"top-k", 'k', MOE_OPTION_INT, AT(top_k), "N", NULL, 1, MOE_ROUTING_MAX_K,
+     "Experts per token and layer, when the files do not say."},
+    {"sequences", 0, MOE_OPTION_INT, AT(sequences), "N", NULL, 1, MOE_NONE - 1,
+     "Sequences of a batch, where the files do not say and rows of several alternate."},
+    {"licence", 0, MOE_OPTION_TEXT, AT(licence), "TEXT",
+     .help = "Licence of the data, for the metadata."},
+};
+
+static void
+show_import(void *context, double done, double total)
+{
+    gint64 *shown = context, now = g_get_monotonic_time();
+    if (!isatty(STDERR_FILENO) || now - *shown < 200000)
+        return;
+    *shown = now;
+    fprintf(stderr, "\r%.0f%%\x1b[K", total > 0 ? 100 * done / total : 0);
+}
+
+/* The model that --model names, to compare with: a preset, a config.json. A name that is neither is
+ * only a name. *code: 0, or the exit code after messages. */
+static moe_model_set *
+import_model(const char *name, GString *report, int *code)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    GError *error = NULL;
+    moe_model_set *set = moe_model_load(name, NULL, (moe_loc){.file = "--model"}, diag, &error);
+    *code = MOE_EXIT_OK;
+    if (set)
+        return set;
+    if (error || strchr(name, '/') || g_str_has_suffix(name, ".json") ||
+        g_str_has_suffix(name, ".yaml")) {
+        *code = error ? moe_say_error(error) : moe_say_diag(diag);
+        return NULL;
+    }
+    g_autofree char *why = moe_diag_first(diag);
+    g_string_append_printf(report, "--model: %s; taken as a name, nothing is compared with it\n",
+                           why);
+    return NULL;
+}
+
+/* Folder for what does not fit into memory: beside the output, where there is most likely room. */
+static char *
+import_scratch(const char *output)
+{
+    struct stat status;
+    if (stat(output, &status) == 0 && !S_ISREG(status.st_mode))
+        return NULL;
+    return g_path_get_dirname(output);
+}
+
+static moe_routing_builder *
+import_run(const import_values *values, moe_import_job *job)
+{
+    const moe_importer *importer =
+        values->format ? moe_importers[values->format - 1] : moe_importer_sniff(job);
+    return importer ? moe_import_run(importer, job) : NULL;
+}
+
+static int
+import(const void *data, const char *const *operands, size_t n)
+{
+    const import_values *values = data;
+    if (!values->output)
+        return moe_say_usage("moesim trace import", "'-o OUT.safetensors' is missing");
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(GString) report = g_string_new(NULL);
+    int code = MOE_EXIT_OK;
+    g_autoptr(moe_model_set) model =
+        values->model ? import_model(values->model, report, &code) : NULL;
+    if (code)
+        return code;
+    g_autofree char *scratch = import_scratch(values->output);
+    GError *error = NULL;
+    gint64 shown = 0;
+    moe_import_options import_options = {
+        .model = model ? moe_model_get(model) : NULL,
+        .layers = (uint32_t)values->layers,
+        .experts = (uint32_t)values->experts,
+        .top_k = (uint32_t)values->top_k,
+        .sequences = (uint32_t)values->sequences,
+        .scratch = scratch,
+    };
+    moe_import_job job = {.paths = operands,
+                          .n_paths = n,
+                          .options = &import_options,
+                          .progress = show_import,
+                          .context = &shown,
+                          .diag = diag,
+                          .report = report,
+                          .error = &error};
+    moe_routing_builder *builder = import_run(values, &job);
+    if (shown)
+        fputs("\r\x1b[K", stderr);
+    moe_out_text(report->str);
+    if (error)
+        return moe_say_error(error);
+    if (!builder)
+        return moe_say_diag(diag);
+    if (values->model)
+        moe_routing_builder_meta(builder, "model", values->model);
+    if (values->licence)
+        moe_routing_builder_meta(builder, "licence", values->licence);
+    return moe_trace_write(builder, operands[0], values->output, diag);
+}
+
+const moe_command moe_trace_import_command = {
+    "import",
+    "IN…",
+    1,
+    SIZE_MAX,
+    "Turn other formats into a routing trace.",
+    "The format is found by the content, or said with --format; `moesim list importers` describes\n"
+    "each. Text may be packed with gzip or zstd. What was dropped or noticed is printed.\n"
+    "\n"
+    "  moesim trace import routing.csv.gz -o routing.safetensors\n"
+    "  moesim trace import --format csv --model gpt-oss-20b routing.csv -o routing.safetensors\n",
+    options,
+    MOE_COUNT(options),
+    sizeof(import_values),
+    import,
+    NULL};
