@@ -189,6 +189,8 @@ void
 moe_task_set_priority(moe_engine *engine, moe_task *task, uint8_t priority)
 {
     moe_assert(task->state != TASK_DONE, "the class of a task that is done");
+    if (task->priority == priority)
+        return;
     if (task->state == TASK_QUEUED) {
         server_remove(engine, task);
         task->priority = priority;
