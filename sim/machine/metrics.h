@@ -34,7 +34,11 @@
     X(compute_utilisation, "share", true, "Device time in which its compute stream was busy.")     \
     X(link_utilisation, "share", true, "Time in which the link into the cache was busy.")          \
     X(device_peak_bytes, "bytes", false, "High-water mark of the device's memory.")                \
-    X(routing_reuse, "share", false, "Tokens whose trace row had been replayed before.")
+    X(routing_reuse, "share", false, "Tokens whose trace row had been replayed before.")           \
+    X(experts_per_token, "experts", false, "Experts a token is routed to at a layer; mean.")       \
+    X(active_parameters, "parameters", false,                                                      \
+      "Parameters a token uses: embeddings aside, all but routed experts, and its experts.")       \
+    X(flops_per_token, "FLOP", false, "FLOPs of the device per token, prompt and decoded.")
 
 enum {
 #define X(name, unit, higher, help) MOE_METRIC_##name,

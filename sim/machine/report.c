@@ -166,6 +166,28 @@ report_experts(report *r)
             (double)machine->plan->expert_bytes;
 }
 
+/* What routing asks of the model, whatever the machine. */
+static void
+report_work(report *r)
+{
+    const moe_machine *machine = r->machine;
+    const moe_model *model = machine->plan->model;
+    double tokens = (double)(r->decoded + r->prompted), routed = 0, idle = 0;
+    uint32_t m = 0;
+    const moe_stack *decoder = moe_model_decoder(model);
+    for (int l = 0; l < decoder->n_layers; l++) {
+        const moe_ffn *ffn = &decoder->layers[l].ffn;
+        if (ffn->experts == 0)
+            continue;
+        double experts = ratio((double)machine->layers[m++].tokens, tokens);
+        routed += experts;
+        idle += (ffn->top_k - experts) * (double)moe_expert_params(model, ffn);
+    }
+    r->value[MOE_METRIC_experts_per_token] = ratio(routed, machine->n_layers);
+    r->value[MOE_METRIC_active_parameters] = (double)moe_model_active(model, "none") - idle;
+    r->value[MOE_METRIC_flops_per_token] = ratio(machine->flops[0] + machine->flops[1], tokens);
+}
+
 static void
 report_resources(report *r)
 {
@@ -415,6 +437,7 @@ moe_machine_report(moe_machine *machine, moe_fewest all_steps, moe_fewest decode
     report_requests(&r);
     report_gaps(&r);
     report_experts(&r);
+    report_work(&r);
     report_resources(&r);
     report_bounds(&r);
     write_metrics(&r);
