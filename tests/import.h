@@ -20,6 +20,21 @@ import_memory(const moe_importer *importer, const char *name, const void *bytes,
     return moe_import_run(importer, &job);
 }
 
+__attribute__((unused)) static moe_requests_builder *
+import_requests(const moe_importer *importer, const char *name, const void *bytes, size_t n,
+                const moe_import_options *options, moe_diag *diag, GString *report, GError **error)
+{
+    moe_import_bytes memory = {bytes, n};
+    moe_import_job job = {.paths = &name,
+                          .n_paths = 1,
+                          .memory = &memory,
+                          .options = options,
+                          .diag = diag,
+                          .report = report,
+                          .error = error};
+    return moe_import_requests(importer, &job);
+}
+
 __attribute__((unused)) static moe_routing_builder *
 import_file(const moe_importer *importer, const char *path, moe_diag *diag, GError **error)
 {

@@ -4,8 +4,24 @@
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "traces/generate.h"
+#include "traces/requests/requests.h"
 
 /* ---- info ---- */
+
+/* Appends the description of a trace of either kind. */
+static void
+info_describe(const char *path, GString *out, moe_diag *diag, GError **error)
+{
+    if (moe_requests_recognise(path)) {
+        g_autoptr(moe_requests_file) requests = moe_requests_open(path, diag, error);
+        if (requests)
+            moe_requests_describe(requests, out);
+        return;
+    }
+    g_autoptr(moe_routing_file) routing = moe_routing_open(path, diag, error);
+    if (routing)
+        moe_routing_describe(routing, out);
+}
 
 static int
 info(const void *data, const char *const *operands, size_t n)
@@ -14,14 +30,13 @@ info(const void *data, const char *const *operands, size_t n)
     for (size_t i = 0; i < n; i++) {
         g_autoptr(moe_diag) diag = moe_diag_new();
         GError *error = NULL;
-        g_autoptr(moe_routing_file) file = moe_routing_open(operands[i], diag, &error);
+        g_autoptr(GString) text = g_string_new(NULL);
+        info_describe(operands[i], text, diag, &error);
         int failed = moe_say_diag(diag);
         failed = error ? moe_say_error(error) : failed;
         code = code ? code : failed;
-        if (!file)
-            continue;
-        g_autoptr(GString) text = g_string_new(i ? "\n" : "");
-        moe_routing_describe(file, text);
+        if (i && text->len)
+            moe_out_text("\n");
         moe_out_text(text->str);
     }
     return code;
@@ -32,7 +47,7 @@ static const moe_command info_command = {
     "FILE…",
     1,
     SIZE_MAX,
-    "Print shapes, phases, sequences and metadata of traces.",
+    "Print what routing traces and request traces hold.",
     "  moesim trace info traces/samples/quickstart.safetensors\n",
     NULL,
     0,

@@ -1,4 +1,4 @@
-/* moesim trace import: routing that other programs wrote becomes a trace. */
+/* moesim trace import: routing or requests that other programs wrote become a trace. */
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/cli/trace.h"
@@ -12,7 +12,8 @@
 typedef struct import_values {
     const char *output, *model, *licence;
     int format; /* 0: auto, else moe_importers[format - 1] */
-    int64_t layers, experts, top_k, sequences;
+    int64_t layers, experts, top_k, sequences, block_tokens;
+    bool sort;
 } import_values;
 
 #define MOE_IMPORTER(symbol, name) "|" name
@@ -40,6 +41,10 @@ static const moe_option options[] = {
      "Experts per token and layer, when the files do not say."},
     {"sequences", 0, MOE_OPTION_INT, AT(sequences), "N", NULL, 1, MOE_NONE - 1,
      "Sequences of a batch, where the files do not say and rows of several alternate."},
+    {"sort", 0, MOE_OPTION_FLAG, AT(sort),
+     .help = "Put requests in order of their times; else times that fall are an error."},
+    {"block-tokens", 0, MOE_OPTION_INT, AT(block_tokens), "N", NULL, 1, 1 << 20,
+     "Tokens in a prefix block of requests whose tokens are listed. Default: 16."},
     {"licence", 0, MOE_OPTION_TEXT, AT(licence), "TEXT",
      .help = "Licence of the data, for the metadata."},
 };
@@ -86,12 +91,38 @@ import_scratch(const char *output)
     return g_path_get_dirname(output);
 }
 
-static moe_routing_builder *
+/* What came in: one of the two, or nothing. */
+typedef struct import_result {
+    moe_routing_builder *routing;
+    moe_requests_builder *requests;
+} import_result;
+
+static import_result
 import_run(const import_values *values, moe_import_job *job)
 {
+    import_result result = {NULL, NULL};
     const moe_importer *importer =
         values->format ? moe_importers[values->format - 1] : moe_importer_sniff(job);
-    return importer ? moe_import_run(importer, job) : NULL;
+    if (importer && importer->requests)
+        result.requests = moe_import_requests(importer, job);
+    else if (importer)
+        result.routing = moe_import_run(importer, job);
+    return result;
+}
+
+static int
+import_write_requests(const import_values *values, moe_requests_builder *builder, const char *name)
+{
+    GError *error = NULL;
+    if (values->model)
+        moe_requests_builder_meta(builder, "model", values->model);
+    if (values->licence)
+        moe_requests_builder_meta(builder, "licence", values->licence);
+    g_autoptr(moe_requests_file) file = moe_requests_builder_finish(builder, name, &error);
+    if (!file || !moe_requests_write(file, values->output, &error))
+        return moe_say_error(error);
+    moe_out("%s written\n", values->output);
+    return MOE_EXIT_OK;
 }
 
 static int
@@ -116,6 +147,8 @@ import(const void *data, const char *const *operands, size_t n)
         .experts = (uint32_t)values->experts,
         .top_k = (uint32_t)values->top_k,
         .sequences = (uint32_t)values->sequences,
+        .sort = values->sort,
+        .block_tokens = (uint32_t)values->block_tokens,
         .scratch = scratch,
     };
     moe_import_job job = {.paths = operands,
@@ -126,19 +159,21 @@ import(const void *data, const char *const *operands, size_t n)
                           .diag = diag,
                           .report = report,
                           .error = &error};
-    moe_routing_builder *builder = import_run(values, &job);
+    import_result result = import_run(values, &job);
     if (shown)
         fputs("\r\x1b[K", stderr);
     moe_out_text(report->str);
     if (error)
         return moe_say_error(error);
-    if (!builder)
+    if (result.requests)
+        return import_write_requests(values, result.requests, operands[0]);
+    if (!result.routing)
         return moe_say_diag(diag);
     if (values->model)
-        moe_routing_builder_meta(builder, "model", values->model);
+        moe_routing_builder_meta(result.routing, "model", values->model);
     if (values->licence)
-        moe_routing_builder_meta(builder, "licence", values->licence);
-    return moe_trace_write(builder, operands[0], values->output, diag);
+        moe_routing_builder_meta(result.routing, "licence", values->licence);
+    return moe_trace_write(result.routing, operands[0], values->output, diag);
 }
 
 const moe_command moe_trace_import_command = {
@@ -146,11 +181,12 @@ const moe_command moe_trace_import_command = {
     "IN…",
     1,
     SIZE_MAX,
-    "Turn other formats into a routing trace.",
+    "Turn other formats into a routing trace or a request trace.",
     "The format is found by the content, or said with --format; `moesim list importers` describes\n"
     "each. Text may be packed with gzip or zstd. What was dropped or noticed is printed.\n"
     "\n"
     "  moesim trace import routing.csv.gz -o routing.safetensors\n"
+    "  moesim trace import AzureLLMInferenceTrace2023_code.csv -o requests.safetensors\n"
     "  moesim trace import --format csv --model gpt-oss-20b routing.csv -o routing.safetensors\n",
     options,
     MOE_COUNT(options),

@@ -232,23 +232,47 @@ import_needs(const moe_importer *importer, const moe_import_job *job)
     return ok;
 }
 
+/* A job of our own, with an error of its own, whose inputs have been compared with the importer;
+ * `error` goes to the caller's afterwards. */
+static bool
+import_prepare(const moe_importer *importer, const moe_import_job *job, moe_import_job *own,
+               GString *unheard, GError **error)
+{
+    *own = *job;
+    own->report = job->report ? job->report : unheard;
+    own->error = error;
+    bool ok = import_needs(importer, own);
+    for (size_t i = 0; ok && i < job->n_paths; i++)
+        ok = !import_other(importer, own, i);
+    return ok;
+}
+
 moe_routing_builder *
 moe_import_run(const moe_importer *importer, moe_import_job *job)
 {
     g_autoptr(GString) unheard = g_string_new(NULL);
-    g_autoptr(GError) error = NULL;
-    moe_import_job own = *job;
-    own.report = job->report ? job->report : unheard;
-    own.error = &error;
+    GError *error = NULL;
+    moe_import_job own;
     moe_routing_builder *builder = NULL;
-    bool ok = import_needs(importer, &own);
-    for (size_t i = 0; ok && i < job->n_paths; i++)
-        ok = !import_other(importer, &own, i);
-    if (ok)
+    if (import_prepare(importer, job, &own, unheard, &error))
         builder = importer->run(&own);
     if (builder && moe_routing_builder_failed(builder, job->paths[0], &error))
         g_clear_pointer(&builder, moe_routing_builder_free);
     if (error)
-        g_propagate_error(job->error, g_steal_pointer(&error));
+        g_propagate_error(job->error, error);
+    return builder;
+}
+
+moe_requests_builder *
+moe_import_requests(const moe_importer *importer, moe_import_job *job)
+{
+    g_autoptr(GString) unheard = g_string_new(NULL);
+    GError *error = NULL;
+    moe_import_job own;
+    moe_requests_builder *builder = NULL;
+    if (import_prepare(importer, job, &own, unheard, &error))
+        builder = importer->requests(&own);
+    if (error)
+        g_propagate_error(job->error, error);
     return builder;
 }

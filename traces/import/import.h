@@ -1,6 +1,7 @@
-/* Importers: routing as other programs write it, into a builder.
+/* Importers: routing, or requests, as other programs write them, into a builder.
  *
- * An importer is one descriptor (`moe_importer_<symbol>` in import/<symbol>.c) and one line in
+ * An importer is one descriptor (`moe_importer_<symbol>` in import/<symbol>.c, or in
+ * requests/<symbol>.c) and one line in
  * importers.def. It reads the inputs of a job in one pass, as streams where the format allows, so
  * that memory does not grow with them, and says what it dropped or noticed, with counts, one line
  * each in `report`. What is wrong with the content is a located message in `diag` ("x.csv:12:7: …",
@@ -10,6 +11,7 @@
 #define MOE_TRACES_IMPORT_H
 
 #include "models/model.h"
+#include "traces/requests/requests.h"
 #include "traces/routing.h"
 #include "traces/text_source.h"
 
@@ -23,6 +25,10 @@ typedef struct moe_import_options {
     const moe_model *model; /* whose routing this is: experts, MoE layers and top-k are compared */
     uint32_t layers, experts, top_k;
     uint32_t sequences;     /* that share each step, of formats that do not say (megatron) */
+    bool sort;              /* requests in another order than that of time are fine */
+    uint32_t block_tokens;  /* tokens in a prefix block, of formats that list tokens */
+    uint64_t seed;          /* of what a format describes and does not list (servegen) */
+    const char *lengths;    /* file of the distributions of lengths (servegen); NULL: beside IN */
     const char *scratch;    /* folder for what does not fit into memory; NULL: the system's */
     uint64_t scratch_above; /* bytes in memory before that; 0: the default of the builder */
 } moe_import_options;
@@ -57,8 +63,10 @@ typedef struct moe_importer {
      * MOE_IMPORT_HEAD, unpacked): 0 cannot be, up to 30 a guess, 50 and more by a mark that other
      * formats do not have. */
     int (*sniff)(const char *path, const char *head, size_t n);
-    /* NULL after messages or with `error` set. The caller checks the builder's whole. */
+    /* One of the two; NULL after messages or with `error` set. The caller checks the builder's
+     * whole. */
     moe_routing_builder *(*run)(moe_import_job *job);
+    moe_requests_builder *(*requests)(moe_import_job *job);
 } moe_importer;
 
 #define MOE_IMPORTER(symbol, name) extern const moe_importer moe_importer_##symbol;
@@ -75,6 +83,8 @@ const moe_importer *moe_importer_sniff(const moe_import_job *job);
 /* Runs an importer after comparing it with the inputs: options that are absent, too many inputs,
  * content that is surely another format's are messages. */
 moe_routing_builder *moe_import_run(const moe_importer *importer, moe_import_job *job);
+/* The same with an importer of requests. */
+moe_requests_builder *moe_import_requests(const moe_importer *importer, moe_import_job *job);
 
 /* ---- for importers ---- */
 

@@ -1,0 +1,281 @@
+#include "traces/requests/json_rows.h"
+
+#include "traces/json_scan.h"
+#include "traces/requests/names.h"
+
+#include <string.h>
+
+#define JSON_MAX_LINE (64u << 20) /* prompts of a million token ids */
+#define JSON_MAX_DEPTH 32
+#define JSON_BLOCK 16 /* tokens in a block made from ids, unless the user says another number */
+
+typedef struct json_rows {
+    const request_json *json;
+    uint32_t block_tokens;
+    moe_scan scan;
+    char *store; /* decoded texts of the line at hand */
+    size_t max_store;
+    uint32_t *tokens; /* of the prompt at hand */
+    size_t n_tokens, max_tokens;
+    moe_names prefixes; /* (block before, tokens of the block) -> block */
+} json_rows;
+
+/* ---- values ---- */
+
+static void
+json_space(moe_scan *scan)
+{
+    while (scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\t'))
+        scan->at++;
+}
+
+/* Any value, whose content does not matter. */
+static bool
+json_skip(moe_scan *scan)
+{
+    char closing[JSON_MAX_DEPTH];
+    unsigned depth = 0;
+    do {
+        json_space(scan);
+        if (scan->at == scan->end)
+            return moe_scan_fail(scan, "the line ends inside a value");
+        char c = *scan->at;
+        if (c == '"') {
+            if (!moe_scan_text(scan))
+                return false;
+        } else if (c == '[' || c == '{') {
+            if (depth == JSON_MAX_DEPTH)
+                return moe_scan_fail(scan, "lists within lists, too deep");
+            closing[depth++] = c == '[' ? ']' : '}';
+            scan->at++;
+        } else if (depth && c == closing[depth - 1]) {
+            depth--;
+            scan->at++;
+        } else if (depth && (c == ',' || c == ':')) {
+            scan->at++;
+        } else {
+            const char *first = scan->at;
+            while (scan->at < scan->end && !strchr(",:]}[{\" \t", *scan->at))
+                scan->at++;
+            if (scan->at == first)
+                return moe_scan_fail(scan, "wants a value");
+        }
+    } while (depth);
+    return true;
+}
+
+/* "[1, 2, 3]"; each number goes to `take`. */
+typedef bool json_take(json_rows *j, request_rows *rows, uint64_t number);
+
+static bool
+json_numbers(json_rows *j, request_rows *rows, json_take *take)
+{
+    moe_scan *scan = &j->scan;
+    if (!moe_scan_take(scan, '['))
+        return false;
+    if (moe_scan_maybe(scan, ']'))
+        return true;
+    do {
+        uint64_t number;
+        if (!moe_scan_whole(scan, &number) || !take(j, rows, number))
+            return false;
+    } while (moe_scan_maybe(scan, ','));
+    return moe_scan_take(scan, ']');
+}
+
+static bool
+json_block(json_rows *j, request_rows *rows, uint64_t number)
+{
+    return request_block(rows, number);
+}
+
+static bool
+json_token(json_rows *j, request_rows *rows, uint64_t number)
+{
+    if (j->n_tokens == j->max_tokens) {
+        j->max_tokens = j->max_tokens * 2 + 1024;
+        j->tokens = g_realloc_n(j->tokens, j->max_tokens, sizeof *j->tokens);
+    }
+    if (number > UINT32_MAX)
+        return moe_scan_fail(&j->scan, "a token's number is above 2^32 - 1");
+    j->tokens[j->n_tokens++] = (uint32_t)number;
+    return true;
+}
+
+static bool
+json_session(json_rows *j, request_rows *rows, uint32_t *session)
+{
+    moe_scan *scan = &j->scan;
+    json_space(scan);
+    const char *text = scan->at;
+    size_t n;
+    if (text < scan->end && *text == '"') {
+        text = moe_scan_text(scan);
+        n = text ? strlen(text) : 0;
+    } else {
+        uint64_t number;
+        if (!moe_scan_whole(scan, &number))
+            return false;
+        n = (size_t)(scan->at - text);
+    }
+    if (!text)
+        return false;
+    *session = moe_requests_builder_session(rows->builder, text, n);
+    return true;
+}
+
+/* The value of a known key. What request_read_* refuse has had its message. */
+static bool
+json_value(json_rows *j, request_rows *rows, const request_key *key, moe_request *request)
+{
+    moe_scan *scan = &j->scan;
+    json_space(scan);
+    switch (key->role) {
+    case REQUEST_TIME:
+        return request_read_time(rows, key, scan->at, &scan->at, &request->time_ns);
+    case REQUEST_PROMPT:
+        return request_read_tokens(rows, key->name, scan->at, &scan->at, &request->prompt);
+    case REQUEST_OUTPUT:
+        return request_read_tokens(rows, key->name, scan->at, &scan->at, &request->output);
+    case REQUEST_SESSION:
+        return json_session(j, rows, &request->session);
+    case REQUEST_BLOCKS:
+        return json_numbers(j, rows, json_block);
+    case REQUEST_TOKENS:
+        return json_numbers(j, rows, json_token);
+    default:
+        return request_fail(rows, scan->at, "'%s': %s", key->name, key->why);
+    }
+}
+
+/* ---- objects ---- */
+
+static const request_key *
+json_key(const request_json *json, const char *name)
+{
+    for (size_t i = 0; i < json->n_keys; i++)
+        if (strcmp(json->keys[i].name, name) == 0)
+            return &json->keys[i];
+    return NULL;
+}
+
+/* The members of the object; `seen` gets a bit for each role. */
+static bool
+json_members(json_rows *j, request_rows *rows, moe_request *request, unsigned *seen)
+{
+    moe_scan *scan = &j->scan;
+    if (!moe_scan_take(scan, '{'))
+        return false;
+    if (moe_scan_maybe(scan, '}'))
+        return moe_scan_end(scan);
+    do {
+        json_space(scan);
+        const char *place = scan->at, *name = moe_scan_text(scan);
+        if (!name || !moe_scan_take(scan, ':'))
+            return false;
+        const request_key *key = json_key(j->json, name);
+        if (key && *seen & 1u << key->role)
+            return request_fail(rows, place, "key '%s' twice", name);
+        *seen |= key ? 1u << key->role : 0;
+        if (key ? !json_value(j, rows, key, request) : !json_skip(scan))
+            return false;
+    } while (moe_scan_maybe(scan, ','));
+    return moe_scan_take(scan, '}') && moe_scan_end(scan);
+}
+
+/* Blocks from the tokens of a prompt: a block is named by the one before it and its tokens. */
+static bool
+json_make_blocks(json_rows *j, request_rows *rows, const moe_request *request)
+{
+    if (j->n_tokens != request->prompt)
+        return request_fail(rows, NULL, "%zu ids of tokens for a prompt of %u tokens", j->n_tokens,
+                            request->prompt);
+    g_autofree uint32_t *name = g_new(uint32_t, j->block_tokens + 1);
+    name[0] = MOE_NONE;
+    for (size_t at = 0; at < j->n_tokens; at += j->block_tokens) {
+        size_t n = MIN(j->block_tokens, j->n_tokens - at);
+        memcpy(name + 1, j->tokens + at, n * sizeof *name);
+        name[0] = moe_names_add(&j->prefixes, name, (n + 1) * sizeof *name);
+        request_block(rows, name[0]);
+    }
+    return true;
+}
+
+static bool
+json_blocks(json_rows *j, request_rows *rows, const moe_request *request, unsigned seen)
+{
+    if (seen & 1u << REQUEST_TOKENS && j->n_tokens && !json_make_blocks(j, rows, request))
+        return false;
+    size_t wanted = ((size_t)request->prompt + j->block_tokens - 1) / j->block_tokens;
+    if (rows->n_blocks == 0 || rows->n_blocks == wanted)
+        return true;
+    return request_fail(rows, NULL, "%zu blocks of %u tokens, but a prompt of %u has %zu",
+                        rows->n_blocks, j->block_tokens, request->prompt, wanted);
+}
+
+static bool
+json_row(void *importer, request_rows *rows)
+{
+    json_rows *j = importer;
+    const moe_text_lines *lines = &rows->lines;
+    moe_request request = {.session = MOE_NONE, .model = MOE_NONE};
+    unsigned seen = 0, before = rows->errors;
+    if (j->max_store < lines->length + 1) {
+        j->max_store = 2 * lines->length + 1;
+        j->store = g_realloc(j->store, j->max_store);
+    }
+    j->n_tokens = 0;
+    j->scan = (moe_scan){lines->text, lines->text, lines->text + lines->length, j->store, NULL};
+    if (!json_members(j, rows, &request, &seen)) {
+        if (rows->errors == before)
+            request_fail(rows, j->scan.at, "%s; wants %s", j->scan.why, j->json->object);
+        return false;
+    }
+    for (size_t i = 0; i < j->json->n_keys; i++) {
+        const request_key *key = &j->json->keys[i];
+        if (key->role <= REQUEST_OUTPUT && !(seen & 1u << key->role))
+            return request_fail(rows, NULL, "key '%s' is missing; wants %s", key->name,
+                                j->json->object);
+    }
+    return json_blocks(j, rows, &request, seen) && request_rows_add(rows, &request);
+}
+
+static bool
+json_first(void *importer, request_rows *rows)
+{
+    json_rows *j = importer;
+    if (!moe_requests_builder_blocks(rows->builder, j->block_tokens))
+        return request_fail(rows, NULL, "blocks of %u tokens, other than in the inputs before",
+                            j->block_tokens);
+    json_row(importer, rows);
+    return true;
+}
+
+moe_requests_builder *
+request_json_read(const request_json *json, moe_import_job *job)
+{
+    json_rows j = {.json = json, .block_tokens = json->block_tokens};
+    if (!j.block_tokens)
+        j.block_tokens = job->options->block_tokens ? job->options->block_tokens : JSON_BLOCK;
+    moe_requests_builder *builder = request_rows_read(job, JSON_MAX_LINE, json_first, json_row, &j);
+    g_free(j.store);
+    g_free(j.tokens);
+    moe_names_clear(&j.prefixes);
+    return builder;
+}
+
+int
+request_json_sniff(const request_json *json, const char *head, size_t n, int sure)
+{
+    const char *end = memchr(head, '\n', n);
+    size_t length = end ? (size_t)(end - head) : n;
+    if (n == 0 || length == 0 || *head != '{')
+        return 0;
+    g_autofree char *line = g_strndup(head, length);
+    for (size_t i = 0; i < json->n_keys; i++) {
+        g_autofree char *quoted = g_strdup_printf("\"%s\"", json->keys[i].name);
+        if (json->keys[i].role <= REQUEST_OUTPUT && !strstr(line, quoted))
+            return 0;
+    }
+    return sure;
+}
