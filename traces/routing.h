@@ -141,6 +141,13 @@ void moe_routing_builder_domain(moe_routing_builder *builder, uint16_t domain);
 void moe_routing_builder_modality(moe_routing_builder *builder, uint8_t modality);
 void moe_routing_builder_token_id(moe_routing_builder *builder, uint32_t token_id);
 void moe_routing_builder_logits(moe_routing_builder *builder, const float *logits);
+/* Changes of shape, for who learns it while reading; without logits. `experts`: at least the
+ * largest id + 1; `widen`: a larger k, earlier rows are filled up with "no expert" and weight 0.
+ * Then, when nothing is added any more, `keep_layers`: only layers with keep[i], with their
+ * numbers. */
+void moe_routing_builder_experts(moe_routing_builder *builder, uint32_t n_experts);
+void moe_routing_builder_widen(moe_routing_builder *builder, uint32_t k);
+void moe_routing_builder_keep_layers(moe_routing_builder *builder, const bool *keep);
 /* Free-form metadata ("model", "engine", "licence", …); a key written again is replaced.
  * "domains" and "modalities" are JSON lists of texts that name domain 0, 1, … and modality 0, 1, ….
  * "order" says how the ids of a row are ordered: "weight" (falling gate weight) or "file" (unknown,

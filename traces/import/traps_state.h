@@ -1,0 +1,66 @@
+/* Inside the traps: what is remembered between tokens. */
+#ifndef MOE_TRACES_IMPORT_TRAPS_STATE_H
+#define MOE_TRACES_IMPORT_TRAPS_STATE_H
+
+#include "traces/import/traps.h"
+
+#define TRAPS_LAGS 64 /* farthest neighbour that is compared */
+
+/* How much tokens share with the tokens before them, by lag; of the first tokens, and of the first
+ * layer alone. */
+typedef struct traps_lags {
+    uint16_t *ring; /* [TRAPS_LAGS, k]: ids of earlier tokens; unused slots MOE_ROUTING_NO_EXPERT */
+    uint32_t sequence[TRAPS_LAGS];
+    uint64_t seen, pairs[TRAPS_LAGS + 1], shared[TRAPS_LAGS + 1];
+    uint32_t k;
+} traps_lags;
+
+typedef struct traps_weights {
+    uint64_t rows, ones, negative, unsorted; /* ones: rows that sum to 1 */
+    double low, high;                        /* smallest and largest sum */
+} traps_weights;
+
+struct moe_traps {
+    const moe_import_job *job;
+    moe_routing_builder *builder;
+    uint32_t n_layers, k;
+    uint32_t *layer_ids;
+    bool *dense;    /* [n_layers]: the model has no experts there */
+    bool sentinels; /* as in moe_traps_shape */
+    uint32_t limit; /* ids are below it */
+    bool limit_known;
+    size_t input;
+    uint64_t line;
+    unsigned errors;
+
+    uint64_t n_tokens, n_kept;
+    uint64_t dummies, padding, unrouted;
+    bool leading, kept, weighted;
+    uint32_t max_id, stamp;
+    uint32_t *stamps;     /* [65536] */
+    uint16_t *ids;        /* [n_layers, k] */
+    float *weights;       /* [n_layers, k] */
+    uint64_t *zeros;      /* [n_layers]: kept tokens whose row is zeros */
+    uint64_t *empty;      /* [n_layers]: kept tokens without an expert there */
+    uint64_t *hashes;     /* [n_layers]: of all ids so far */
+    uint64_t *row_hashes; /* [n_layers]: of the token at hand */
+    uint8_t *rows;        /* [n_layers]: kinds of its rows */
+    traps_weights sums;
+    traps_lags lags;
+};
+
+/* A message about the token at hand (layer MOE_NONE: about all of it); false. */
+bool traps_fail(moe_traps *traps, uint32_t layer, const char *fmt, ...) MOE_PRINTF(3, 4);
+
+/* What the model says against the shape; fills dense and, where the file has none, layer_ids. */
+bool traps_model(moe_traps *traps, const moe_traps_shape *shape);
+/* Which layers stay; false after a message. */
+bool traps_layers(moe_traps *traps, bool *keep);
+
+void traps_lags_init(traps_lags *lags, uint32_t k);
+void traps_lags_clear(traps_lags *lags);
+void traps_lags_add(traps_lags *lags, uint32_t sequence, const uint16_t *ids, uint32_t k);
+/* The lag S at which tokens share clearly more than with their neighbours; 0: none. */
+uint32_t traps_lags_found(const traps_lags *lags, double *at_one, double *at_found);
+
+#endif
