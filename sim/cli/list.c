@@ -8,6 +8,7 @@
 #include "sim/machine/scenario.h"
 #include "sim/policy/policy.h"
 #include "traces/import/import.h"
+#include "traces/stats/statistic.h"
 
 #include <string.h>
 
@@ -157,6 +158,30 @@ list_importers(bool verbose)
     return MOE_EXIT_OK;
 }
 
+/* ---- statistics ---- */
+
+static int
+list_statistics(bool verbose)
+{
+    for (int g = 0, s = 0; g < MOE_N_STATISTIC_GROUPS; g++) {
+        moe_out("%s%s: %s\n", g ? "\n" : "", moe_statistic_group_name((moe_statistic_group)g),
+                moe_statistic_group_help((moe_statistic_group)g));
+        for (; s < MOE_N_STATISTICS; s++) {
+            const moe_statistic_info *info = moe_statistic_get((moe_statistic)s);
+            if ((int)info->group != g)
+                break;
+            moe_out("  %-27s%-11s", info->name, info->unit);
+            moe_out_wrapped(info->help, 40, 40);
+            if (verbose && *info->parameters)
+                moe_out("%40sparameter %s%s\n", "", info->parameters,
+                        info->interval ? "; with NAME_low, NAME_high" : "");
+            if (verbose && *info->source)
+                moe_out("%40s%s\n", "", info->source);
+        }
+    }
+    return MOE_EXIT_OK;
+}
+
 /* ---- the command ---- */
 
 typedef struct listing {
@@ -170,6 +195,7 @@ static const listing listings[] = {
     {"policies", "policies (experts.*.kind: NAME, evict: NAME)", list_policies},
     {"metrics", "metrics (expect, plot, the table of results)", list_metrics},
     {"importers", "importers (moesim trace import --format NAME)", list_importers},
+    {"statistics", "statistics (trace stats)", list_statistics},
 };
 
 static int
@@ -203,10 +229,10 @@ run(const void *data, const char *const *operands, size_t n)
 
 const moe_command moe_list_command = {
     "list",
-    "[models|hardware|policies|metrics|importers]",
+    "[models|hardware|policies|metrics|importers|statistics]",
     0,
     1,
-    "What can be named: models, hardware, policies, metrics; formats of routing.",
+    "What can be named: models, hardware, policies, metrics; formats and statistics of routing.",
     "  moesim list\n"
     "  moesim list hardware -v\n",
     options,

@@ -11,14 +11,12 @@
 #define MOE_TRACES_IMPORT_H
 
 #include "models/model.h"
+#include "traces/progress.h"
 #include "traces/requests/requests.h"
 #include "traces/routing.h"
 #include "traces/text_source.h"
 
 #define MOE_IMPORT_HEAD (64u << 10) /* bytes that a sniff sees */
-
-/* Called with bytes read of bytes in all (0: unknown). */
-typedef void moe_progress(void *context, double done, double total);
 
 /* What the user said; 0 and NULL: nothing. */
 typedef struct moe_import_options {

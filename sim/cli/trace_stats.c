@@ -1,0 +1,238 @@
+/* moesim trace stats: what a trace is like. */
+#include "sim/cli/command.h"
+#include "sim/cli/output.h"
+#include "sim/cli/selection.h"
+#include "traces/stats/measure.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct stats_values {
+    const char *sequences, *select, *only;
+    int test, start, first_fill;
+    int64_t sample;
+    bool csv;
+} stats_values;
+
+#define AT(field) offsetof(stats_values, field)
+
+static const moe_option options[] = {
+    {"sequences", 0, MOE_OPTION_TEXT, AT(sequences), "A..B,C,…",
+     .help = "Only these sequences, counted from 0; A..B is A, A+1, … B-1. All by default."},
+    {"select", 0, MOE_OPTION_TEXT, AT(select), "FILE",
+     .help = "Only sequences whose recorded numbers stand in FILE, apart by spaces, commas or "
+             "lines."},
+    {"only", 0, MOE_OPTION_TEXT, AT(only), "GROUP,…",
+     .help = "Only these groups of statistics (`moesim list statistics`); all by default."},
+    {"csv", 0, MOE_OPTION_FLAG, AT(csv), .help = "Rows statistic,layer,parameter,value."},
+    {"start", 0, MOE_OPTION_ENUM, AT(start), "HOW", "cold|warm",
+     .help = "Caches are empty at the start of each sequence, as in the published metrics, or live "
+             "on (no intervals then). Default: cold."},
+    {"first-fill", 0, MOE_OPTION_ENUM, AT(first_fill), "HOW", "hit|miss",
+     .help = "What the first use of an expert counts as while slots are free. Default: hit, as in "
+             "the published metrics."},
+    {"test", 0, MOE_OPTION_ENUM, AT(test), "WHAT", "token|access",
+     .help = "Accesses of a token are tested together before caches change, as in the published "
+             "metrics, or one by one. Default: token."},
+    {"sample", 0, MOE_OPTION_INT, AT(sample), "TOKENS", NULL, 1, INT64_MAX,
+     "Segments and caches are measured on at most so many tokens, every n-th sequence; by default "
+     "as many as take some seconds."},
+};
+
+/* ---- what is asked for ---- */
+
+static uint32_t
+read_groups(const char *text, moe_diag *diag)
+{
+    const char *names[MOE_N_STATISTIC_GROUPS];
+    uint32_t groups = 0;
+    if (!text)
+        return MOE_MEASURE_ALL;
+    for (int g = 0; g < MOE_N_STATISTIC_GROUPS; g++)
+        names[g] = moe_statistic_group_name((moe_statistic_group)g);
+    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
+    for (size_t i = 0; parts[i]; i++) {
+        size_t g = 0;
+        while (g < MOE_COUNT(names) && strcmp(names[g], parts[i]) != 0)
+            g++;
+        const char *close = moe_suggest(parts[i], names, MOE_COUNT(names));
+        if (g < MOE_COUNT(names))
+            groups |= 1u << g;
+        else
+            moe_diag_error(diag, (moe_loc){.file = "--only"}, "no group is called '%s'%s%s%s",
+                           parts[i], close ? "; did you mean '" : "", close ? close : "",
+                           close ? "'?" : "");
+    }
+    if (!parts[0])
+        moe_diag_error(diag, (moe_loc){.file = "--only"}, "names no group");
+    return groups;
+}
+
+/* ---- progress ---- */
+
+struct shown {
+    const char *what;
+    gint64 begun, last;
+    bool any;
+};
+
+static void
+show(void *context, const char *what, double done, double total)
+{
+    struct shown *shown = context;
+    gint64 now = g_get_monotonic_time();
+    if (shown->what != what) {
+        shown->what = what;
+        shown->begun = now;
+    }
+    if (now - shown->last < 200000 || total <= 0)
+        return;
+    shown->last = now;
+    shown->any = true;
+    double share = done / total, elapsed = (double)(now - shown->begun) / 1e6;
+    fprintf(stderr, "\r%s: %.0f%%, %.0f s left\x1b[K", what, 100 * share,
+            share > 0 ? elapsed * (1 - share) / share : 0);
+}
+
+/* ---- the table ---- */
+
+/* Lists are shown at powers of two only. */
+static bool
+is_shown(const moe_stat_row *row)
+{
+    const char *at = strchr(row->parameter, '=');
+    if (!strncmp(row->parameter, "slots=", 6) || !strncmp(row->parameter, "expert=", 7))
+        return false;
+    if (strncmp(row->parameter, "lag=", 4) != 0)
+        return true;
+    guint64 lag = g_ascii_strtoull(at + 1, NULL, 10);
+    return (lag & (lag - 1)) == 0;
+}
+
+/* The range of a statistic over the layers; false when there are none. */
+static bool
+layer_range(const moe_stats *stats, const moe_stat_row *of, double *low, double *high)
+{
+    *low = INFINITY;
+    *high = -INFINITY;
+    for (size_t i = 0; i < stats->rows->len; i++) {
+        const moe_stat_row *row = &g_array_index(stats->rows, moe_stat_row, i);
+        if (row->statistic != of->statistic || row->layer == MOE_NONE ||
+            strcmp(row->parameter, of->parameter) != 0)
+            continue;
+        *low = MIN(*low, row->value);
+        *high = MAX(*high, row->value);
+    }
+    return *low <= *high;
+}
+
+static void
+add_line(const moe_stats *stats, const moe_stat_row *row, bool repeated, moe_grid *grid)
+{
+    const moe_statistic_info *info = moe_statistic_get(row->statistic);
+    double low, high;
+    moe_grid_add(grid, repeated ? "" : info->name);
+    moe_grid_add(grid, row->parameter);
+    moe_grid_addf(grid, "%.4f", row->value);
+    if (isnan(row->low))
+        moe_grid_add(grid, "");
+    else
+        moe_grid_addf(grid, "%.4f..%.4f", row->low, row->high);
+    if (layer_range(stats, row, &low, &high))
+        moe_grid_addf(grid, "%.4f..%.4f", low, high);
+    else
+        moe_grid_add(grid, "");
+    moe_grid_add(grid, repeated ? "" : info->unit);
+}
+
+static void
+print_table(const moe_stats *stats)
+{
+    static const char *const heading[] = {"statistic", "", "model", "95 %", "layers", "unit"};
+    g_autoptr(moe_grid) grid = moe_grid_new(MOE_COUNT(heading));
+    int before = -1;
+    for (size_t i = 0; i < MOE_COUNT(heading); i++)
+        moe_grid_add(grid, heading[i]);
+    for (size_t i = 0; i < stats->rows->len; i++) {
+        const moe_stat_row *row = &g_array_index(stats->rows, moe_stat_row, i);
+        if (row->layer != MOE_NONE || !is_shown(row))
+            continue;
+        add_line(stats, row, before == (int)row->statistic, grid);
+        before = (int)row->statistic;
+    }
+    moe_grid_print(grid, true, "");
+}
+
+static void
+print_notes(const moe_stats *stats)
+{
+    for (size_t i = 0; i < stats->notes->len; i++)
+        moe_say("%s", (const char *)g_ptr_array_index(stats->notes, i));
+}
+
+/* ---- the command ---- */
+
+static void
+measure(const moe_pick *pick, const moe_measure_config *config, bool csv)
+{
+    struct shown shown = {0};
+    bool tell = isatty(STDERR_FILENO);
+    g_autoptr(moe_stats) stats = moe_measure(pick, config, tell ? show : NULL, &shown);
+    if (shown.any)
+        fputs("\r\x1b[K", stderr);
+    if (csv) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        moe_stats_csv(stats, text);
+        moe_out_text(text->str);
+    } else {
+        moe_out("%u of %u sequences, %" G_GUINT64_FORMAT " tokens, %u layers, %u experts, top-%u\n",
+                pick->n, pick->routing->n_sequences, moe_pick_tokens(pick), pick->routing->n_layers,
+                pick->routing->n_experts, pick->routing->k);
+        print_table(stats);
+    }
+    print_notes(stats);
+}
+
+static int
+run(const void *data, const char *const *operands, size_t n)
+{
+    const stats_values *values = data;
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(GArray) sequences = NULL;
+    GError *error = NULL;
+    moe_measure_config config = {.groups = read_groups(values->only, diag),
+                                 .sample_tokens = (uint64_t)values->sample,
+                                 .warm = values->start == 1,
+                                 .first_fill_miss = values->first_fill == 1,
+                                 .singly = values->test == 1};
+    g_autoptr(moe_routing_file) file = moe_routing_open(operands[0], diag, &error);
+    if (file)
+        sequences = moe_selection_read(moe_routing_get(file), values->sequences, values->select,
+                                       diag, &error);
+    int code = moe_say_diag(diag);
+    if (error)
+        return moe_say_error(error);
+    if (code || !sequences)
+        return code;
+    moe_pick pick = {.routing = moe_routing_get(file),
+                     .sequences = (const uint32_t *)(const void *)sequences->data,
+                     .n = sequences->len};
+    measure(&pick, &config, values->csv);
+    return MOE_EXIT_OK;
+}
+
+const moe_command moe_trace_stats_command = {
+    "stats",
+    "FILE",
+    1,
+    1,
+    "Measure what a trace is like: popularity, overlap, affinity, coverage, locality.",
+    "  moesim trace stats traces/samples/quickstart.safetensors\n"
+    "  moesim trace stats traces/samples/quickstart.safetensors --only overlap --csv\n",
+    options,
+    MOE_COUNT(options),
+    sizeof(stats_values),
+    run,
+    NULL};
