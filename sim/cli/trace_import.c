@@ -12,7 +12,7 @@
 typedef struct import_values {
     const char *output, *model, *licence;
     int format; /* 0: auto, else moe_importers[format - 1] */
-    int64_t layers, experts, top_k, sequences, block_tokens;
+    int64_t layers, experts, top_k, sequences, block_tokens, seed;
     bool sort;
 } import_values;
 
@@ -45,6 +45,8 @@ static const moe_option options[] = {
      .help = "Put requests in order of their times; else times that fall are an error."},
     {"block-tokens", 0, MOE_OPTION_INT, AT(block_tokens), "N", NULL, 1, 1 << 20,
      "Tokens in a prefix block of requests whose tokens are listed. Default: 16."},
+    {"seed", 0, MOE_OPTION_INT, AT(seed), "N", NULL, 0, INT64_MAX,
+     "Seed of requests that are drawn (servegen). Default: 0."},
     {"licence", 0, MOE_OPTION_TEXT, AT(licence), "TEXT",
      .help = "Licence of the data, for the metadata."},
 };
@@ -149,6 +151,7 @@ import(const void *data, const char *const *operands, size_t n)
         .sequences = (uint32_t)values->sequences,
         .sort = values->sort,
         .block_tokens = (uint32_t)values->block_tokens,
+        .seed = (uint64_t)values->seed,
         .scratch = scratch,
     };
     moe_import_job job = {.paths = operands,
