@@ -11,7 +11,8 @@ MOE_SCHEMA(TABLE_COLUMNS)
     {#table, help, keys, MOE_COUNT(table##_columns), table##_columns},
 static const moe_table tables[] = {MOE_SCHEMA(TABLE_ROW)};
 
-/* What is not filled by moe_result_add: the run itself; the text of the scenario it was made from,
+/* What is not filled by moe_result_add: the run itself (counterfactual: 1 when its routing was
+ * transformed beyond a choice of tokens); the text of the scenario it was made from,
  * which with its overrides and the swept keys (`parameter`) says the run again; and what a scenario
  * expected of its runs. An expectation that got NULL could not be evaluated (`note` says why). */
 static const char fixed_tables[] =
@@ -19,7 +20,7 @@ static const char fixed_tables[] =
     "  identity TEXT NOT NULL PRIMARY KEY, scenario TEXT NOT NULL, path TEXT NOT NULL,\n"
     "  version TEXT NOT NULL, semantics INTEGER NOT NULL, seed INTEGER NOT NULL,\n"
     "  source TEXT NOT NULL REFERENCES source(hash), host TEXT NOT NULL,\n"
-    "  wall_s REAL NOT NULL) WITHOUT ROWID;\n"
+    "  wall_s REAL NOT NULL, counterfactual INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;\n"
     "CREATE TABLE source(\n"
     "  hash TEXT NOT NULL PRIMARY KEY, overrides TEXT NOT NULL, text TEXT NOT NULL)\n"
     "  WITHOUT ROWID;\n"
@@ -38,7 +39,7 @@ static const char views[] =
     "  FROM (SELECT key, value FROM parameter WHERE run = r.identity ORDER BY key)), '')\n"
     "  AS parameters FROM run r;\n"
     "CREATE VIEW v_metric AS SELECT r.scenario, r.parameters, r.seed, m.name, m.value, m.unit,\n"
-    "  m.contention_free, m.perfect_cache, m.roofline, m.run\n"
+    "  m.contention_free, m.perfect_cache, m.roofline, r.counterfactual, m.run\n"
     "  FROM metric m JOIN v_run r ON r.identity = m.run;\n"
     "CREATE VIEW v_blame AS SELECT r.scenario, r.parameters, b.device, b.kind, b.cause,\n"
     "  b.ps, b.ps * 1.0 / nullif((SELECT sum(ps) FROM blame WHERE run = b.run), 0) AS share,\n"
@@ -56,7 +57,13 @@ static const char views[] =
     "    WHERE x.run = a.identity AND x.key <> p.key AND y.value IS NOT x.value);\n";
 
 /* Row v takes version v to v + 1; version 1 is the first there was. */
-static const char *const upgrades[MOE_SCHEMA_VERSION + 1] = {NULL};
+static const char *const upgrades[MOE_SCHEMA_VERSION + 1] = {
+    [1] = "ALTER TABLE run ADD COLUMN counterfactual INTEGER NOT NULL DEFAULT 0;\n"
+          "DROP VIEW v_metric;\n"
+          "CREATE VIEW v_metric AS SELECT r.scenario, r.parameters, r.seed, m.name, m.value,\n"
+          "  m.unit, m.contention_free, m.perfect_cache, m.roofline, r.counterfactual, m.run\n"
+          "  FROM metric m JOIN v_run r ON r.identity = m.run;\n",
+};
 
 const moe_table *
 moe_schema_tables(size_t *n)

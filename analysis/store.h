@@ -31,6 +31,7 @@ typedef struct moe_store_run {
     int64_t semantics;
     uint64_t seed;
     double wall_s;
+    bool counterfactual;
     size_t n_swept;
     const char *const *keys, *const *values;
 } moe_store_run;

@@ -72,7 +72,7 @@ static bool
 insert_run(moe_store *store, const moe_store_run *run, bool *added, GError **error)
 {
     MOE_AUTO_STMT stmt =
-        moe_store_prepare(store, "INSERT OR IGNORE INTO run VALUES(?,?,?,?,?,?,?,?,?)", error);
+        moe_store_prepare(store, "INSERT OR IGNORE INTO run VALUES(?,?,?,?,?,?,?,?,?,?)", error);
     if (!stmt)
         return false;
     moe_store_bind(stmt, 1, run->identity);
@@ -84,6 +84,7 @@ insert_run(moe_store *store, const moe_store_run *run, bool *added, GError **err
     moe_store_bind(stmt, 7, run->source);
     moe_store_bind(stmt, 8, run->host);
     sqlite3_bind_double(stmt, 9, run->wall_s);
+    sqlite3_bind_int(stmt, 10, run->counterfactual);
     if (!moe_store_step_done(store, stmt, error))
         return false;
     *added = sqlite3_changes(store->db) == 1;

@@ -9,6 +9,7 @@
 #include "sim/policy/policy.h"
 #include "traces/import/import.h"
 #include "traces/stats/statistic.h"
+#include "traces/transform/transform.h"
 
 #include <string.h>
 
@@ -182,6 +183,25 @@ list_statistics(bool verbose)
     return MOE_EXIT_OK;
 }
 
+/* ---- transforms ---- */
+
+static int
+list_transforms(bool verbose)
+{
+    for (size_t i = 0; i < MOE_N_TRANSFORMS; i++) {
+        const moe_transform_ops *ops = moe_transforms[i]->ops;
+        print_policy(moe_transforms[i], verbose);
+        g_autofree char *text =
+            g_strdup_printf("stage %s%s. %s", moe_transform_stage_name(ops->stage),
+                            ops->factual ? "" : ", counterfactual", ops->conserves);
+        if (verbose)
+            moe_out("%20s", "");
+        if (verbose)
+            moe_out_wrapped(text, 20, 24);
+    }
+    return MOE_EXIT_OK;
+}
+
 /* ---- the command ---- */
 
 typedef struct listing {
@@ -194,6 +214,8 @@ static const listing listings[] = {
     {"hardware", "hardware (hardware: NAME)", list_hardware},
     {"policies", "policies (experts.*.kind: NAME, evict: NAME)", list_policies},
     {"metrics", "metrics (expect, plot, the table of results)", list_metrics},
+    {"transforms", "transforms (routing.transform, moesim trace transform --step)",
+     list_transforms},
     {"importers", "importers (moesim trace import --format NAME)", list_importers},
     {"statistics", "statistics (trace stats)", list_statistics},
 };
@@ -232,7 +254,8 @@ const moe_command moe_list_command = {
     "[models|hardware|policies|metrics|importers|statistics]",
     0,
     1,
-    "What can be named: models, hardware, policies, metrics; formats and statistics of routing.",
+    "What can be named: models, hardware, policies, metrics; formats and statistics of "
+    "routing.",
     "  moesim list\n"
     "  moesim list hardware -v\n",
     options,

@@ -178,6 +178,7 @@ store_result(void *context, const moe_job *job, moe_result *result, double wall_
                          .semantics = MOE_SEMANTICS,
                          .seed = run->seed,
                          .wall_s = wall_s,
+                         .counterfactual = run->counterfactual,
                          .n_swept = run->n_swept,
                          .keys = run->keys,
                          .values = run->values};
@@ -267,6 +268,19 @@ draw(session *s, size_t i)
     return ok;
 }
 
+/* Whose numbers are not those of the model as it was recorded. */
+static void
+say_counterfactual(const moe_scenario *scenario)
+{
+    size_t n = moe_scenario_runs(scenario), marked = 0;
+    for (size_t i = 0; i < n; i++)
+        marked += moe_scenario_run(scenario, i)->counterfactual;
+    if (marked > 0 && marked == n)
+        moe_out("counterfactual: the routing was transformed\n");
+    else if (marked > 0)
+        moe_out("counterfactual: the routing of %zu of %zu runs was transformed\n", marked, n);
+}
+
 static bool
 conclude(session *s, size_t i, unsigned *missed)
 {
@@ -281,6 +295,7 @@ conclude(session *s, size_t i, unsigned *missed)
         moe_out(stored ? ", %zu of them from before\n" : "\n", stored);
         if (!moe_report_table(loaded, t->store, &s->error))
             return false;
+        say_counterfactual(loaded->scenario);
     }
     g_autoptr(GString) report = g_string_new(NULL);
     moe_expect_report(loaded->expectations, report);

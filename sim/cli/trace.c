@@ -114,8 +114,13 @@ static const moe_command sample_command = {
     NULL};
 
 static const moe_command *const children[] = {
-    &info_command,          &moe_trace_import_command, &sample_command,
-    &moe_trace_mrc_command, &moe_trace_stats_command,  NULL,
+    &info_command,
+    &moe_trace_import_command,
+    &sample_command,
+    &moe_trace_mrc_command,
+    &moe_trace_stats_command,
+    &moe_trace_transform_command,
+    NULL,
 };
 
 const moe_command moe_trace_command = {

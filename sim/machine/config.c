@@ -3,6 +3,7 @@
 #include "models/model.h"
 #include "sim/policy/policy.h"
 #include "sim/residency/residency.h"
+#include "traces/transform/transform.h"
 
 #include <string.h>
 
@@ -58,6 +59,12 @@ static const moe_param rows[] = {
      .unit = "layers", .flags = ID, .help = "Distance of a made look-ahead tensor; 0: none."},
     {"routing.synthetic.recall", MOE_PARAM_SHARE, AT(routing.synthetic.recall), "100%", 0, 1,
      .flags = ID, .help = "Recall of that look-ahead."},
+    {"routing.transform", MOE_PARAM_LIST, AT(routing.transform), NULL, .stride = sizeof(moe_choice),
+     .max_items = 16, .flags = ID,
+     .help = "Steps that change the routing, in order; runs on it are marked counterfactual."},
+    {"routing.transform.*.kind", MOE_PARAM_CHOICE, 0, NULL, .variants = moe_transforms,
+     .n_variants = MOE_N_TRANSFORMS, .unit = "transform", .flags = ID | MOE_PARAM_REQUIRED,
+     .help = "What the step does."},
     {"routing.profile", MOE_PARAM_SHARE, AT(routing.profile), "10%", 0, 1, .flags = ID,
      .help = "Share of the trace's sequences, from its start, whose expert popularity is known "
              "beforehand to policies that ask for a profile."},

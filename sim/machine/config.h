@@ -38,7 +38,8 @@ typedef struct moe_config {
     } precision;
     struct {
         const char *trace;
-        double profile; /* share of the sequences whose popularity policies may know */
+        moe_list transform; /* of moe_choice */
+        double profile;     /* share of the sequences whose popularity policies may know */
         struct {
             int64_t sequences, prompt, output, lookahead; /* sequences 0: not synthetic */
             double skew, stickiness, affinity, recall;

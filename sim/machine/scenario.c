@@ -5,7 +5,6 @@
 #include "sim/machine/scenario_private.h"
 #include "sim/policy/policy.h"
 #include "sim/policy/prefetch/prefetch.h"
-#include "traces/generate.h"
 
 #include <string.h>
 
@@ -87,9 +86,9 @@ free_hardware(void *data)
 }
 
 static void
-free_routing(void *data)
+free_shared_routing(void *data)
 {
-    moe_routing_close(data);
+    moe_scenario_routing_free(data);
 }
 
 static void
@@ -124,101 +123,21 @@ share_hardware(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *d
     return moe_hardware_get(set);
 }
 
-static moe_routing_file *
-open_trace(const moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag,
-           GError **error)
-{
-    g_autofree char *path = moe_data_find(name, scenario->folder);
-    if (path)
-        return moe_routing_open(path, diag, error);
-    moe_diag_error(diag, at, "there is no trace '%s'", name);
-    return NULL;
-}
-
-static moe_routing_file *
-make_trace(const moe_config *config, const moe_model *model, moe_loc at, moe_diag *diag)
-{
-    const moe_stack *stack = moe_model_decoder(model);
-    moe_generate_config made = {
-        .model = model->name,
-        .layers = stack->n_moe,
-        .sequences = config->routing.synthetic.sequences,
-        .prompt = config->routing.synthetic.prompt,
-        .output = config->routing.synthetic.output,
-        .domains = 1,
-        .skew_min = config->routing.synthetic.skew,
-        .skew_max = config->routing.synthetic.skew,
-        .stickiness = config->routing.synthetic.stickiness,
-        .affinity = config->routing.synthetic.affinity,
-        .lookahead = config->routing.synthetic.lookahead,
-        .recall = config->routing.synthetic.recall,
-        .seed = config->seed,
-    };
-    for (int i = 0; i < stack->n_layers; i++)
-        if (stack->layers[i].ffn.kind == MOE_FFN_MOE) {
-            made.experts = stack->layers[i].ffn.experts;
-            made.top_k = stack->layers[i].ffn.top_k;
-        }
-    double pairs = (double)made.sequences * (double)(made.prompt + made.output) *
-                   (double)made.layers * (double)made.top_k;
-    if (pairs > MOE_MOST_ACCESSES) {
-        moe_diag_error(diag, at, "%.3g expert accesses are too many to make; at most %.3g fit",
-                       pairs, MOE_MOST_ACCESSES);
-        return NULL;
-    }
-    moe_routing_builder *builder = moe_generate(&made, at, diag);
-    return builder ? moe_routing_builder_finish(builder, "synthetic routing") : NULL;
-}
-
-/* The run's routing: a trace, shared by name, or made for the model, shared by what made it. */
-static const moe_routing *
-share_routing(moe_scenario *scenario, const moe_config *config, const moe_model *model, moe_loc at,
-              moe_diag *diag, GError **error)
-{
-    const char *name = config->routing.trace;
-    bool made = config->routing.synthetic.sequences > 0;
-    if (!name == !made) {
-        moe_diag_error(diag, at,
-                       name ? "say either 'routing.trace' or 'routing.synthetic'"
-                            : "'routing' is missing: say 'routing.trace', or "
-                              "'routing.synthetic' with its 'sequences'");
-        return NULL;
-    }
-    g_autofree char *key =
-        made ? g_strdup_printf("%p %lld %lld %lld %lld %.17g %.17g %.17g %.17g %lld",
-                               (const void *)model, (long long)config->routing.synthetic.sequences,
-                               (long long)config->routing.synthetic.prompt,
-                               (long long)config->routing.synthetic.output,
-                               (long long)config->routing.synthetic.lookahead,
-                               config->routing.synthetic.skew, config->routing.synthetic.stickiness,
-                               config->routing.synthetic.affinity, config->routing.synthetic.recall,
-                               (long long)config->seed)
-             : g_strdup(name);
-    moe_routing_file *file = g_hash_table_lookup(scenario->traces, key);
-    if (!file) {
-        file = made ? make_trace(config, model, at, diag)
-                    : open_trace(scenario, name, at, diag, error);
-        if (!file)
-            return NULL;
-        g_hash_table_insert(scenario->traces, g_steal_pointer(&key), file);
-    }
-    return moe_routing_get(file);
-}
-
 /* Schedules are keyed by what they depend on. */
 static const moe_schedule *
-share_schedule(moe_scenario *scenario, const moe_routing *routing, const moe_config *config,
+share_schedule(moe_scenario *scenario, const moe_shared_routing *shared, const moe_config *config,
                bool encoder, moe_loc at, moe_diag *diag)
 {
+    const moe_routing *routing = moe_routing_get(shared->file);
     g_autofree char *key =
-        g_strdup_printf("%p %d %lld %lld %lld %lld %lld %d %.17g %lld", (const void *)routing,
+        g_strdup_printf("%p %d %lld %lld %lld %lld %lld %d %.17g %lld", (const void *)shared,
                         encoder, (long long)config->workload.requests,
                         (long long)config->workload.prompt, (long long)config->workload.output,
                         (long long)config->workload.batch, (long long)config->workload.warmup,
                         config->workload.prefill, config->routing.profile, (long long)config->seed);
     moe_schedule *schedule = g_hash_table_lookup(scenario->schedules, key);
     if (!schedule) {
-        schedule = moe_schedule_new(routing, config, encoder, at, diag);
+        schedule = moe_schedule_new(routing, config, shared->dispatch, encoder, at, diag);
         if (schedule)
             g_hash_table_insert(scenario->schedules, g_steal_pointer(&key), schedule);
     }
@@ -228,8 +147,9 @@ share_schedule(moe_scenario *scenario, const moe_routing *routing, const moe_con
 /* ---- one run ---- */
 
 static bool
-check_shapes(const moe_model *model, const moe_routing *routing, moe_loc at, moe_diag *diag)
+check_shapes(const moe_model *model, const moe_shared_routing *shared, moe_loc at, moe_diag *diag)
 {
+    const moe_routing *routing = moe_routing_get(shared->file);
     const moe_stack *stack = moe_model_decoder(model);
     uint32_t experts = 0, top_k = 0;
     for (int i = 0; i < stack->n_layers; i++)
@@ -238,7 +158,7 @@ check_shapes(const moe_model *model, const moe_routing *routing, moe_loc at, moe
             top_k = (uint32_t)stack->layers[i].ffn.top_k;
         }
     if ((uint32_t)stack->n_moe == routing->n_layers && experts == routing->n_experts &&
-        routing->k <= top_k)
+        (routing->k <= top_k || shared->counterfactual))
         return true;
     moe_diag_error(diag, at,
                    "the trace %s has %u layers of %u experts, top-%u%s%s, but %s has %d MoE layers "
@@ -292,12 +212,12 @@ add_policies(GString *text, const moe_plan *plan)
 }
 
 static char *
-identity(const moe_scenario *scenario, const moe_settings *settings, const moe_plan *plan,
-         GError **error)
+identity(const moe_prepared *run, const moe_shared_routing *shared, GError **error)
 {
+    const moe_plan *plan = &run->plan;
     GString *text = g_string_new(NULL);
     g_string_append_printf(text, "semantics=%d\n", MOE_SEMANTICS);
-    moe_settings_canonical(settings, false, text);
+    moe_settings_canonical(run->settings, false, text);
     moe_model_canonical(plan->model, text);
     moe_hardware_canonical(plan->hw, text);
     add_policies(text, plan);
@@ -306,7 +226,7 @@ identity(const moe_scenario *scenario, const moe_settings *settings, const moe_p
     g_autofree char *hash =
         made ? g_strdup("synthetic") : moe_sha256_file(plan->schedule->routing->path, error);
     if (hash) {
-        g_string_append_printf(text, "trace=%s\n", hash);
+        g_string_append_printf(text, "trace=%s\n%s", hash, shared->identity);
         result = moe_sha256_text(text->str, text->len);
     }
     g_string_free(text, true);
@@ -324,18 +244,20 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
         *error ? NULL
                : share_hardware(scenario, config->hardware, locate(&w, "hardware"), diag, error);
     moe_loc trace_at = locate(&w, "routing.trace");
-    const moe_routing *routing =
-        model && !*error ? share_routing(scenario, config, model, trace_at, diag, error) : NULL;
-    if (!model || !hw || !routing || !check_shapes(model, routing, trace_at, diag) ||
+    const moe_shared_routing *shared =
+        model && !*error ? moe_scenario_routing(scenario, run, model, locate, &w, diag, error)
+                         : NULL;
+    if (!model || !hw || !shared || !check_shapes(model, shared, trace_at, diag) ||
         !check_encoder(model, config, locate(&w, "workload.encoder"), diag))
         return false;
     const moe_schedule *schedule =
-        share_schedule(scenario, routing, config, moe_model_encoder(model) != NULL,
+        share_schedule(scenario, shared, config, moe_model_encoder(model) != NULL,
                        locate(&w, "workload.prompt"), diag);
     if (!schedule || !moe_plan_make(&run->plan, config, model, hw, schedule, locate, &w, diag))
         return false;
     moe_assert(moe_diag_errors(diag) == before, "run %zu is feasible and has errors", i);
-    run->public.identity = identity(scenario, run->settings, &run->plan, error);
+    run->public.identity = identity(run, shared, error);
+    run->public.counterfactual = shared->counterfactual;
     run->public.seed = (uint64_t)config->seed;
     run->public.details = details[config->store];
     return run->public.identity != NULL;
@@ -450,7 +372,7 @@ new_scenario(const char *path, moe_diag *diag)
     scenario->folder = g_path_get_dirname(path);
     scenario->models = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_model);
     scenario->hardware = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_hardware);
-    scenario->traces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_routing);
+    scenario->traces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_shared_routing);
     scenario->schedules = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_schedule);
     scenario->least = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     scenario->swept = g_ptr_array_new_with_free_func(g_free);

@@ -28,6 +28,22 @@ struct moe_scenario {
     GMutex lock;
 };
 
+/* routing.c: the routing of runs, shared by what it is made from: a trace, or routing made up for
+ * the model, transformed as `routing.transform` says. */
+typedef struct moe_shared_routing {
+    moe_routing_file *file; /* after the rows and tokens stages */
+    const moe_routing_file *source;
+    moe_dispatch *dispatch; /* NULL: no dispatch stage */
+    bool counterfactual;
+    char *identity; /* of the transforms: their sources, and the contents of files they read */
+} moe_shared_routing;
+
+/* Borrowed from the scenario; NULL with messages or error. `locate` as in moe_plan_make. */
+const moe_shared_routing *moe_scenario_routing(moe_scenario *scenario, const moe_prepared *run,
+                                               const moe_model *model, moe_locate *locate,
+                                               const void *context, moe_diag *diag, GError **error);
+void moe_scenario_routing_free(moe_shared_routing *shared);
+
 /* expand.c: what the axes of a sweep mean for settings. */
 /* Sets what the command line says. */
 void moe_scenario_override(const moe_scenario *scenario, moe_settings *settings, moe_diag *diag);

@@ -9,6 +9,7 @@
 typedef struct build {
     const moe_routing *routing;
     const moe_config *config;
+    const moe_dispatch *dispatch; /* NULL: none */
     moe_schedule *out;
     uint32_t *order;     /* sequences as requests take them */
     uint32_t *n_prefill; /* per sequence: leading prefill rows */
@@ -239,6 +240,43 @@ typedef struct members {
     uint64_t n;
 } members;
 
+static inline void
+count_token(uint32_t id, uint32_t *slot, uint64_t first, members *m)
+{
+    if (slot[id] != MOE_NONE) {
+        m->tokens[first + slot[id]]++;
+        return;
+    }
+    slot[id] = (uint32_t)(m->n - first);
+    m->expert[m->n] = (uint16_t)id;
+    m->tokens[m->n++] = 1;
+}
+
+/* What is left of the group's pairs where the tokens of the step meet. */
+static void
+count_dispatched(const build *b, moe_transform_group *group, uint32_t *slot, members *m)
+{
+    const moe_routing *routing = b->routing;
+    uint64_t first = m->n;
+    group->n = 0;
+    for (uint32_t t = 0; t < group->n_tokens; t++)
+        for (uint32_t j = 0; j < routing->k; j++) {
+            uint32_t id = moe_routing_id(routing, group->rows[t], group->layer, j);
+            uint64_t at =
+                ((uint64_t)group->rows[t] * routing->n_layers + group->layer) * routing->k;
+            if (id >= 0xFFFE)
+                break;
+            moe_pair pair = {t, (uint16_t)id, (uint16_t)j,
+                             routing->weights ? routing->weights[at + j] : 0};
+            moe_transform_add_pair(group, pair);
+        }
+    moe_dispatch_group(b->dispatch, group);
+    for (uint64_t i = 0; i < group->n; i++)
+        count_token(group->pairs[i].expert, slot, first, m);
+    for (uint64_t i = first; i < m->n; i++)
+        slot[m->expert[i]] = MOE_NONE;
+}
+
 static void
 count_group(const moe_schedule *out, const moe_step *step, uint32_t layer, uint32_t *slot,
             members *m)
@@ -250,25 +288,20 @@ count_group(const moe_schedule *out, const moe_step *step, uint32_t layer, uint3
             uint32_t id = moe_routing_id(routing, out->rows[t], layer, j);
             if (id >= 0xFFFE)
                 break;
-            if (slot[id] != MOE_NONE) {
-                m->tokens[first + slot[id]]++;
-                continue;
-            }
-            slot[id] = (uint32_t)(m->n - first);
-            m->expert[m->n] = (uint16_t)id;
-            m->tokens[m->n++] = 1;
+            count_token(id, slot, first, m);
         }
     for (uint64_t i = first; i < m->n; i++)
         slot[m->expert[i]] = MOE_NONE;
 }
 
 static uint64_t
-most_members(const moe_schedule *out)
+most_members(const build *b)
 {
+    const moe_schedule *out = b->out;
     uint64_t most = 0;
     for (uint32_t s = 0; s < out->n_steps; s++) {
         uint64_t pairs = (uint64_t)out->steps[s].n * out->routing->k;
-        most += MIN(pairs, out->routing->n_experts);
+        most += b->dispatch ? out->routing->n_experts : MIN(pairs, out->routing->n_experts);
     }
     return most * out->routing->n_layers;
 }
@@ -294,22 +327,30 @@ link_uses(const uint64_t *first, const members *m, uint32_t n_steps, uint32_t n_
 }
 
 static void
-collect_demand(moe_schedule *out)
+collect_demand(const build *b)
 {
+    moe_schedule *out = b->out;
     uint32_t n_layers = out->routing->n_layers, n_experts = out->routing->n_experts;
-    uint64_t most = most_members(out), g = 0;
+    uint64_t most = most_members(b), g = 0;
     members m = {g_new(uint16_t, most + 1), g_new(uint32_t, most + 1), 0};
     uint64_t *first = g_new(uint64_t, (uint64_t)out->n_steps * n_layers + 1);
     uint32_t *step_tokens = g_new(uint32_t, out->n_steps + 1);
     g_autofree uint32_t *slot = g_new(uint32_t, n_experts);
     memset(slot, 0xFF, n_experts * sizeof *slot);
+    moe_transform_group group = {0};
     for (uint32_t s = 0; s < out->n_steps; s++) {
-        step_tokens[s] = out->steps[s].n;
-        for (uint32_t l = 0; l < n_layers; l++) {
+        step_tokens[s] = group.n_tokens = out->steps[s].n;
+        group.step = s;
+        group.rows = out->rows + out->steps[s].first;
+        for (group.layer = 0; group.layer < n_layers; group.layer++) {
             first[g++] = m.n;
-            count_group(out, &out->steps[s], l, slot, &m);
+            if (b->dispatch)
+                count_dispatched(b, &group, slot, &m);
+            else
+                count_group(out, &out->steps[s], group.layer, slot, &m);
         }
     }
+    g_free(group.pairs);
     first[g] = m.n;
     out->demand = (moe_demand){
         .n_steps = out->n_steps,
@@ -448,15 +489,15 @@ static void
 finish(build *b)
 {
     measure_context(b->out);
-    collect_demand(b->out);
+    collect_demand(b);
     profile(b);
 }
 
 moe_schedule *
-moe_schedule_new(const moe_routing *routing, const moe_config *config, bool encoder, moe_loc at,
-                 moe_diag *diag)
+moe_schedule_new(const moe_routing *routing, const moe_config *config, const moe_dispatch *dispatch,
+                 bool encoder, moe_loc at, moe_diag *diag)
 {
-    build b = {.routing = routing, .config = config};
+    build b = {.routing = routing, .config = config, .dispatch = dispatch};
     prepare(&b);
     if (!check_lengths(&b, encoder, at, diag)) {
         discard(&b);

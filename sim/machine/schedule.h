@@ -15,6 +15,7 @@
 #include "sim/machine/config.h"
 #include "sim/policy/demand.h"
 #include "traces/routing.h"
+#include "traces/transform/transform.h"
 
 /* Expert accesses of one run: about ten bytes each are held. */
 #define MOE_MOST_ACCESSES 1e9
@@ -59,10 +60,12 @@ typedef struct moe_schedule {
     const moe_routing *routing;
 } moe_schedule;
 
-/* `encoder`: the model has an encoder, which takes the prompt. Problems (a prompt asked of a trace
+/* `dispatch` (NULL: nothing) is asked what becomes of the pairs of each step and layer.
+ * `encoder`: the model has an encoder, which takes the prompt. Problems (a prompt asked of a trace
  * without prefill, …) go to diag at `at`; NULL then. */
-moe_schedule *moe_schedule_new(const moe_routing *routing, const moe_config *config, bool encoder,
-                               moe_loc at, moe_diag *diag);
+moe_schedule *moe_schedule_new(const moe_routing *routing, const moe_config *config,
+                               const moe_dispatch *dispatch, bool encoder, moe_loc at,
+                               moe_diag *diag);
 void moe_schedule_free(moe_schedule *schedule);
 
 /* The trace's look-ahead as predictors see it: see moe_predict_view.recorded; source is the

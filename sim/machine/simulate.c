@@ -61,6 +61,8 @@ moe_scenario_describe(const moe_scenario *scenario, size_t i, GString *out)
                            run->plan.hw->name);
     for (size_t k = 0; k < run->public.n_swept; k++)
         g_string_append_printf(out, "  %s: %s\n", run->public.keys[k], run->public.values[k]);
+    if (run->public.counterfactual)
+        g_string_append(out, "  counterfactual: the routing is transformed\n");
     moe_plan_describe(&run->plan, out);
 }
 

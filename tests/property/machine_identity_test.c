@@ -8,6 +8,13 @@
     "hardware: desktop-rtx4090\n"                                                                  \
     "precision: {experts: int4}\n" ROUTING
 #define IN_DRAM MIXTRAL "experts: {home: dram}\n"
+#define MASKED                                                                                     \
+    "model: mixtral-8x7b\n"                                                                        \
+    "hardware: desktop-rtx4090\n"                                                                  \
+    "precision: {experts: int4}\n"                                                                 \
+    "routing: {synthetic: {sequences: 3, prompt: 2, output: 5},\n"                                 \
+    "          transform: [{kind: mask, keep: 4}]}\n"                                              \
+    "experts: {home: dram}\n"
 #define SWITCH                                                                                     \
     "model: switch-base-8\n"                                                                       \
     "hardware: desktop-rtx4090\n" ROUTING "workload: {encoder: 1ms}\n"
@@ -77,6 +84,10 @@ static const struct {
     {"routing.synthetic.affinity", "5%", IN_DRAM},
     {"routing.synthetic.lookahead", "2", IN_DRAM},
     {"routing.synthetic.recall", "99%", IN_DRAM},
+    {"routing.transform", "[{kind: mask, keep: 7}]", IN_DRAM},
+    {"routing.transform.0.kind", "slice", MASKED},
+    {"routing.transform.0.keep", "5", MASKED},
+    {"routing.transform.0.profile", "40%", MASKED},
     {"routing.profile", "11%", IN_DRAM},
     {"workload.requests", "2", IN_DRAM},
     {"workload.prompt", "2", IN_DRAM},
@@ -225,6 +236,27 @@ machines_by_content(void)
     g_rmdir(folder);
 }
 
+static void
+transforms_by_content(void)
+{
+    static const char *const tables[] = {"layer,expert\n*,1\n*,2\n", "layer,expert\n*,1\n*,2\n",
+                                         "layer,expert\n*,1\n*,3\n"};
+    g_autofree char *folder = g_dir_make_tmp("moesim-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "keep.csv", NULL);
+    g_autofree char *value = g_strdup_printf("[{kind: mask, from: file, file: %s}]", path);
+    char *identities[3];
+    for (size_t i = 0; i < 3; i++) {
+        g_file_set_contents(path, tables[i], -1, NULL);
+        identities[i] = identity_of(IN_DRAM, "routing.transform", value);
+    }
+    MOE_CHECK(!strcmp(identities[0], identities[1]), "the same set is another set");
+    MOE_CHECK(strcmp(identities[0], identities[2]) != 0, "another set is the same");
+    for (size_t i = 0; i < 3; i++)
+        g_free(identities[i]);
+    g_unlink(path);
+    g_rmdir(folder);
+}
+
 /* ---- runs beside each other ---- */
 
 static bool
@@ -307,4 +339,5 @@ threads(void)
 
 MOE_TESTS({"spellings", spellings}, {"each key counts", each_key_counts},
           {"all keys are tried", all_keys_are_tried}, {"traces by content", traces_by_content},
+          {"transforms by content", transforms_by_content},
           {"machines by content", machines_by_content}, {"threads", threads})

@@ -231,6 +231,27 @@ refuses_newer(void)
     MOE_CHECK(error && strstr(error->message, "newer moesim"), "%s", error ? error->message : "");
 }
 
+/* A database of schema 1 keeps its runs, which are no counterfactuals. */
+static void
+upgrades_older(void)
+{
+    g_autofree char *path = fresh("older.db");
+    moe_store *store = open_ok(path, MOE_STORE_WRITE);
+    add(store, "aa", "lru", "1", 4);
+    moe_store_close(store);
+    execute(path, "DROP VIEW v_metric; ALTER TABLE run DROP COLUMN counterfactual;"
+                  "CREATE VIEW v_metric AS SELECT * FROM metric; PRAGMA user_version = 1");
+    g_autoptr(GError) error = NULL;
+    CU_ASSERT_PTR_NULL(moe_store_open(path, MOE_STORE_READ, &error));
+    MOE_CHECK(error && strstr(error->message, "older schema"), "%s", error ? error->message : "");
+    store = open_ok(path, MOE_STORE_WRITE);
+    add(store, "bb", "lru", "2", 5);
+    moe_store_close(store);
+    g_autofree char *all = dump(path, "SELECT run, counterfactual FROM v_metric WHERE name = "
+                                      "'speed' ORDER BY run");
+    MOE_CHECK(!strcmp(all, "aa|0|\nbb|0|\n"), "%s", all);
+}
+
 static void
 reading_needs_a_file(void)
 {
@@ -340,6 +361,6 @@ removes_folder(void)
 MOE_TESTS({"keeps runs", keeps_runs}, {"order does not matter", order_does_not_matter},
           {"a failed run leaves nothing", failed_run_leaves_nothing},
           {"refuses strangers", refuses_strangers}, {"refuses newer", refuses_newer},
-          {"reading needs a file", reading_needs_a_file}, {"views answer", views_answer},
-          {"frame", frame_has_swept_keys}, {"expectations", expectations_are_replaced},
-          {"clean up", removes_folder})
+          {"upgrades older", upgrades_older}, {"reading needs a file", reading_needs_a_file},
+          {"views answer", views_answer}, {"frame", frame_has_swept_keys},
+          {"expectations", expectations_are_replaced}, {"clean up", removes_folder})

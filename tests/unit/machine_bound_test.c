@@ -171,7 +171,7 @@ cyclic(void)
     g_autoptr(moe_settings) settings = moe_settings_new(&moe_config_table);
     g_autoptr(moe_diag) diag = moe_diag_new();
     moe_schedule *schedule = moe_schedule_new(moe_routing_get(file), moe_settings_data(settings),
-                                              false, (moe_loc){0}, diag);
+                                              NULL, false, (moe_loc){0}, diag);
     /* one slot keeps one object for good (two later uses), two slots keep two */
     static const uint64_t least[] = {9 - 2, 9 - 4, 9 - 6, 9 - 6};
     for (uint32_t slots = 1; slots <= 4; slots++) {

@@ -82,8 +82,8 @@ fixture_lay_out(const fixture_trace *trace, const char *keys, bool encoder)
         moe_settings_read(made.settings, moe_yaml_root(made.doc), NULL, false, diag);
     if (moe_diag_errors(diag) == 0)
         made.schedule =
-            moe_schedule_new(moe_routing_get(made.file), moe_settings_data(made.settings), encoder,
-                             (moe_loc){.file = "tiny.yaml", .line = 3, .column = 7}, diag);
+            moe_schedule_new(moe_routing_get(made.file), moe_settings_data(made.settings), NULL,
+                             encoder, (moe_loc){.file = "tiny.yaml", .line = 3, .column = 7}, diag);
     made.messages = moe_diag_render(diag);
     return made;
 }

@@ -92,7 +92,7 @@ united(void)
         g_autoptr(moe_settings) settings = moe_settings_new(&moe_config_table);
         moe_settings_read(settings, moe_yaml_root(doc), NULL, false, diag);
         moe_schedule *schedule = moe_schedule_new(
-            moe_routing_get(file), moe_settings_data(settings), false, (moe_loc){0}, diag);
+            moe_routing_get(file), moe_settings_data(settings), NULL, false, (moe_loc){0}, diag);
         g_autofree char *got = forecast_text(schedule, c->step, c->layer, c->distance, c->max);
         MOE_CHECK(!strcmp(got, c->forecast), "%zu: %s, step %u, layer %u, distance %u: %s, not %s",
                   i, c->workload, c->step, c->layer, c->distance, got, c->forecast);

@@ -114,7 +114,7 @@ recorded_positions(void)
     g_autoptr(moe_settings) settings = moe_settings_new(&moe_config_table);
     g_autoptr(moe_diag) diag = moe_diag_new();
     moe_schedule *schedule = moe_schedule_new(moe_routing_get(file), moe_settings_data(settings),
-                                              false, (moe_loc){0}, diag);
+                                              NULL, false, (moe_loc){0}, diag);
     MOE_CHECK(schedule->context[0] == 101 && schedule->context[2] == 103, "contexts %u .. %u",
               schedule->context[0], schedule->context[2]);
     MOE_CHECK(schedule->peak_context == 103, "peak %llu",

@@ -1,0 +1,266 @@
+/* Every kind of transform conserves, of the token-expert pairs, what its descriptor says. */
+#include "tests/unit/transform_fixture.h"
+
+#include <glib/gstdio.h>
+#include <math.h>
+#include <unistd.h>
+
+/* At least one line per kind; files are written by `write_tables`. */
+static const char *const written[] = {
+    "[{kind: top-k, k: 1}]",
+    "[{kind: top-k, k: 3, renormalise: false}]",
+    "[{kind: threshold, least: 0.2}]",
+    "[{kind: threshold, least: 30%, of: row, renormalise: false}]",
+    "[{kind: ratio-skip}]",
+    "[{kind: ratio-skip, from: given, bound: 0.7, exempt: 20%, renormalise: false}]",
+    "[{kind: ratio-skip, from: file, file: bounds.csv}]",
+    "[{kind: top-p, p: 0.6}]",
+    "[{kind: top-p, p: 60%, of: row, renormalise: true}]",
+    "[{kind: reroute}]",
+    "[{kind: reroute, k: 7, score: all}]",
+    "[{kind: reroute, k: 2, score: sigmoid}]",
+    "[{kind: null-experts, real: 9}]",
+    "[{kind: mask, keep: 5}]",
+    "[{kind: mask, keep: 5, from: weight, profile: 50%, domain: prose}]",
+    "[{kind: mask, keep: 3, from: logit, best: 2, renormalise: false}]",
+    "[{kind: mask, from: file, file: keep.csv}]",
+    "[{kind: remap, file: map.csv}]",
+    "[{kind: remap, from: groups, groups: 4}]",
+    "[{kind: slice, sequence: 1, sequences: 2, position: 2, positions: 5, phase: decode}]",
+    "[{kind: sample, share: 40%}]",
+    "[{kind: anonymise}]",
+};
+
+static const made_shape shape = {3, 12, 4, 5, 30, true, true};
+
+static char *
+write_tables(void)
+{
+    char *folder = g_dir_make_tmp("moesim-XXXXXX", NULL);
+    static const char *const files[][2] = {
+        {"bounds.csv", "layer,bound\n0,0.5\n1,0.9\n2,0\n"},
+        {"keep.csv", "layer,expert\n*,0\n*,5\n1,11\n"},
+        {"map.csv", "layer,expert,to\n*,1,0\n*,2,0\n2,3,4\n2,4,3\n"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = g_build_filename(folder, files[i][0], NULL);
+        g_file_set_contents(path, files[i][1], -1, NULL);
+    }
+    return folder;
+}
+
+static void
+drop_tables(char *folder)
+{
+    static const char *const files[] = {"bounds.csv", "keep.csv", "map.csv"};
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = g_build_filename(folder, files[i], NULL);
+        g_unlink(path);
+    }
+    g_rmdir(folder);
+    g_free(folder);
+}
+
+/* The row of a token of `after` in `before`: sequences keep their order. */
+static uint64_t
+find_token(const moe_routing *before, const moe_routing *after, uint64_t token, bool renumbered)
+{
+    for (uint32_t s = 0; s < before->n_sequences; s++) {
+        bool same = renumbered ? s == after->sequence[token]
+                               : before->sequence_ids[s] == after->sequence[token];
+        for (uint64_t i = before->sequence_first[s]; same && i < before->sequence_first[s + 1];
+             i++) {
+            uint64_t row = before->rows ? before->rows[i] : i;
+            if (before->position[row] == after->position[token])
+                return row;
+        }
+    }
+    return UINT64_MAX;
+}
+
+typedef struct row_pair {
+    uint32_t n_before, n_after;
+    uint16_t before[MOE_ROUTING_MAX_K], after[MOE_ROUTING_MAX_K];
+    const float *weights_before, *weights_after;
+} row_pair;
+
+static double
+sum_of(const float *weights, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t j = 0; j < n; j++)
+        sum += (double)weights[j];
+    return sum;
+}
+
+/* A part of what was there, in its order, weights as they were or scaled by one factor that keeps
+ * the sum. */
+static bool
+is_fewer(const row_pair *r, bool renormalised)
+{
+    double scale = 1, left = 0;
+    uint32_t at = 0;
+    for (uint32_t j = 0; j < r->n_after; j++, at++) {
+        while (at < r->n_before && r->before[at] != r->after[j])
+            at++;
+        if (at == r->n_before)
+            return false;
+        left += (double)r->weights_before[at];
+    }
+    if (renormalised && left > 0)
+        scale = sum_of(r->weights_before, r->n_before) / left;
+    at = 0;
+    for (uint32_t j = 0; j < r->n_after; j++, at++) {
+        while (r->before[at] != r->after[j])
+            at++;
+        if (fabs((double)r->weights_before[at] * scale - (double)r->weights_after[j]) > 1e-6)
+            return false;
+    }
+    return true;
+}
+
+static bool
+is_same(const row_pair *r)
+{
+    return r->n_before == r->n_after &&
+           memcmp(r->before, r->after, r->n_after * sizeof *r->after) == 0 &&
+           memcmp(r->weights_before, r->weights_after, r->n_after * sizeof(float)) == 0;
+}
+
+/* The first expert of a row tells its image: one per expert, and all images are in the row. */
+static bool
+is_renamed(const row_pair *r, int *image)
+{
+    if (r->n_after > r->n_before || (r->n_before > 0) != (r->n_after > 0) ||
+        fabs(sum_of(r->weights_before, r->n_before) - sum_of(r->weights_after, r->n_after)) > 1e-6)
+        return false;
+    if (r->n_before == 0)
+        return true;
+    if (image[r->before[0]] >= 0 && image[r->before[0]] != r->after[0])
+        return false;
+    image[r->before[0]] = r->after[0];
+    for (uint32_t i = 0; i < r->n_before; i++) {
+        bool there = image[r->before[i]] < 0;
+        for (uint32_t j = 0; j < r->n_after; j++)
+            there |= r->after[j] == image[r->before[i]];
+        if (!there)
+            return false;
+    }
+    return true;
+}
+
+/* As many as asked for, none left out that has a higher logit. */
+static bool
+is_best(const moe_routing *after, uint64_t token, uint32_t layer, const row_pair *r)
+{
+    const uint16_t *logits = after->logits + (token * after->n_layers + layer) * after->n_experts;
+    float lowest = INFINITY;
+    bool chosen[MOE_ROUTING_MAX_K] = {false};
+    for (uint32_t j = 0; j < r->n_after; j++) {
+        lowest = MIN(lowest, moe_routing_f16(logits[r->after[j]]));
+        chosen[r->after[j]] = true;
+    }
+    for (uint32_t e = 0; e < after->n_experts; e++)
+        if (!chosen[e] && moe_routing_f16(logits[e]) > lowest)
+            return false;
+    return r->n_after == after->k;
+}
+
+static bool
+holds(const moe_transform_ops *ops, const char *text, const moe_routing *before,
+      const moe_routing *after, uint64_t token, uint64_t was, uint32_t layer, int *image)
+{
+    bool renormalised = strstr(text, "renormalise: true") != NULL ||
+                        (!strstr(text, "renormalise") && !strstr(text, "top-p"));
+    row_pair r = {
+        .n_before = moe_routing_row(before, was, layer, r.before),
+        .n_after = moe_routing_row(after, token, layer, r.after),
+        .weights_before = before->weights + (was * before->n_layers + layer) * before->k,
+        .weights_after = after->weights + (token * after->n_layers + layer) * after->k,
+    };
+    if (moe_routing_id(before, was, layer, 0) == MOE_ROUTING_NOT_RUN)
+        return moe_routing_id(after, token, layer, 0) == MOE_ROUTING_NOT_RUN;
+    switch (ops->pairs) {
+    case MOE_PAIRS_SAME:
+        return is_same(&r);
+    case MOE_PAIRS_FEWER:
+        return is_fewer(&r, renormalised);
+    case MOE_PAIRS_RENAMED:
+        return is_renamed(&r, image);
+    case MOE_PAIRS_CHOSEN:
+        return is_best(after, token, layer, &r);
+    }
+    return false;
+}
+
+/* Bytes of two routings, tensor by tensor. */
+static bool
+is_equal(const moe_routing *a, const moe_routing *b)
+{
+    size_t rows = (size_t)a->n_tokens * a->n_layers;
+    return a->n_tokens == b->n_tokens && a->k == b->k && a->n_experts == b->n_experts &&
+           memcmp(a->ids, b->ids, rows * a->k * a->id_bytes) == 0 &&
+           memcmp(a->weights, b->weights, rows * a->k * sizeof(float)) == 0 &&
+           memcmp(a->logits, b->logits, rows * a->n_experts * sizeof(uint16_t)) == 0;
+}
+
+static void
+check_written(const moe_routing_file *file, const char *text, const char *folder)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    made_steps made = made_order(text, folder, diag);
+    const moe_transform_ops *ops = made.steps[0].choice->variant->ops;
+    g_autoptr(moe_routing_file) out = made_transform(file, text, folder, diag);
+    g_autoptr(moe_routing_file) again = made_transform(file, text, folder, diag);
+    g_autofree char *messages = moe_diag_render(diag);
+    MOE_CHECK(out && again, "%s: %s", text, messages);
+    if (out && again) {
+        const moe_routing *before = moe_routing_get(file), *after = moe_routing_get(out);
+        g_autofree int *image = g_new(int, before->n_layers * before->n_experts);
+        for (uint32_t i = 0; i < before->n_layers * before->n_experts; i++)
+            image[i] = -1;
+        bool renumbered = strstr(text, "anonymise") != NULL;
+        unsigned wrong = 0;
+        for (uint64_t t = 0; t < after->n_tokens; t++) {
+            uint64_t was = find_token(before, after, t, renumbered);
+            for (uint32_t l = 0; l < after->n_layers && was != UINT64_MAX; l++)
+                wrong += !holds(ops, text, before, after, t, was, l, image + l * before->n_experts);
+            wrong += was == UINT64_MAX || after->modality[t] != before->modality[was] ||
+                     after->domain[t] != before->domain[was] || after->step[t] != before->step[was];
+        }
+        MOE_CHECK(wrong == 0, "%s: %u rows are not as said: %s", text, wrong, ops->conserves);
+        MOE_CHECK(is_equal(after, moe_routing_get(again)), "%s: not the same twice", text);
+        MOE_CHECK(ops->stage == MOE_TRANSFORM_TOKENS || after->n_tokens == before->n_tokens,
+                  "%s: tokens went", text);
+        MOE_CHECK(!ops->factual || ops->pairs == MOE_PAIRS_SAME, "%s is not factual", text);
+        MOE_CHECK((moe_routing_meta(out, MOE_TRANSFORM_META_MARK) == NULL) == ops->factual,
+                  "%s: the mark", text);
+    }
+    made_steps_clear(&made);
+}
+
+static void
+pairs_are_as_said(void)
+{
+    g_autoptr(moe_routing_file) file = made_routing(&shape, 3);
+    char *folder = write_tables();
+    for (size_t i = 0; i < G_N_ELEMENTS(written); i++)
+        check_written(file, written[i], folder);
+    drop_tables(folder);
+}
+
+static void
+every_kind_is_tried(void)
+{
+    moe_transform_check_all();
+    for (size_t i = 0; i < MOE_N_TRANSFORMS; i++) {
+        const moe_transform_ops *ops = moe_transforms[i]->ops;
+        g_autofree char *kind = g_strdup_printf("{kind: %s", moe_transforms[i]->name);
+        bool tried = ops->stage == MOE_TRANSFORM_DISPATCH || ops->stage == MOE_TRANSFORM_SIZES;
+        for (size_t w = 0; w < G_N_ELEMENTS(written); w++)
+            tried |= strstr(written[w], kind) != NULL;
+        MOE_CHECK(tried, "no line tries '%s'", moe_transforms[i]->name);
+    }
+}
+
+MOE_TESTS({"pairs are as said", pairs_are_as_said}, {"every kind is tried", every_kind_is_tried})

@@ -1,0 +1,365 @@
+/* The driver of the rows and tokens stages: one pass over the tokens per step, from one routing to
+ * the builder of the next. */
+#include "traces/transform/transform.h"
+
+#include "sim/base/error.h"
+#include "traces/index_map.h"
+#include "traces/routing_file.h"
+#include "traces/transform/stage.h"
+
+#include <string.h>
+
+/* One step at work. */
+typedef struct pass {
+    const moe_transform_ops *ops;
+    moe_transform_job job;
+    const moe_routing_file *file;
+    const moe_routing *in;
+    moe_routing_builder *out;
+    uint32_t room;  /* of a row while it is worked on */
+    uint16_t *ids;  /* [n_layers * k] of the result */
+    uint16_t *work; /* [room] */
+    float *weights; /* [n_layers * k], NULL: none */
+    float *work_weights;
+    float *logits;         /* [n_layers * n_experts] of the result, NULL: none */
+    float *work_logits;    /* [n_experts] of the routing */
+    uint16_t *ahead;       /* [n_layers * largest look-ahead k] */
+    moe_index_map numbers; /* anonymous: recorded sequence -> new number */
+    uint64_t tokens, pairs_before, pairs_after;
+} pass;
+
+bool
+moe_transform_needs(const moe_routing *routing, const moe_transform_step *step, bool ordered,
+                    moe_diag *diag)
+{
+    const moe_transform_ops *ops = step->choice->variant->ops;
+    unsigned needs = ops->needs ? ops->needs(step->choice->config) : 0;
+    const char *lacks = NULL;
+    if (needs & MOE_TRANSFORM_WEIGHTS && !routing->weights)
+        lacks = "gate weights";
+    else if (needs & MOE_TRANSFORM_LOGITS && !routing->logits)
+        lacks = "router logits";
+    else if (needs & MOE_TRANSFORM_MODALITY && !routing->modality)
+        lacks = "modalities";
+    else if (needs & MOE_TRANSFORM_ORDERED && !routing->weights && !ordered)
+        lacks = "gate weights, or experts in order of weight (metadata 'order')";
+    if (lacks)
+        moe_diag_error(diag, step->at, "'%s' needs %s, and %s has none",
+                       step->choice->variant->name, lacks, routing->path);
+    return lacks == NULL;
+}
+
+static bool
+ordered(const moe_routing_file *file)
+{
+    const char *order = moe_routing_meta(file, "order");
+    return order && strcmp(order, "weight") == 0;
+}
+
+bool
+moe_transform_open(moe_transform_job *job, const moe_routing *routing,
+                   const moe_transform_step *step, const moe_transform_order *order, moe_diag *diag)
+{
+    const moe_transform_ops *ops = step->choice->variant->ops;
+    *job = (moe_transform_job){.routing = routing,
+                               .config = step->choice->config,
+                               .folder = order->folder,
+                               .seed = order->seed,
+                               .at = step->at,
+                               .diag = diag,
+                               .k = routing->k,
+                               .n_experts = routing->n_experts,
+                               .n_layers = routing->n_layers};
+    if (ops->open && !ops->open(job))
+        return false;
+    moe_assert(job->k >= 1 && job->n_experts >= job->k && job->n_experts <= routing->n_experts &&
+                   job->first_layer + job->n_layers <= routing->n_layers,
+               "'%s': top-%u of %u experts", step->choice->variant->name, job->k, job->n_experts);
+    moe_assert(ops->ahead || job->n_experts == routing->n_experts,
+               "'%s' takes experts away, but leaves look-aheads as they are",
+               step->choice->variant->name);
+    return true;
+}
+
+/* ---- rows ---- */
+
+static void
+load_logits(const pass *p, uint64_t token, uint32_t layer)
+{
+    const uint16_t *halves = p->in->logits + (token * p->in->n_layers + layer) * p->in->n_experts;
+    for (uint32_t e = 0; e < p->in->n_experts; e++)
+        p->work_logits[e] = moe_routing_f16(halves[e]);
+}
+
+/* Row `layer` of the token, worked on and put where it belongs. */
+static void
+take_row(pass *p, uint64_t token, uint32_t layer)
+{
+    const moe_routing *in = p->in;
+    uint32_t to = layer - p->job.first_layer, k = p->job.k, n_experts = p->job.n_experts;
+    uint64_t from = (token * in->n_layers + layer) * in->k;
+    bool runs = moe_routing_id(in, token, layer, 0) != MOE_ROUTING_NOT_RUN;
+    moe_transform_row row = {.token = token,
+                             .layer = layer,
+                             .n = moe_routing_row(in, token, layer, p->work),
+                             .room = p->room,
+                             .ids = p->work,
+                             .weights = p->work_weights,
+                             .logits = p->work_logits};
+    if (p->weights)
+        memcpy(p->work_weights, in->weights + from, in->k * sizeof(float));
+    if (p->logits)
+        load_logits(p, token, layer);
+    p->pairs_before += row.n;
+    if (runs && p->ops->row)
+        p->ops->row(p->job.state, p->job.config, &row);
+    moe_assert(row.n <= k, "%u experts in a row of %u", row.n, k);
+    p->pairs_after += row.n;
+    for (uint32_t j = 0; j < k; j++) {
+        p->ids[to * k + j] = j < row.n ? p->work[j]
+                             : runs    ? (uint16_t)MOE_ROUTING_NO_EXPERT
+                                       : (uint16_t)MOE_ROUTING_NOT_RUN;
+        if (p->weights)
+            p->weights[to * k + j] = j < row.n ? p->work_weights[j] : 0;
+    }
+    if (p->logits)
+        memcpy(p->logits + (size_t)to * n_experts, p->work_logits, n_experts * sizeof(float));
+}
+
+static void
+take_ahead(pass *p, uint64_t token, uint32_t index)
+{
+    const moe_lookahead *l = &p->in->lookahead[index];
+    uint32_t k = MIN(l->k, p->job.n_experts);
+    for (uint32_t i = 0; i < p->job.n_layers; i++) {
+        uint32_t layer = p->job.first_layer + i;
+        moe_transform_row row = {.token = token,
+                                 .layer = layer,
+                                 .n =
+                                     moe_routing_lookahead_row(p->in, index, token, layer, p->work),
+                                 .room = p->room,
+                                 .ids = p->work,
+                                 .ahead = true};
+        if (i < l->distance)
+            row.n = 0; /* what it was made from is not there */
+        if (p->ops->row && p->ops->ahead && row.n > 0)
+            p->ops->row(p->job.state, p->job.config, &row);
+        for (uint32_t j = 0; j < k; j++)
+            p->ahead[i * k + j] = j < row.n ? p->work[j] : (uint16_t)MOE_ROUTING_NO_EXPERT;
+    }
+    moe_routing_builder_predicted(p->out, index, p->ahead);
+}
+
+/* ---- tokens ---- */
+
+static void
+take_token(pass *p, uint64_t token)
+{
+    const moe_routing *in = p->in;
+    for (uint32_t i = 0; i < p->job.n_layers; i++)
+        take_row(p, token, p->job.first_layer + i);
+    uint32_t sequence = in->sequence[token];
+    if (p->job.anonymous)
+        sequence = moe_index_map_add(&p->numbers, sequence);
+    moe_routing_builder_add(p->out, sequence, in->position[token], (moe_phase)in->phase[token],
+                            p->ids, p->weights);
+    for (uint32_t i = 0; i < in->n_lookahead; i++)
+        take_ahead(p, token, i);
+    if (in->step)
+        moe_routing_builder_step(p->out, in->step[token]);
+    if (in->domain)
+        moe_routing_builder_domain(p->out, in->domain[token]);
+    if (in->modality)
+        moe_routing_builder_modality(p->out, in->modality[token]);
+    if (in->token_id && !p->job.anonymous)
+        moe_routing_builder_token_id(p->out, in->token_id[token]);
+    if (in->logits)
+        moe_routing_builder_logits(p->out, p->logits);
+    p->tokens++;
+}
+
+/* ---- metadata ---- */
+
+static bool
+is_own(const char *key)
+{
+    static const char *const own[] = {"format", "version", "layer_ids", "experts", "top_k"};
+    for (size_t i = 0; i < MOE_COUNT(own); i++)
+        if (strcmp(key, own[i]) == 0)
+            return true;
+    return false;
+}
+
+/* What a reader needs to make sense of the numbers. */
+static bool
+is_harmless(const char *key)
+{
+    static const char *const harmless[] = {
+        "model",      "engine",       "order",    "licence",          "domains",
+        "modalities", "quantization", "hardware", MOE_TRANSFORM_META, MOE_TRANSFORM_META_MARK};
+    for (size_t i = 0; i < MOE_COUNT(harmless); i++)
+        if (strcmp(key, harmless[i]) == 0)
+            return true;
+    return false;
+}
+
+static void
+carry_meta(const pass *p)
+{
+    for (size_t i = 0; i < p->file->n_meta; i++) {
+        const moe_meta *meta = &p->file->meta[i];
+        if (!is_own(meta->key) && (!p->job.anonymous || is_harmless(meta->key)))
+            moe_routing_builder_meta(p->out, meta->key, meta->value);
+    }
+    if (!p->ops->factual)
+        moe_routing_builder_meta(p->out, MOE_TRANSFORM_META_MARK, "true");
+}
+
+/* ---- one step ---- */
+
+static void
+begin(pass *p)
+{
+    const moe_routing *in = p->in;
+    uint32_t k = p->job.k, layers = p->job.n_layers, widest = MAX(in->k, k);
+    p->out = moe_routing_builder_new(layers, p->job.n_experts, k);
+    moe_routing_builder_layers(p->out, in->layer_ids + p->job.first_layer);
+    uint32_t ahead = 1;
+    for (uint32_t i = 0; i < in->n_lookahead; i++) {
+        const moe_lookahead *l = &in->lookahead[i];
+        moe_routing_builder_lookahead(p->out, l->distance, MIN(l->k, p->job.n_experts));
+        ahead = MAX(ahead, l->k);
+    }
+    p->room = MAX(widest, ahead);
+    p->ids = g_new(uint16_t, (size_t)layers * k);
+    p->work = g_new(uint16_t, p->room);
+    p->ahead = g_new(uint16_t, (size_t)layers * ahead);
+    if (in->weights) {
+        p->weights = g_new(float, (size_t)layers *k);
+        p->work_weights = g_new0(float, p->room);
+    }
+    if (in->logits) {
+        p->logits = g_new(float, (size_t)layers * p->job.n_experts);
+        p->work_logits = g_new(float, in->n_experts);
+    }
+}
+
+static void
+end(pass *p)
+{
+    g_free(p->ids);
+    g_free(p->work);
+    g_free(p->ahead);
+    g_free(p->weights);
+    g_free(p->work_weights);
+    g_free(p->logits);
+    g_free(p->work_logits);
+    moe_index_map_clear(&p->numbers);
+    moe_transform_shut(p->ops, &p->job);
+}
+
+void
+moe_transform_shut(const moe_transform_ops *ops, moe_transform_job *job)
+{
+    if (ops->close && job->state)
+        ops->close(job->state);
+    else
+        g_free(job->state);
+    job->state = NULL;
+}
+
+static void
+report_pass(const pass *p, const moe_transform_step *step, GString *report)
+{
+    const moe_routing *in = p->in;
+    double before = (double)in->n_tokens * in->n_layers;
+    double after = (double)p->tokens * p->job.n_layers;
+    g_string_append_printf(report, "%s: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " tokens",
+                           step->choice->variant->name, p->tokens, in->n_tokens);
+    if (p->ops->row)
+        g_string_append_printf(report, ", experts per token and layer %.4g -> %.4g",
+                               (double)p->pairs_before / before, (double)p->pairs_after / after);
+    g_string_append_c(report, '\n');
+}
+
+static moe_routing_builder *
+run_step(const moe_routing_file *file, const moe_transform_step *step,
+         const moe_transform_order *order, GString *report, moe_diag *diag)
+{
+    static const moe_transform_ops as_it_is = {.factual = true};
+    pass p = {.ops = step ? step->choice->variant->ops : &as_it_is,
+              .file = file,
+              .in = moe_routing_get(file)};
+    if (!step)
+        p.job = (moe_transform_job){
+            .k = p.in->k, .n_experts = p.in->n_experts, .n_layers = p.in->n_layers};
+    else if (!moe_transform_needs(p.in, step, ordered(file), diag) ||
+             !moe_transform_open(&p.job, p.in, step, order, diag)) {
+        return NULL;
+    }
+    begin(&p);
+    for (uint64_t t = 0; t < p.in->n_tokens; t++)
+        if (!p.ops->token || p.ops->token(p.job.state, p.job.config, t))
+            take_token(&p, t);
+    carry_meta(&p);
+    if (p.tokens == 0) {
+        moe_diag_error(diag, step ? step->at : (moe_loc){0}, "no token of %s is left", p.in->path);
+        g_clear_pointer(&p.out, moe_routing_builder_free);
+    } else if (report && step)
+        report_pass(&p, step, report);
+    end(&p);
+    return p.out;
+}
+
+/* The text of the steps goes behind that of earlier ones. */
+static void
+note_steps(moe_routing_builder *builder, const moe_routing_file *file,
+           const moe_transform_order *order)
+{
+    const char *before = moe_routing_meta(file, MOE_TRANSFORM_META);
+    g_autofree char *text =
+        g_strconcat(before ? before : "", before ? ", " : "", order->text, NULL);
+    if (order->n > 0)
+        moe_routing_builder_meta(builder, MOE_TRANSFORM_META, text);
+}
+
+size_t
+moe_transform_count(const moe_transform_order *order, moe_transform_stage stage)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < order->n; i++)
+        n += ((const moe_transform_ops *)order->steps[i].choice->variant->ops)->stage == stage;
+    return n;
+}
+
+moe_routing_builder *
+moe_transform_apply(const moe_routing_file *file, const moe_transform_order *order, GString *report,
+                    moe_diag *diag)
+{
+    g_autoptr(moe_routing_file) made = NULL;
+    const moe_routing_file *at = file;
+    moe_routing_builder *builder = NULL;
+    const char *name = moe_routing_get(file)->path;
+    for (size_t i = 0; i < order->n; i++) {
+        const moe_transform_ops *ops = order->steps[i].choice->variant->ops;
+        if (ops->stage != MOE_TRANSFORM_ROWS && ops->stage != MOE_TRANSFORM_TOKENS)
+            continue;
+        if (builder) {
+            moe_routing_file *next = moe_routing_builder_finish(g_steal_pointer(&builder), name);
+            if (!next) {
+                moe_diag_error(diag, order->steps[i].at, "no memory for the routing of %s", name);
+                return NULL;
+            }
+            moe_routing_close(made);
+            at = made = next;
+        }
+        builder = run_step(at, &order->steps[i], order, report, diag);
+        if (!builder)
+            return NULL;
+    }
+    if (!builder)
+        builder = run_step(file, NULL, order, report, diag);
+    if (builder)
+        note_steps(builder, file, order);
+    return builder;
+}
