@@ -9,38 +9,48 @@
 typedef struct index_work {
     moe_routing_file *file;
     moe_index_map map;  /* recorded id -> sequence */
-    uint32_t *sequence; /* [n_tokens]: of each row */
+    GArray *lengths;    /* uint64_t: rows of each sequence */
+    uint32_t *sequence; /* [n_tokens]: of each row; only when the rows are not in order */
     uint64_t *first;    /* [n_sequences + 1] */
     uint32_t *ids;      /* [n_sequences] */
     bool identity;
 } index_work;
 
-/* Finds the sequence of every row, and whether the rows are in order already. */
+/* The sequence of row i, given that of the row before; MOE_NONE: no memory. */
+static inline uint32_t
+index_sequence(index_work *work, uint64_t i, uint32_t before)
+{
+    const uint32_t *recorded = work->file->routing.sequence;
+    if (MOE_LIKELY(i > 0 && recorded[i] == recorded[i - 1]))
+        return before;
+    return moe_index_map_add(&work->map, recorded[i]);
+}
+
+/* Counts the rows of each sequence, and finds whether the rows are in order already. Memory goes
+ * with the sequences, not with the rows. */
 static bool
 index_scan(index_work *work)
 {
-    const moe_routing *r = &work->file->routing;
-    work->sequence = g_try_new(uint32_t, r->n_tokens + 1);
-    if (!work->sequence)
-        return false;
+    moe_routing *r = &work->file->routing;
+    uint32_t s = 0;
     work->identity = true;
+    r->n_prefill = 0;
     for (uint64_t i = 0; i < r->n_tokens; i++) {
-        bool same = i > 0 && r->sequence[i] == r->sequence[i - 1];
-        if (same) {
-            work->sequence[i] = work->sequence[i - 1];
-            work->identity &= r->position[i] > r->position[i - 1];
-            continue;
-        }
-        uint32_t known = work->map.n;
-        work->sequence[i] = moe_index_map_add(&work->map, r->sequence[i]);
-        if (work->sequence[i] == MOE_NONE)
+        uint32_t before = s, known = work->map.n;
+        s = index_sequence(work, i, before);
+        if (s == MOE_NONE)
             return false;
-        work->identity &= work->sequence[i] == known;
+        if (s == known)
+            g_array_append_val(work->lengths, (uint64_t){0});
+        else
+            work->identity &= i > 0 && s == before && r->position[i] > r->position[i - 1];
+        g_array_index(work->lengths, uint64_t, s)++;
+        r->n_prefill += r->phase[i] == MOE_PREFILL;
     }
     return true;
 }
 
-/* sequence_first by counting, sequence_ids, n_prefill. */
+/* sequence_first and sequence_ids. */
 static bool
 index_count(index_work *work)
 {
@@ -50,16 +60,12 @@ index_count(index_work *work)
     work->ids = moe_routing_file_buffer(work->file, (uint64_t)n + 1, sizeof *work->ids);
     if (!work->first || !work->ids)
         return false;
-    for (uint32_t s = 0; s <= n; s++)
-        work->first[s] = 0;
-    r->n_prefill = 0;
-    for (uint64_t i = 0; i < r->n_tokens; i++) {
-        work->first[work->sequence[i] + 1]++;
-        work->ids[work->sequence[i]] = r->sequence[i];
-        r->n_prefill += r->phase[i] == MOE_PREFILL;
-    }
+    work->first[0] = 0;
     for (uint32_t s = 0; s < n; s++)
-        work->first[s + 1] += work->first[s];
+        work->first[s + 1] = work->first[s] + g_array_index(work->lengths, uint64_t, s);
+    for (size_t i = 0; i < work->map.capacity; i++)
+        if (work->map.values[i] != MOE_NONE)
+            work->ids[work->map.values[i]] = (uint32_t)work->map.keys[i];
     r->n_sequences = n;
     r->sequence_first = work->first;
     r->sequence_ids = work->ids;
@@ -109,11 +115,14 @@ index_rows(index_work *work, unsigned *errors, moe_diag *diag)
     uint64_t longest = 0;
     for (uint32_t s = 0; s < r->n_sequences; s++)
         longest = MAX(longest, work->first[s + 1] - work->first[s]);
+    work->sequence = g_try_new(uint32_t, r->n_tokens);
     uint32_t *rows = moe_routing_file_buffer(work->file, r->n_tokens, sizeof *rows);
     g_autofree uint64_t *next = g_try_new(uint64_t, (gsize)r->n_sequences + 1);
     g_autofree uint64_t *keys = g_try_new(uint64_t, longest + 1);
-    if (!rows || !next || !keys)
+    if (!work->sequence || !rows || !next || !keys)
         return false;
+    for (uint64_t i = 0; i < r->n_tokens; i++)
+        work->sequence[i] = index_sequence(work, i, i ? work->sequence[i - 1] : 0);
     for (uint32_t s = 0; s < r->n_sequences; s++)
         next[s] = work->first[s];
     for (uint64_t i = 0; i < r->n_tokens; i++)
@@ -127,12 +136,13 @@ index_rows(index_work *work, unsigned *errors, moe_diag *diag)
 bool
 moe_routing_index(moe_routing_file *file, moe_diag *diag)
 {
-    index_work work = {.file = file};
+    index_work work = {.file = file, .lengths = g_array_new(FALSE, FALSE, sizeof(uint64_t))};
     unsigned errors = 0;
     file->routing.rows = NULL;
     bool ok = index_scan(&work) && index_count(&work) &&
               (work.identity || index_rows(&work, &errors, diag));
     moe_index_map_clear(&work.map);
+    g_array_free(work.lengths, TRUE);
     g_free(work.sequence);
     if (!ok)
         moe_diag_error(diag, (moe_loc){.file = moe_diag_intern(diag, file->path)},

@@ -1,4 +1,5 @@
 /* moesim trace import: routing or requests that other programs wrote become a trace. */
+#include "sim/base/units.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/cli/trace.h"
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 typedef struct import_values {
-    const char *output, *model, *licence;
+    const char *output, *model, *licence, *memory;
     int format; /* 0: auto, else moe_importers[format - 1] */
     int64_t layers, experts, top_k, sequences, block_tokens, seed;
     bool sort;
@@ -49,16 +50,33 @@ static const moe_option options[] = {
      "Seed of requests that are drawn (servegen). Default: 0."},
     {"licence", 0, MOE_OPTION_TEXT, AT(licence), "TEXT",
      .help = "Licence of the data, for the metadata."},
+    {"memory", 0, MOE_OPTION_TEXT, AT(memory), "SIZE",
+     .help =
+         "What is held in memory before it goes to a temporary file in the folder of the output, "
+         "which is written from it in the end. Default: 64MiB."},
 };
+
+/* What the line of progress goes by. */
+typedef struct import_shown {
+    gint64 started, shown; /* us; 0: not yet */
+} import_shown;
 
 static void
 show_import(void *context, double done, double total)
 {
-    gint64 *shown = context, now = g_get_monotonic_time();
-    if (!isatty(STDERR_FILENO) || now - *shown < 200000)
+    import_shown *s = context;
+    gint64 now = g_get_monotonic_time();
+    if (!isatty(STDERR_FILENO) || now - s->shown < 200000)
         return;
-    *shown = now;
-    fprintf(stderr, "\r%.0f%%\x1b[K", total > 0 ? 100 * done / total : 0);
+    s->shown = now;
+    double passed = (double)(now - s->started) * 1e-6, rate = passed > 0 ? done / passed : 0;
+    g_autofree char *bytes = moe_format_bytes((int64_t)done);
+    g_autofree char *speed = moe_format_rate(rate);
+    if (total > 0 && rate > 0)
+        fprintf(stderr, "\r%.0f%% of the input, %s, %.0f s to go\x1b[K", 100 * done / total, speed,
+                (total - done) / rate);
+    else
+        fprintf(stderr, "\r%s of the input, %s\x1b[K", bytes, speed);
 }
 
 /* The model that --model names, to compare with: a preset, a config.json. A name that is neither is
@@ -133,6 +151,10 @@ import(const void *data, const char *const *operands, size_t n)
     const import_values *values = data;
     if (!values->output)
         return moe_say_usage("moesim trace import", "'-o OUT.safetensors' is missing");
+    int64_t memory = 0;
+    if (values->memory && !moe_parse_bytes(values->memory, &memory))
+        return moe_say_usage("moesim trace import",
+                             "'--memory' wants a size such as 64MiB, not '%s'", values->memory);
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GString) report = g_string_new(NULL);
     int code = MOE_EXIT_OK;
@@ -142,7 +164,7 @@ import(const void *data, const char *const *operands, size_t n)
         return code;
     g_autofree char *scratch = import_scratch(values->output);
     GError *error = NULL;
-    gint64 shown = 0;
+    import_shown shown = {.started = g_get_monotonic_time()};
     moe_import_options import_options = {
         .model = model ? moe_model_get(model) : NULL,
         .layers = (uint32_t)values->layers,
@@ -153,6 +175,7 @@ import(const void *data, const char *const *operands, size_t n)
         .block_tokens = (uint32_t)values->block_tokens,
         .seed = (uint64_t)values->seed,
         .scratch = scratch,
+        .scratch_above = (uint64_t)memory,
     };
     moe_import_job job = {.paths = operands,
                           .n_paths = n,
@@ -163,7 +186,7 @@ import(const void *data, const char *const *operands, size_t n)
                           .report = report,
                           .error = &error};
     import_result result = import_run(values, &job);
-    if (shown)
+    if (shown.shown)
         fputs("\r\x1b[K", stderr);
     moe_out_text(report->str);
     if (error)

@@ -78,10 +78,101 @@ csv_block(csv_import *c, csv_text *text)
     return true;
 }
 
+/* ---- what both ways of taking rows need ---- */
+
+bool
+csv_new_layer(csv_import *c, uint32_t layer)
+{
+    if (c->n_layers == MOE_ROUTING_MAX_LAYERS)
+        return csv_fail(c, NULL, "more than %d layers", MOE_ROUTING_MAX_LAYERS);
+    c->layers[layer] = 1;
+    c->n_layers++;
+    return true;
+}
+
+/* Room for one more row of any length. */
+bool
+csv_reserve(csv_import *c)
+{
+    if (MOE_UNLIKELY(!c->stream && c->n_rows == c->max_rows)) {
+        c->no_memory = c->n_rows > MOE_NONE / 2; /* rows and lines are counted in 32 bits */
+        if (c->no_memory)
+            return false;
+        size_t max = c->max_rows ? c->max_rows * 2 : 65536;
+        void *rows = g_try_realloc_n(c->rows, max, sizeof *c->rows);
+        c->no_memory = !rows;
+        if (!rows)
+            return false;
+        c->rows = rows;
+        c->max_rows = max;
+    }
+    if (MOE_UNLIKELY(c->max_ids - c->n_ids < MOE_ROUTING_MAX_K)) {
+        size_t max = c->max_ids ? c->max_ids * 2 : 65536;
+        void *ids = g_try_realloc_n(c->ids, max, sizeof *c->ids);
+        c->ids = ids ? ids : c->ids;
+        void *weights =
+            c->has_weights ? g_try_realloc_n(c->weights, max, sizeof *c->weights) : NULL;
+        c->weights = weights ? weights : c->weights;
+        c->no_memory = !ids || (c->has_weights && !weights);
+        if (c->no_memory)
+            return false;
+        c->max_ids = max;
+    }
+    return true;
+}
+
+uint32_t *
+csv_layer_ids(const csv_import *c)
+{
+    uint32_t *ids = g_new(uint32_t, MAX(c->n_layers, 1)), n = 0;
+    for (uint32_t layer = 0; layer <= CSV_MAX_LAYER; layer++)
+        if (c->layers[layer])
+            ids[n++] = layer;
+    return ids;
+}
+
+void
+csv_place(const csv_import *c, uint32_t n, const uint16_t *from, const float *from_weights,
+          uint32_t k, int32_t *ids, float *weights)
+{
+    int32_t rest = n == CSV_NOT_RUN ? MOE_TRAPS_NOT_RUN : MOE_TRAPS_NONE;
+    n = n > MOE_ROUTING_MAX_K ? 0 : n;
+    for (uint32_t j = 0; j < n; j++)
+        ids[j] = from[j];
+    for (uint32_t j = n; j < k; j++)
+        ids[j] = rest;
+    if (!from_weights)
+        return;
+    for (uint32_t j = 0; j < k; j++)
+        weights[j] = j < n ? from_weights[j] : 0;
+}
+
+void
+csv_report(const csv_import *c)
+{
+    g_autofree uint32_t *layer_ids = csv_layer_ids(c);
+    uint32_t last = layer_ids[c->n_layers - 1];
+    uint64_t n_short = 0;
+    for (uint32_t n = 0; n < c->k; n++)
+        n_short += c->lengths[n];
+    if (!c->has_phase)
+        moe_import_note(c->job, "no phase column: all tokens taken as decode");
+    if (last != c->n_layers - 1)
+        moe_import_note(c->job, "%u layers, numbered %u .. %u with gaps or an offset", c->n_layers,
+                        layer_ids[0], last);
+    if (n_short)
+        moe_import_note(c->job,
+                        "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                        " rows name fewer than %u experts: padded",
+                        n_short, c->n_rows, c->k);
+}
+
+/* ---- the whole ---- */
+
 static bool
 csv_read(csv_import *c, csv_text *text)
 {
-    moe_import_job *job = c->job;
+    const moe_import_job *job = c->job;
     double done, total;
     while (!text->ended) {
         if (!csv_refill(c, text, job->error) || !csv_block(c, text))
@@ -98,20 +189,17 @@ csv_read(csv_import *c, csv_text *text)
 static void
 csv_clear(csv_import *c)
 {
-    g_free(c->rows);
+    csv_gather_clear(c);
+    csv_stream_free(c->stream);
     g_free(c->ids);
     g_free(c->weights);
-    g_free(c->tokens.sequence);
-    g_free(c->tokens.position);
-    g_free(c->tokens.phase);
-    g_free(c->tokens.first_row);
     g_free(c->stamps);
     g_free(c->layers);
-    moe_index_map_clear(&c->map);
 }
 
+/* One reading of the file; *again: rows do not come in a way that a stream can take. */
 static moe_routing_builder *
-csv_run(moe_import_job *job)
+csv_pass(moe_import_job *job, bool stream, bool *again)
 {
     const char *name = job->paths[0];
     uint32_t n_experts = job->options->experts;
@@ -124,16 +212,34 @@ csv_run(moe_import_job *job)
     c.id_limit = n_experts ? MIN(n_experts, MOE_ROUTING_MAX_EXPERTS) : MOE_ROUTING_MAX_EXPERTS;
     c.stamps = g_new0(uint32_t, 65536);
     c.layers = g_new0(uint8_t, CSV_MAX_LAYER + 1);
+    c.stream = stream ? csv_stream_new() : NULL;
     moe_routing_builder *builder = NULL;
     if (csv_read(&c, &text))
-        builder = csv_assemble(&c);
+        builder = stream ? csv_stream_finish(&c) : csv_gather_finish(&c);
+    if (builder)
+        csv_report(&c);
     if (c.no_memory)
-        moe_error_path(job->error, MOE_ERROR_MEMORY, name, 0, "no memory for more than %zu rows",
-                       c.n_rows);
+        moe_error_path(job->error, MOE_ERROR_MEMORY, name, 0,
+                       "no memory for more than %" G_GUINT64_FORMAT " rows", c.n_rows);
+    *again = c.give_up;
     csv_clear(&c);
     g_free(text.block);
     moe_text_source_close(text.source);
     return builder;
+}
+
+static moe_routing_builder *
+csv_run(moe_import_job *job)
+{
+    bool again = true;
+    gsize said = job->report->len;
+    moe_routing_builder *builder = NULL;
+    if (moe_import_again(job, 0))
+        builder = csv_pass(job, true, &again);
+    if (!again)
+        return builder;
+    g_string_truncate(job->report, said);
+    return csv_pass(job, false, &again);
 }
 
 /* Any text whose first line names one of our columns may be meant as CSV. */

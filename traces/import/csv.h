@@ -1,12 +1,14 @@
-/* Inside the CSV import: what the scanner of rows hands to the assembly of the matrix.
+/* Inside the CSV import: what the scanner of rows hands on.
  *
- * Rows are kept as they come, flat: (token, layer, number of experts) and the ids one after
- * another, so that neither the number of layers nor k need be known beforehand and memory stays
- * proportional to the text. Row r stands in line r + 2 of the file. */
+ * Rows of a token that follow one another, as they nearly always do, go to the builder token by
+ * token (csv_stream.c), and nothing of the text is kept. What does not fit that (scattered rows,
+ * positions that fall, a layer that comes late, a layer missing) is read again from the start and
+ * gathered (csv_gather.c): flat lists of all rows, in memory, from which the tokens are assembled,
+ * or from which it can be said what is missing. Row r then stands in line r + 2 of the file. */
 #ifndef MOE_TRACES_IMPORT_CSV_H
 #define MOE_TRACES_IMPORT_CSV_H
 
-#include "traces/import/import.h"
+#include "traces/import/traps.h"
 #include "traces/index_map.h"
 #include "traces/routing_file.h"
 
@@ -25,11 +27,22 @@ typedef enum csv_kind {
     CSV_KINDS = CSV_IGNORED,
 } csv_kind;
 
+/* Instead of a number of experts: the words "none" and "not-run". */
+#define CSV_NONE (MOE_ROUTING_MAX_K + 1)
+#define CSV_NOT_RUN (MOE_ROUTING_MAX_K + 2)
+
 typedef struct csv_row {
     uint32_t token;
     uint16_t layer; /* number in the file */
-    uint16_t n;     /* experts */
+    uint16_t n;     /* experts, or CSV_NONE, CSV_NOT_RUN */
 } csv_row;
+
+/* What the fields of a row say; ids and weights stand in csv_import at n_ids. */
+typedef struct csv_fields {
+    uint32_t seq, pos, layer, phase;
+    uint32_t n_experts; /* as csv_row.n */
+    uint32_t n_weights;
+} csv_fields;
 
 typedef struct csv_tokens {
     uint32_t *sequence, *position;
@@ -55,10 +68,15 @@ typedef struct csv_import {
     const char *line_text;
     uint64_t blank_line; /* first of the blank lines that wait for the end; 0: none */
 
+    struct csv_stream *stream; /* NULL: rows are gathered */
+    bool give_up;              /* the stream cannot go on: gather */
+    uint64_t n_rows;
+    uint64_t lengths[CSV_NOT_RUN + 1]; /* rows of so many experts */
+
     csv_row *rows;
-    uint16_t *ids;
+    uint16_t *ids; /* gathered, and behind them those of the row at hand */
     float *weights;
-    size_t n_rows, max_rows, n_ids, max_ids;
+    size_t max_rows, n_ids, max_ids;
     moe_index_map map; /* (sequence, position) -> token */
     csv_tokens tokens;
     uint32_t token; /* of the row before */
@@ -79,7 +97,29 @@ bool csv_fail(csv_import *c, const char *at, const char *fmt, ...) MOE_PRINTF(3,
 bool csv_header(csv_import *c, const char *text, size_t length);
 /* Whole lines, the last ended by '\n' too; false when it is no use to go on. */
 bool csv_lines(csv_import *c, const char *text, const char *end);
-/* The matrix; NULL after messages, or with no_memory set. */
-moe_routing_builder *csv_assemble(csv_import *c);
+/* Room for one more row of any length; false with no_memory set. */
+bool csv_reserve(csv_import *c);
+/* Notes that a layer occurs. */
+bool csv_new_layer(csv_import *c, uint32_t layer);
+
+/* Gathering: the next row; then the whole. NULL after messages, or with no_memory set. */
+bool csv_gather_row(csv_import *c, const csv_fields *fields);
+void csv_gather_clear(csv_import *c);
+moe_routing_builder *csv_gather_finish(csv_import *c);
+
+/* Streaming: the next row, false with give_up set when it does not fit; then the whole, likewise
+ * NULL. */
+struct csv_stream *csv_stream_new(void);
+void csv_stream_free(struct csv_stream *stream);
+bool csv_stream_row(csv_import *c, const csv_fields *fields);
+moe_routing_builder *csv_stream_finish(csv_import *c);
+
+/* Layer numbers in ascending order; yours. */
+uint32_t *csv_layer_ids(const csv_import *c);
+/* Where the ids of a row go: ids[k], filled up, and weights[k] when there are any. */
+void csv_place(const csv_import *c, uint32_t n, const uint16_t *from, const float *from_weights,
+               uint32_t k, int32_t *ids, float *weights);
+/* Lines for the report that both ways have. */
+void csv_report(const csv_import *c);
 
 #endif

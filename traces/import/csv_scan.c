@@ -101,6 +101,19 @@ csv_ends_field(const char *at)
     return *at == ',' || *at == '\n' || *at == '\r';
 }
 
+/* Instead of experts: "none", chosen by this token at this layer, or "not-run", the layer. */
+static bool
+csv_no_experts(csv_import *c, const char **at, uint32_t *n_out)
+{
+    char word[24];
+    csv_word(*at, word);
+    if (strcmp(word, "none") != 0 && strcmp(word, "not-run") != 0)
+        return false;
+    *at += strlen(word);
+    *n_out = word[2] == 'n' ? CSV_NONE : CSV_NOT_RUN;
+    return true;
+}
+
 /* The experts of a row, appended to c->ids. */
 static inline bool
 csv_experts(csv_import *c, const char **at, uint32_t *n_out)
@@ -108,6 +121,8 @@ csv_experts(csv_import *c, const char **at, uint32_t *n_out)
     const char *p = *at;
     uint32_t n = 0, stamp = (uint32_t)c->line;
     uint16_t *ids = c->ids + c->n_ids;
+    if (MOE_UNLIKELY(*p == 'n' && csv_no_experts(c, at, n_out)))
+        return true;
     do {
         uint32_t id = 0;
         if (MOE_UNLIKELY(n == MOE_ROUTING_MAX_K))
@@ -174,6 +189,11 @@ csv_weights(csv_import *c, const char **at, uint32_t *n_out)
     const char *p = *at;
     uint32_t n = 0;
     float *weights = c->weights + c->n_ids;
+    if (MOE_UNLIKELY(strncmp(p, "none", 4) == 0 && csv_ends_field(p + 4))) {
+        *at = p + 4;
+        *n_out = 0;
+        return true;
+    }
     do {
         if (MOE_UNLIKELY(n == MOE_ROUTING_MAX_K))
             return csv_fail(c, p, "more than %d weights in one row", MOE_ROUTING_MAX_K);
@@ -206,91 +226,6 @@ csv_phase(csv_import *c, const char **at, uint32_t *out)
     return csv_fail(c, *at, "column 'phase' wants 0 or prefill, 1 or decode, found %s",
                     csv_word(*at, word));
 }
-
-/* The token of a row that is not the one before: known or new. */
-static bool
-csv_find_token(csv_import *c, uint64_t key, uint32_t phase)
-{
-    uint32_t known = c->map.n, token = moe_index_map_add(&c->map, key);
-    csv_tokens *t = &c->tokens;
-    if (token == MOE_NONE || known == MOE_NONE - 1) {
-        c->no_memory = true;
-        return false;
-    }
-    c->token = token;
-    c->token_key = key;
-    if (token < known) {
-        c->scattered = true;
-        return true;
-    }
-    if (token == t->max) {
-        size_t max = t->max ? t->max * 2 : 4096;
-        void *sequence = g_try_realloc_n(t->sequence, max, sizeof *t->sequence);
-        t->sequence = sequence ? sequence : t->sequence;
-        void *position = g_try_realloc_n(t->position, max, sizeof *t->position);
-        t->position = position ? position : t->position;
-        void *phases = g_try_realloc_n(t->phase, max, sizeof *t->phase);
-        t->phase = phases ? phases : t->phase;
-        void *rows = g_try_realloc_n(t->first_row, max, sizeof *t->first_row);
-        t->first_row = rows ? rows : t->first_row;
-        if (!sequence || !position || !phases || !rows) {
-            c->no_memory = true;
-            return false;
-        }
-        t->max = max;
-    }
-    t->sequence[token] = (uint32_t)(key >> 32);
-    t->position[token] = (uint32_t)key;
-    t->phase[token] = (uint8_t)phase;
-    t->first_row[token] = c->n_rows;
-    return true;
-}
-
-static bool
-csv_new_layer(csv_import *c, uint32_t layer)
-{
-    if (c->n_layers == MOE_ROUTING_MAX_LAYERS)
-        return csv_fail(c, NULL, "more than %d layers", MOE_ROUTING_MAX_LAYERS);
-    c->layers[layer] = 1;
-    c->n_layers++;
-    return true;
-}
-
-/* Room for one more row of any length. */
-static bool
-csv_reserve(csv_import *c)
-{
-    if (MOE_UNLIKELY(c->n_rows == c->max_rows)) {
-        c->no_memory = c->n_rows > MOE_NONE / 2; /* rows and lines are counted in 32 bits */
-        if (c->no_memory)
-            return false;
-        size_t max = c->max_rows ? c->max_rows * 2 : 65536;
-        void *rows = g_try_realloc_n(c->rows, max, sizeof *c->rows);
-        c->no_memory = !rows;
-        if (!rows)
-            return false;
-        c->rows = rows;
-        c->max_rows = max;
-    }
-    if (MOE_UNLIKELY(c->max_ids - c->n_ids < MOE_ROUTING_MAX_K)) {
-        size_t max = c->max_ids ? c->max_ids * 2 : 65536;
-        void *ids = g_try_realloc_n(c->ids, max, sizeof *c->ids);
-        c->ids = ids ? ids : c->ids;
-        void *weights =
-            c->has_weights ? g_try_realloc_n(c->weights, max, sizeof *c->weights) : NULL;
-        c->weights = weights ? weights : c->weights;
-        c->no_memory = !ids || (c->has_weights && !weights);
-        if (c->no_memory)
-            return false;
-        c->max_ids = max;
-    }
-    return true;
-}
-
-/* What the fields of a row say. */
-typedef struct csv_fields {
-    uint32_t seq, pos, layer, phase, n_experts, n_weights;
-} csv_fields;
 
 static inline bool
 csv_field(csv_import *c, csv_kind kind, const char **at, csv_fields *f)
@@ -345,23 +280,15 @@ csv_row_read(csv_import *c, const char **at)
     csv_fields f = {.phase = MOE_DECODE};
     if (!csv_fields_read(c, at, &f))
         return false;
-    if (MOE_UNLIKELY(c->has_weights && f.n_weights != f.n_experts))
-        return csv_fail(c, NULL, "%u weights for %u experts", f.n_weights, f.n_experts);
-    uint64_t key = (uint64_t)f.seq << 32 | f.pos;
-    if (MOE_UNLIKELY(key != c->token_key || c->n_rows == 0)) {
-        if (!csv_find_token(c, key, f.phase))
-            return false;
-    }
-    if (MOE_UNLIKELY(c->has_phase && c->tokens.phase[c->token] != f.phase))
-        return csv_fail(c, NULL, "another phase than in the token's row in line %" G_GUINT64_FORMAT,
-                        c->tokens.first_row[c->token] + 2);
+    uint32_t n = f.n_experts > MOE_ROUTING_MAX_K ? 0 : f.n_experts;
+    if (MOE_UNLIKELY(c->has_weights && f.n_weights != n))
+        return csv_fail(c, NULL, "%u weights for %u experts", f.n_weights, n);
     if (MOE_UNLIKELY(!c->layers[f.layer]) && !csv_new_layer(c, f.layer))
         return false;
-    c->rows[c->n_rows++] = (csv_row){c->token, (uint16_t)f.layer, (uint16_t)f.n_experts};
-    c->n_ids += f.n_experts;
-    if (f.n_experts > c->k)
-        c->k = f.n_experts;
-    return true;
+    c->lengths[f.n_experts]++;
+    c->n_rows++;
+    c->k = n > c->k ? n : c->k;
+    return c->stream ? csv_stream_row(c, &f) : csv_gather_row(c, &f);
 }
 
 /* Blank lines are fine at the end of the file only. */
@@ -383,6 +310,8 @@ csv_lines(csv_import *c, const char *text, const char *end)
     while (text < end) {
         c->line_text = text;
         c->line++;
+        if (MOE_UNLIKELY((uint32_t)c->line == 0)) /* stamps would repeat */
+            memset(c->stamps, 0, 65536 * sizeof *c->stamps);
         if (!csv_reserve(c))
             return false;
         if (MOE_UNLIKELY(*text < '0') && csv_blank(c, text)) {
@@ -397,7 +326,7 @@ csv_lines(csv_import *c, const char *text, const char *end)
             text++;
             continue;
         }
-        if (c->no_memory || c->errors >= MOE_ROUTING_MAX_ERRORS)
+        if (c->no_memory || c->give_up || c->errors >= MOE_ROUTING_MAX_ERRORS)
             return false;
         text = (const char *)memchr(c->line_text, '\n', (size_t)(end - c->line_text)) + 1;
     }

@@ -253,11 +253,14 @@ moe_import_run(const moe_importer *importer, moe_import_job *job)
     g_autoptr(GString) unheard = g_string_new(NULL);
     GError *error = NULL;
     moe_import_job own;
+    unsigned before = moe_diag_errors(job->diag);
     moe_routing_builder *builder = NULL;
     if (import_prepare(importer, job, &own, unheard, &error))
         builder = importer->run(&own);
     if (builder && moe_routing_builder_failed(builder, job->paths[0], &error))
         g_clear_pointer(&builder, moe_routing_builder_free);
+    moe_assert(builder || error || moe_diag_errors(job->diag) > before,
+               "importer %s: neither a routing nor a message", importer->name);
     if (error)
         g_propagate_error(job->error, error);
     return builder;

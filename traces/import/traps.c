@@ -374,8 +374,10 @@ moe_traps_add(moe_traps *t, uint32_t sequence, uint32_t position, moe_phase phas
         }
     }
     t->n_tokens++;
-    return t->errors < TRAPS_MAX_ERRORS &&
-           !moe_routing_builder_failed(t->builder, t->job->paths[t->input], NULL);
+    if (MOE_UNLIKELY(moe_routing_builder_failed(t->builder, t->job->paths[t->input],
+                                                t->failed ? NULL : t->job->error)))
+        t->failed = true;
+    return !t->failed && t->errors < TRAPS_MAX_ERRORS;
 }
 
 moe_routing_builder *

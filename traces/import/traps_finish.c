@@ -268,7 +268,7 @@ moe_traps_finish(moe_traps *t)
 {
     g_autofree bool *keep = g_new0(bool, t->n_layers);
     moe_routing_builder *builder = NULL;
-    bool ok = t->errors == 0 && (t->n_kept || report_nothing(t));
+    bool ok = t->errors == 0 && !t->failed && (t->n_kept || report_nothing(t));
     if (ok)
         report_tokens(t);
     if (ok && traps_layers(t, keep)) {

@@ -32,6 +32,7 @@ struct moe_traps {
     size_t input;
     uint64_t line;
     unsigned errors;
+    bool failed; /* the builder; its error is set */
 
     uint64_t n_tokens, n_kept;
     uint64_t dummies, padding, unrouted;
