@@ -19,21 +19,28 @@ replay(const policy_config *policy, const sample *s, uint32_t n, uint32_t n_slot
 typedef void property(const policy_config *policy, const sample *s, uint32_t n_slots);
 
 static void
+for_written(property *holds, const char *written)
+{
+    policy_config policy = policy_config_new(MOE_POLICY_EVICT, written);
+    for (size_t i = 0; i < MOE_COUNT(shapes); i++) {
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            sample s = sample_new(seed, shapes[i].n_objects, shapes[i].n);
+            holds(&policy, &s, shapes[i].n_slots);
+            sample_free(&s);
+        }
+    }
+    policy_config_free(&policy);
+}
+
+/* Every policy with its defaults, and those whose rows change what they keep. */
+static void
 for_each(property *holds)
 {
     size_t n;
     const moe_variant *const *list = moe_policy_list(MOE_POLICY_EVICT, &n);
-    for (size_t p = 0; p < n; p++) {
-        policy_config policy = policy_config_new(MOE_POLICY_EVICT, list[p]->name);
-        for (size_t i = 0; i < MOE_COUNT(shapes); i++) {
-            for (uint64_t seed = 1; seed <= 3; seed++) {
-                sample s = sample_new(seed, shapes[i].n_objects, shapes[i].n);
-                holds(&policy, &s, shapes[i].n_slots);
-                sample_free(&s);
-            }
-        }
-        policy_config_free(&policy);
-    }
+    for (size_t p = 0; p < n; p++)
+        for_written(holds, list[p]->name);
+    for_written(holds, "{kind: lfu, counts: history}");
 }
 
 /* Over every prefix, so that each single access was a hit in both or a miss in both: a different
@@ -254,6 +261,43 @@ best_of_the_free_leaves(void)
     sample_free(&s);
 }
 
+/* Nothing pinned: of the residents, the one with the fewest uses leaves, and of equals the one used
+ * longest ago; with a history the uses before its last eviction count, too. */
+static void
+fewest_uses_leave(void)
+{
+    enum { OBJECTS = 30, SLOTS = 9, ACCESSES = 1500 };
+    sample s = sample_new(6, OBJECTS, ACCESSES);
+    for (int history = 0; history < 2; history++) {
+        policy_config policy =
+            policy_config_new(MOE_POLICY_EVICT, history ? "{kind: lfu, counts: history}" : "lfu");
+        drive d = drive_open(&policy, OBJECTS, SLOTS, s.popularity);
+        uint32_t uses[OBJECTS] = {0}, last[OBJECTS] = {0};
+        for (uint32_t i = 0; i < ACCESSES; i++) {
+            uint32_t object = s.objects[i], best = MOE_NONE;
+            bool hit = d.resident[object];
+            for (uint32_t o = 0; o < OBJECTS && !hit && d.occupied == SLOTS; o++)
+                if (d.resident[o] && (best == MOE_NONE || uses[o] < uses[best] ||
+                                      (uses[o] == uses[best] && last[o] < last[best])))
+                    best = o;
+            uint32_t victim = best == MOE_NONE ? MOE_NONE : drive_evict(&d, object, NULL);
+            MOE_CHECK(victim == best, "%s, access %u: %u leaves, %u should",
+                      history ? "history" : "cache", i, victim, best);
+            if (hit)
+                d.ops->hit(d.state, object);
+            else
+                drive_admit(&d, object);
+            if (!history && best != MOE_NONE)
+                uses[best] = 0;
+            uses[object]++;
+            last[object] = i;
+        }
+        drive_close(&d);
+        policy_config_free(&policy);
+    }
+    sample_free(&s);
+}
+
 static void
 lru_never_loses_by_capacity(void)
 {
@@ -299,5 +343,5 @@ states_do_not_meet(void)
 
 MOE_TESTS({"loop = hooks", loops_equal_hooks}, {"bars", bars_hold}, {"limits", limits_hold},
           {"removals", removals_hold}, {"belady is the bound", nobody_beats_belady},
-          {"best of the free", best_of_the_free_leaves},
+          {"best of the free", best_of_the_free_leaves}, {"fewest uses leave", fewest_uses_leave},
           {"lru by capacity", lru_never_loses_by_capacity}, {"states", states_do_not_meet})
