@@ -14,7 +14,7 @@ typedef struct import_values {
     const char *output, *model, *licence, *memory;
     int format; /* 0: auto, else moe_importers[format - 1] */
     int64_t layers, experts, top_k, sequences, block_tokens, seed;
-    bool sort;
+    bool sort, renormalise;
 } import_values;
 
 #define MOE_IMPORTER(symbol, name) "|" name
@@ -48,6 +48,9 @@ static const moe_option options[] = {
      "Tokens in a prefix block of requests whose tokens are listed. Default: 16."},
     {"seed", 0, MOE_OPTION_INT, AT(seed), "N", NULL, 0, INT64_MAX,
      "Seed of requests that are drawn (servegen). Default: 0."},
+    {"renormalise", 0, MOE_OPTION_FLAG, AT(renormalise),
+     .help = "Router logits: the gate weights of a token's experts sum to 1 (Mixtral, "
+             "norm_topk_prob)."},
     {"licence", 0, MOE_OPTION_TEXT, AT(licence), "TEXT",
      .help = "Licence of the data, for the metadata."},
     {"memory", 0, MOE_OPTION_TEXT, AT(memory), "SIZE",
@@ -171,6 +174,7 @@ import(const void *data, const char *const *operands, size_t n)
         .experts = (uint32_t)values->experts,
         .top_k = (uint32_t)values->top_k,
         .sequences = (uint32_t)values->sequences,
+        .renormalise = values->renormalise,
         .sort = values->sort,
         .block_tokens = (uint32_t)values->block_tokens,
         .seed = (uint64_t)values->seed,

@@ -1,0 +1,92 @@
+"""Writes what engines write, small: engines.py FOLDER fills tests/unit/data/engines.
+
+The routing is the same in all files, so that one test knows it: expert j of token p of sequence s
+at layer l is (5 l + 11 s + 2 (p / 4) + 3 j) mod 16. Layers are 1, 2, 3 of a model whose layer 0 is
+dense. Wants numpy; the files are kept in the tree, so that tests do not."""
+import base64
+import io
+import json
+import os
+import sys
+
+import numpy as np
+
+LAYERS, K, PROMPT, TOKENS = 3, 4, 5, 12
+os.chdir(sys.argv[1])
+
+
+def ids(sequence, tokens=TOKENS, layers=range(1, LAYERS + 1)):
+    return np.array([[[(5 * l + 11 * sequence + 2 * (p // 4) + 3 * j) % 16 for j in range(K)]
+                      for l in layers] for p in range(tokens)])
+
+
+def with_dense(a, fill=0):
+    return np.concatenate([np.full_like(a[:, :1], fill), a], axis=1)
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def text(data):
+    return base64.b64encode(data).decode()
+
+
+def write(name, value):
+    with open(name, "w", encoding="utf-8") as file:
+        if name.endswith("l"):
+            file.writelines(json.dumps(v) + "\n" for v in value)
+        else:
+            json.dump(value, file)
+
+
+def answer(rows, **more):
+    """A completion as the server gives it; `rows` go to the choice."""
+    choice = {"index": 0, "text": "so \u00e9 \"it\" is\n", "routed_experts": rows,
+              "finish_reason": "length", "logprobs": None, "stop_reason": None}
+    usage = {"prompt_tokens": PROMPT, "total_tokens": TOKENS + 1,
+             "completion_tokens": TOKENS + 1 - PROMPT}
+    return {"id": "cmpl-1", "object": "text_completion", "created": 1764150000, "model": "a-moe",
+            "choices": [choice], "usage": usage, **more}
+
+
+def arrays():
+    one = ids(0)
+    np.save("plain.npy", with_dense(one).astype("<i2"))
+    np.save("fortran.npy", np.asfortranarray(with_dense(one).astype(">i4")))
+    np.save("layers_first.npy", np.ascontiguousarray(with_dense(one).transpose(1, 0, 2)).astype("u1"))
+    np.save("wide.npy", np.concatenate([with_dense(one, -1), np.full((TOKENS, 4, 2), -1)], 2))
+    np.save("top_1.npy", ids(0)[..., 0].astype("u2"))
+    np.savez("two.npz", a=with_dense(ids(0)), b=with_dense(ids(1, 7)))
+    both = np.concatenate([ids(0), ids(1)])
+    np.savez_compressed(
+        "facts.npz", ids=both.astype("u8"), sequence=np.repeat([0, 1], TOKENS),
+        position=np.tile(np.arange(TOKENS), 2), phase=np.tile(np.arange(TOKENS) >= PROMPT, 2),
+        step=np.arange(2 * TOKENS).astype("i4"), token_id=np.arange(2 * TOKENS) + 100,
+        layer_ids=[1, 2, 3], weights=(np.ones(both.shape) * [.4, .3, .2, .1]).astype("f2"))
+    np.savez("layers.npz", prompt_lengths=[PROMPT],
+             **{f"layer{l}": ids(0)[:, l - 1].astype("i1") for l in (3, 1, 2)})
+
+
+def vllm():
+    rows = ids(0)
+    cached = rows.copy()
+    cached[:2] = -1
+    write("vllm_lists.json", answer(rows.tolist()))
+    apart = {"prompt_routed_experts": cached[:PROMPT].tolist(),
+             "prompt_token_ids": list(range(PROMPT))}
+    split = answer(rows[PROMPT:].tolist(), **apart)
+    split["choices"][0]["token_ids"] = list(range(TOKENS + 1 - PROMPT))
+    write("vllm_apart.json", [split])
+    write("vllm_base64.jsonl", [answer(text(npy(with_dense(ids(s)).astype("u1")))) for s in (0, 1)])
+    write("vllm_start.jsonl", [answer(text(npy(rows[3:].astype("<i4"))), routed_experts_prompt_start=3)])
+    for name, more in (("start", {"start": 2}), ("encoding", {"encoding": "base64"})):
+        part = rows[more.get("start", 0):].astype("<i2")
+        rest = {"data": text(part.tobytes()), "shape": list(part.shape), "dtype": "int16"}
+        write(f"vllm_{name}.json", answer({**rest, **more}))
+
+
+arrays()
+vllm()

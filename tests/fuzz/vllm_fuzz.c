@@ -1,0 +1,9 @@
+/* Answers of a server with routed experts, as JSON. */
+#include "tests/fuzz/import.h"
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    moe_import_options options = {0};
+    return fuzz_importer(&moe_importer_vllm, "x.json", data, size, &options);
+}

@@ -1,0 +1,168 @@
+/* Importers of engines over files that numpy and the engines' own layouts made (tests/engines.py):
+ * all hold the same routing, in another form each. */
+#include "tests/import.h"
+#include "tests/test.h"
+
+#define FOLDER MOE_SOURCE_DIR "/tests/unit/data/engines/"
+
+typedef struct engine_case {
+    const moe_importer *importer;
+    const char *file;
+    moe_import_options options;
+    uint64_t n_tokens, n_prefill;
+    uint32_t n_sequences, k;
+    bool steps, token_ids, weights;
+    bool from_zero;     /* the format does not say that layers are 1, 2, 3 */
+    const char *report; /* a part of it */
+} engine_case;
+
+static moe_routing_file *
+open_case(const engine_case *c, char **report)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = g_strconcat(FOLDER, c->file, NULL);
+    moe_import_job job = {.paths = (const char *const *)&path,
+                          .n_paths = 1,
+                          .options = &c->options,
+                          .diag = diag,
+                          .report = text,
+                          .error = &error};
+    moe_routing_builder *builder = moe_import_run(c->importer, &job);
+    g_autofree char *messages = moe_diag_render(diag);
+    MOE_CHECK(builder != NULL, "%s: %s%s", c->file, messages, error ? error->message : "");
+    *report = g_strdup(text->str);
+    bool valid = builder && moe_routing_builder_check(builder, c->file, diag);
+    CU_ASSERT_TRUE(valid);
+    return valid ? moe_routing_builder_finish(builder, c->file) : NULL;
+}
+
+static void
+check_ids(const engine_case *c, const moe_routing *r, uint64_t row)
+{
+    uint32_t s = r->sequence[row], p = r->position[row];
+    for (uint32_t l = 0; l < r->n_layers; l++) {
+        uint32_t number = r->layer_ids[l] + c->from_zero;
+        for (uint32_t j = 0; j < r->k; j++) {
+            uint32_t wanted = (5 * number + 11 * s + 2 * (p / 4) + 3 * j) % 16;
+            uint32_t id = moe_routing_id(r, row, l, j);
+            MOE_CHECK(id == wanted, "%s: sequence %u, position %u, layer %u, slot %u: %u, not %u",
+                      c->file, s, p, number, j, id, wanted);
+        }
+    }
+}
+
+static void
+run_case(const engine_case *c)
+{
+    g_autofree char *report = NULL;
+    g_autoptr(moe_routing_file) file = open_case(c, &report);
+    if (!file)
+        return;
+    const moe_routing *r = moe_routing_get(file);
+    MOE_CHECK(r->n_layers == 3 && r->k == c->k && r->n_experts == 16, "%s: %u layers, k %u of %u",
+              c->file, r->n_layers, r->k, r->n_experts);
+    MOE_CHECK(r->n_tokens == c->n_tokens && r->n_prefill == c->n_prefill &&
+                  r->n_sequences == c->n_sequences,
+              "%s: %u tokens, %u prefill, %u sequences", c->file, (unsigned)r->n_tokens,
+              (unsigned)r->n_prefill, r->n_sequences);
+    MOE_CHECK(!r->step == !c->steps && !r->token_id == !c->token_ids && !r->weights == !c->weights,
+              "%s: steps, token ids, weights: %d %d %d", c->file, !!r->step, !!r->token_id,
+              !!r->weights);
+    MOE_CHECK(!c->report || strstr(report, c->report), "%s: '%s'", c->file, report);
+    for (uint64_t row = 0; row < r->n_tokens; row++)
+        check_ids(c, r, row);
+}
+
+static void
+numpy_arrays(void)
+{
+    static const engine_case cases[] = {
+        {&moe_importer_npy,
+         "plain.npy",
+         {.experts = 16},
+         12,
+         0,
+         1,
+         4,
+         .report = "1 of 4 layers hold only zeros or -1 and were dropped, as dense layers (0)"},
+        {&moe_importer_npy, "fortran.npy", {.experts = 16}, 12, 0, 1, 4},
+        {&moe_importer_npy,
+         "layers_first.npy",
+         {.experts = 16},
+         12,
+         0,
+         1,
+         4,
+         .report = "axes are [layers, tokens, k]"},
+        {&moe_importer_npy, "layers_first.npy", {.experts = 16, .layers = 4}, 12, 0, 1, 4},
+        {&moe_importer_npy,
+         "wide.npy",
+         {.experts = 16},
+         12,
+         0,
+         1,
+         4,
+         .report = "2 of 6 slots are -1 in every row: dropped"},
+        {&moe_importer_npy, "top_1.npy", {.experts = 16}, 12, 0, 1, 1, .from_zero = true},
+        {&moe_importer_npz, "two.npz", {.experts = 16}, 19, 0, 2, 4},
+        {&moe_importer_npz,
+         "facts.npz",
+         {.experts = 16},
+         24,
+         10,
+         2,
+         4,
+         .steps = true,
+         .token_ids = true,
+         .weights = true},
+        {&moe_importer_npz, "layers.npz", {.experts = 16}, 12, 5, 1, 4},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
+        run_case(&cases[i]);
+}
+
+static void
+vllm_answers(void)
+{
+    static const engine_case cases[] = {
+        {&moe_importer_vllm, "plain.npy", {.experts = 16}, 12, 0, 1, 4},
+        {&moe_importer_vllm, "vllm_lists.json", {.experts = 16}, 12, 5, 1, 4, .from_zero = true},
+        {&moe_importer_vllm,
+         "vllm_apart.json",
+         {.experts = 16},
+         10,
+         3,
+         1,
+         4,
+         .from_zero = true,
+         .token_ids = true,
+         .report = "2 of 12 tokens have no experts at all (-1)"},
+        {&moe_importer_vllm, "vllm_base64.jsonl", {.experts = 16}, 24, 10, 2, 4},
+        {&moe_importer_vllm, "vllm_start.jsonl", {.experts = 16}, 9, 2, 1, 4, .from_zero = true},
+        {&moe_importer_vllm, "vllm_start.json", {.experts = 16}, 10, 3, 1, 4, .from_zero = true},
+        {&moe_importer_vllm, "vllm_encoding.json", {.experts = 16}, 12, 5, 1, 4, .from_zero = true},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
+        run_case(&cases[i]);
+}
+
+static void
+facts(void)
+{
+    static const engine_case c = {&moe_importer_npz, "facts.npz"};
+    g_autofree char *report = NULL;
+    g_autoptr(moe_routing_file) file = open_case(&c, &report);
+    const moe_routing *r = file ? moe_routing_get(file) : NULL;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+    for (uint32_t row = 0; row < r->n_tokens; row++) {
+        MOE_CHECK(r->step[row] == row && r->token_id[row] == row + 100, "row %u: %u, %u", row,
+                  r->step[row], r->token_id[row]);
+        const float *w = r->weights + (size_t)row * r->n_layers * r->k;
+        MOE_CHECK(w[0] > .39f && w[0] < .41f && w[3] > .09f && w[3] < .11f, "row %u: %g, %g", row,
+                  (double)w[0], (double)w[3]);
+    }
+}
+
+MOE_TESTS({"npy and npz", numpy_arrays}, {"vllm", vllm_answers}, {"facts", facts})
