@@ -195,3 +195,37 @@ moe_scan_text(moe_scan *scan)
     *scan->store++ = '\0';
     return text;
 }
+
+bool
+moe_scan_texts(moe_scan *scan, const char **texts, uint32_t max, uint32_t *n)
+{
+    *n = 0;
+    if (!moe_scan_take(scan, '['))
+        return false;
+    if (moe_scan_maybe(scan, ']'))
+        return true;
+    do {
+        if (*n == max)
+            return moe_scan_fail(scan, "too many texts");
+        texts[*n] = moe_scan_text(scan);
+        if (!texts[*n])
+            return false;
+        ++*n;
+    } while (moe_scan_maybe(scan, ','));
+    return moe_scan_take(scan, ']');
+}
+
+void
+moe_json_put_text(GString *out, const char *text)
+{
+    g_string_append_c(out, '"');
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            g_string_append_printf(out, "\\%c", *c);
+        else if ((unsigned char)*c < 0x20)
+            g_string_append_printf(out, "\\u%04x", (unsigned char)*c);
+        else
+            g_string_append_c(out, *c);
+    }
+    g_string_append_c(out, '"');
+}

@@ -9,6 +9,8 @@
 
 #include "sim/base/base.h"
 
+#include <glib.h>
+
 typedef struct moe_scan {
     const char *begin, *at, *end;
     char *store; /* where the next decoded text goes; (end - begin) + 1 bytes are always enough */
@@ -23,9 +25,14 @@ bool moe_scan_maybe(moe_scan *scan, char c);
 const char *moe_scan_text(moe_scan *scan);
 /* A whole number 0 .. 2^64 - 1. */
 bool moe_scan_whole(moe_scan *scan, uint64_t *out);
+/* A list of at most `max` texts; false on failure. */
+bool moe_scan_texts(moe_scan *scan, const char **texts, uint32_t max, uint32_t *n);
 /* Nothing but whitespace is left. */
 bool moe_scan_end(moe_scan *scan);
 /* Records a failure at the current place, if none is recorded yet; returns false. */
 bool moe_scan_fail(moe_scan *scan, const char *why);
+
+/* Appends a text with its quotes, as moe_scan_text reads it. */
+void moe_json_put_text(GString *out, const char *text);
 
 #endif

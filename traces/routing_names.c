@@ -15,17 +15,7 @@ names_parse(moe_routing_file *file, const char *key, const char *text, uint32_t 
     const char **list = moe_routing_file_buffer(file, length / 2 + 1, sizeof *list);
     moe_scan scan = {.begin = text, .at = text, .end = text + length, .store = store};
     uint32_t n = 0;
-    bool ok = store && list && moe_scan_take(&scan, '[');
-    while (ok) {
-        const char *name = moe_scan_text(&scan);
-        ok = name && (n < max || moe_scan_fail(&scan, "too many names"));
-        if (!ok)
-            break;
-        list[n++] = name;
-        if (!moe_scan_maybe(&scan, ','))
-            break;
-    }
-    ok = ok && moe_scan_take(&scan, ']') && moe_scan_end(&scan);
+    bool ok = store && list && moe_scan_texts(&scan, list, max, &n) && moe_scan_end(&scan);
     if (!ok)
         moe_diag_error(diag, (moe_loc){.file = moe_diag_intern(diag, file->path)},
                        "metadata '%s', byte %td: %s; wants a JSON list of texts", key,

@@ -13,28 +13,6 @@ typedef struct routing_reader {
 
 /* ---- metadata ---- */
 
-static bool
-routing_format(routing_reader *r)
-{
-    const char *format = moe_routing_meta(r->file, "format");
-    const char *version = moe_routing_meta(r->file, "version");
-    if (!format || strcmp(format, MOE_ROUTING_FORMAT) != 0) {
-        moe_diag_error(r->diag, r->loc,
-                       "no routing trace: metadata 'format' is %s%.40s%s, not '" MOE_ROUTING_FORMAT
-                       "'",
-                       format ? "'" : "", format ? format : "absent", format ? "'" : "");
-        return false;
-    }
-    if (!version || strcmp(version, MOE_ROUTING_VERSION) != 0) {
-        moe_diag_error(
-            r->diag, r->loc,
-            "metadata 'version' is '%.40s'; this program reads version " MOE_ROUTING_VERSION,
-            version ? version : "");
-        return false;
-    }
-    return true;
-}
-
 /* A whole number in the metadata; false after a message. `required` or left alone. */
 static bool
 routing_meta_whole(routing_reader *r, const char *key, bool required, uint64_t max, uint64_t *out)
@@ -296,7 +274,9 @@ routing_shapes(routing_reader *r)
 {
     moe_routing *routing = &r->file->routing;
     unsigned before = moe_diag_errors(r->diag);
-    if (!routing_format(r) || !routing_ids(r))
+    if (!moe_safetensors_expect(r->file->tensors, MOE_ROUTING_FORMAT, MOE_ROUTING_VERSION,
+                                "routing trace", r->diag) ||
+        !routing_ids(r))
         return false;
     routing_layer_ids(r);
     uint64_t top_k = routing->k;

@@ -320,3 +320,24 @@ moe_safetensors_meta(const moe_safetensors *file, const char *key)
                                      sizeof *file->meta_by_key, safetensors_key_order);
     return found ? (*found)->value : NULL;
 }
+
+bool
+moe_safetensors_expect(const moe_safetensors *file, const char *format, const char *version,
+                       const char *what, moe_diag *diag)
+{
+    const char *its_format = moe_safetensors_meta(file, "format");
+    const char *its_version = moe_safetensors_meta(file, "version");
+    moe_loc loc = {.file = moe_diag_intern(diag, file->path)};
+    if (!its_format || strcmp(its_format, format) != 0) {
+        moe_diag_error(diag, loc, "no %s: metadata 'format' is %s%.40s%s, not '%s'", what,
+                       its_format ? "'" : "", its_format ? its_format : "absent",
+                       its_format ? "'" : "", format);
+        return false;
+    }
+    if (!its_version || strcmp(its_version, version) != 0) {
+        moe_diag_error(diag, loc, "metadata 'version' is '%.40s'; this program reads version %s",
+                       its_version ? its_version : "", version);
+        return false;
+    }
+    return true;
+}

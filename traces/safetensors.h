@@ -79,6 +79,10 @@ const moe_tensor *moe_safetensors_find(const moe_safetensors *file, const char *
 size_t moe_safetensors_meta_count(const moe_safetensors *file);
 const char *moe_safetensors_meta_at(const moe_safetensors *file, size_t i, const char **value);
 const char *moe_safetensors_meta(const moe_safetensors *file, const char *key);
+/* Whether the metadata says that the file is of a format and version of ours; else a message that
+ * it is no `what` ("routing trace"). */
+bool moe_safetensors_expect(const moe_safetensors *file, const char *format, const char *version,
+                            const char *what, moe_diag *diag);
 
 typedef struct moe_meta {
     const char *key, *value;

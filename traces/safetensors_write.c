@@ -1,6 +1,7 @@
 #include "traces/safetensors.h"
 
 #include "sim/base/error.h"
+#include "traces/json_scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,21 +37,6 @@ write_meta_order(const void *a, const void *b)
 }
 
 static void
-write_text(GString *out, const char *text)
-{
-    g_string_append_c(out, '"');
-    for (const char *c = text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            g_string_append_printf(out, "\\%c", *c);
-        else if ((unsigned char)*c < 0x20)
-            g_string_append_printf(out, "\\u%04x", (unsigned char)*c);
-        else
-            g_string_append_c(out, *c);
-    }
-    g_string_append_c(out, '"');
-}
-
-static void
 write_meta(GString *out, const moe_meta *meta, size_t n_meta)
 {
     g_autofree moe_meta *sorted = g_new(moe_meta, n_meta + 1);
@@ -61,9 +47,9 @@ write_meta(GString *out, const moe_meta *meta, size_t n_meta)
     for (size_t i = 0; i < n_meta; i++) {
         if (i)
             g_string_append_c(out, ',');
-        write_text(out, sorted[i].key);
+        moe_json_put_text(out, sorted[i].key);
         g_string_append_c(out, ':');
-        write_text(out, sorted[i].value);
+        moe_json_put_text(out, sorted[i].value);
     }
     g_string_append_c(out, '}');
 }
@@ -82,7 +68,7 @@ write_header(const moe_tensor *const *tensors, size_t n_tensors, const moe_meta 
         uint64_t bytes = write_bytes_of(t);
         if (n_meta || i)
             g_string_append_c(out, ',');
-        write_text(out, t->name);
+        moe_json_put_text(out, t->name);
         g_string_append_printf(out, ":{\"dtype\":\"%s\",\"shape\":[",
                                moe_tensor_type_name(t->type));
         for (uint32_t d = 0; d < t->rank; d++)

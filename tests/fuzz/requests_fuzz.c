@@ -1,7 +1,5 @@
 /* Request traces from memory: opened with every check, or messages. */
-#include "traces/requests/requests.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/import.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -12,5 +10,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     moe_assert((file == NULL) == (moe_diag_errors(diag) > 0), "neither requests nor a message");
     if (file)
         moe_requests_describe(file, text);
+    if (file)
+        fuzz_requests_again(moe_requests_get(file));
     return 0;
 }

@@ -30,7 +30,7 @@ reads_timestamps(void)
         {"2024-02-29 00:00:00", 1709164800000000000, 19},
         {"2000-02-29 00:00:00", 951782400000000000, 19},
         {"1969-12-31 23:59:59.5", -500000000, 21},
-        {"1900-01-01 00:00:00", -2208988800000000000, 19},
+        {"1950-01-01 00:00:00", -631152000000000000, 19},
         {"2200-12-31 23:59:59", 7289654399000000000, 19},
         {"2023-02-29 00:00:00", 0, 0},
         {"2100-02-29 00:00:00", 0, 0},
@@ -45,7 +45,7 @@ reads_timestamps(void)
         {"2023-11-16 23:59:59+1", 0, 0},
         {"2023-11-16", 0, 0},
         {"23-11-16 23:59:59", 0, 0},
-        {"1899-12-31 23:59:59", 0, 0},
+        {"1949-12-31 23:59:59", 0, 0},
         {"", 0, 0},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -57,13 +57,13 @@ reads_timestamps(void)
     }
 }
 
-/* Each day of 300 years is written as the day after the one before, and read back. */
+/* Each day of 250 years is written as the day after the one before, and read back. */
 static void
 writes_timestamps(void)
 {
     char text[MOE_TIMESTAMP_SIZE];
     int64_t back;
-    for (int64_t day = -25000; day < 84000; day += 1) {
+    for (int64_t day = -7300; day < 84000; day += 1) {
         int64_t ns = day * 86400 * MOE_NS_PER_S + day * 1234567;
         const char *rest = moe_timestamp_read(moe_timestamp_write(text, ns), &back);
         if (!rest || *rest || back != ns)
@@ -190,6 +190,15 @@ built_written_opened(void)
     MOE_CHECK(strstr(text->str, "sessions     2, of 1.50 requests") != NULL, "%s", text->str);
     MOE_CHECK(strstr(text->str, "models       s\"mall 1, big 2") != NULL, "%s", text->str);
     g_unlink("requests.safetensors");
+    g_string_assign(text, "");
+    moe_requests_csv_header(moe_requests_get(opened), text);
+    for (uint64_t i = 0; i < 4; i++)
+        moe_requests_csv_row(moe_requests_get(opened), i, text);
+    CU_ASSERT_STRING_EQUAL(text->str, "timestamp,prompt,output,session,model,blocks_of_4\n"
+                                      "1970-01-01 00:00:00.000001000,3,2,0,,0\n"
+                                      "1970-01-01 00:00:00.000001500,9,3,,\"s\"\"mall\",1 2 1\n"
+                                      "1970-01-01 00:00:00.000005000,8,1,1,big,0 2\n"
+                                      "1970-01-01 00:00:00.000005000,2,4,0,big,\n");
 }
 
 /* ---- what a file may not hold ---- */
@@ -208,7 +217,8 @@ static const wrong wrongs[] = {
     {"tensor prompt, request 1: 0 tokens, wants 1 .. 1000000000", "prompt", 1, 0},
     {"tensor output, request 0: 4294967295 tokens", "output", 0, UINT32_MAX},
     {"tensor session, request 0: number 1, but the next new one is 0", "session", 0, 1},
-    {"tensor model, request 1: number 1 of 1 models", "model", 1, 1},
+    {"tensor model, request 1: number 1, but metadata 'models' names 1", "model", 1, 1},
+    {"tensor model, request 0: number 2, but the next new one is 0", "model", 0, 2},
     {"tensor blocks, request 1: number 9, but the next new one is 1", "blocks", 1, 9},
     {"tensor block_first, request 0: blocks 1 .. 1 of 3", "block_first", 0, 1},
     {"tensor block_first, request 1: 1 blocks of 4 tokens for a prompt of 8", "block_first", 1, 2},
@@ -219,11 +229,18 @@ static const wrong wrongs[] = {
     {"metadata 'format' is absent", NULL, 0, 0, "format", NULL},
     {"metadata 'version' is '2'; this program reads version 1", NULL, 0, 0, "version", "2"},
     {"metadata 'clock' is 'moon', not unix or trace", NULL, 0, 0, "clock", "moon"},
-    {"metadata 'epoch_ns' is '1.5', not a whole number", NULL, 0, 0, "epoch_ns", "1.5"},
+    {"metadata 'epoch_ns' is '1.5', not a whole number from 0 on", NULL, 0, 0, "epoch_ns", "1.5"},
     {"metadata 'block_tokens' is '0', not a whole number", NULL, 0, 0, "block_tokens", "0"},
     {"metadata 'block_tokens' is absent", NULL, 0, 0, "block_tokens", NULL},
     {"metadata 'models', byte 1: wants a text in double quotes", NULL, 0, 0, "models", "[1]"},
     {"but metadata 'models' is absent", NULL, 0, 0, "models", NULL},
+    {"metadata 'models': name 1 is empty", NULL, 0, 0, "models", "[\"m\",\"\"]"},
+    {"metadata 'models': name 1 is there twice", NULL, 0, 0, "models", "[\"m\",\"m\"]"},
+    {"metadata 'models': name 0 holds a control character", NULL, 0, 0, "models", "[\"m\\n\"]"},
+    {"metadata 'models' names 2, but 1 of them appear", NULL, 0, 0, "models", "[\"m\",\"n\"]"},
+    {"metadata 'epoch_ns' is '-1', not a whole number from 0 on", NULL, 0, 0, "epoch_ns", "-1"},
+    {"tensor arrival_ns ends beyond 2^63 ns on the trace's clock", NULL, 0, 0, "epoch_ns",
+     "9223372036854775800"},
 };
 
 typedef struct columns {

@@ -27,13 +27,16 @@ moe_names_at(const moe_names *names, uint32_t i, size_t *n)
     return names->bytes + first;
 }
 
+/* The slot of a name of this hash, which is empty when the name is new. */
 static size_t
-names_slot(const moe_names *names, const char *name, size_t n)
+names_slot(const moe_names *names, uint64_t hash, const char *name, size_t n)
 {
-    size_t mask = names->n_slots - 1, at = (size_t)names_hash(name, n) & mask;
-    for (; names->slots[at] != MOE_NONE; at = (at + 1) & mask) {
+    size_t mask = names->n_slots - 1, at = (size_t)hash & mask;
+    for (; names->slots[at]; at = (at + 1) & mask) {
+        if ((names->slots[at] ^ hash) >> 32)
+            continue;
         size_t length;
-        const char *known = moe_names_at(names, names->slots[at], &length);
+        const char *known = moe_names_at(names, (uint32_t)names->slots[at] - 1, &length);
         if (length == n && (n == 0 || memcmp(known, name, n) == 0))
             break;
     }
@@ -43,20 +46,22 @@ names_slot(const moe_names *names, const char *name, size_t n)
 static bool
 names_grow_slots(moe_names *names)
 {
-    size_t n_slots = names->n_slots ? names->n_slots * 2 : 64;
-    uint32_t *slots = g_try_new(uint32_t, n_slots);
+    size_t n_slots = names->n_slots ? names->n_slots * 4 : 64, mask = n_slots - 1;
+    uint64_t *slots = g_try_new0(uint64_t, n_slots);
     if (!slots)
         return false;
-    for (size_t i = 0; i < n_slots; i++)
-        slots[i] = MOE_NONE;
+    for (uint32_t i = 0; i < names->n; i++) {
+        size_t n;
+        const char *name = moe_names_at(names, i, &n);
+        uint64_t hash = names_hash(name, n);
+        size_t at = (size_t)hash & mask;
+        while (slots[at])
+            at = (at + 1) & mask;
+        slots[at] = (hash >> 32 << 32) | (i + 1);
+    }
     g_free(names->slots);
     names->slots = slots;
     names->n_slots = n_slots;
-    for (uint32_t i = 0; i < names->n; i++) {
-        size_t length;
-        const char *name = moe_names_at(names, i, &length);
-        slots[names_slot(names, name, length)] = i;
-    }
     return true;
 }
 
@@ -87,19 +92,17 @@ names_reserve(moe_names *names, size_t n)
 uint32_t
 moe_names_add(moe_names *names, const void *name, size_t n)
 {
-    if (names->n_slots) {
-        uint32_t known = names->slots[names_slot(names, name, n)];
-        if (known != MOE_NONE)
-            return known;
-    }
     if (names->n == MOE_NONE - 1 || !names_reserve(names, n))
         return MOE_NONE;
-    size_t slot = names_slot(names, name, n);
+    uint64_t hash = names_hash(name, n);
+    size_t slot = names_slot(names, hash, name, n);
+    if (names->slots[slot])
+        return (uint32_t)names->slots[slot] - 1;
     if (n)
         memcpy(names->bytes + names->n_bytes, name, n);
     names->n_bytes += n;
     names->ends[names->n] = names->n_bytes;
-    names->slots[slot] = names->n;
+    names->slots[slot] = (hash >> 32 << 32) | (names->n + 1);
     return names->n++;
 }
 

@@ -10,7 +10,7 @@ typedef struct moe_names {
     size_t n_bytes, max_bytes;
     size_t *ends; /* [n] */
     uint32_t n, max;
-    uint32_t *slots; /* open addressing; MOE_NONE: empty */
+    uint64_t *slots; /* open addressing: half of the hash above the index + 1; 0: empty */
     size_t n_slots;  /* a power of two */
 } moe_names;
 

@@ -1,5 +1,7 @@
 #include "traces/requests/requests_file.h"
 
+#include "traces/json_scan.h"
+
 #include <string.h>
 
 moe_requests_file *
@@ -60,28 +62,13 @@ moe_requests_own_key(const char *key)
 
 /* ---- writing ---- */
 
-static void
-write_text(GString *out, const char *text)
-{
-    g_string_append_c(out, '"');
-    for (const char *c = text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            g_string_append_printf(out, "\\%c", *c);
-        else if ((unsigned char)*c < 0x20)
-            g_string_append_printf(out, "\\u%04x", (unsigned char)*c);
-        else
-            g_string_append_c(out, *c);
-    }
-    g_string_append_c(out, '"');
-}
-
 char *
 moe_requests_model_list(const moe_requests *r)
 {
     GString *out = g_string_new("[");
     for (uint32_t i = 0; i < r->n_models; i++) {
         g_string_append(out, i ? "," : "");
-        write_text(out, r->models[i]);
+        moe_json_put_text(out, r->models[i]);
     }
     g_string_append_c(out, ']');
     return g_string_free(out, FALSE);

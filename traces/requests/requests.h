@@ -9,8 +9,8 @@
  *           block_first U64 [n + 1] with blocks U32 [all], session U32 [n], model U16 [n]
  *
  * A prompt is cut into blocks of `block_tokens` tokens, the last one perhaps shorter; equal ids
- * mean equal content (and equal content before it). Ids of blocks and sessions are dense, in order
- * of first appearance. */
+ * mean equal content (and equal content before it). Numbers of blocks, sessions and models are
+ * 0, 1, 2, … in order of first appearance. */
 #ifndef MOE_TRACES_REQUESTS_REQUESTS_H
 #define MOE_TRACES_REQUESTS_REQUESTS_H
 
@@ -43,7 +43,7 @@ typedef struct moe_requests {
     uint32_t n_sessions;     /* distinct */
     const uint16_t *model;   /* [n], MOE_REQUESTS_NO_MODEL: not known; or NULL */
     uint32_t n_models;
-    const char *const *models; /* names */
+    const char *const *models; /* names: not empty, all different */
 } moe_requests;
 
 typedef struct moe_requests_file moe_requests_file; /* owns the requests and their mapping */
@@ -64,6 +64,11 @@ const char *moe_requests_meta(const moe_requests_file *file, const char *key);
 /* `trace info` text: rate, gaps, lengths, prefixes, sessions, models, metadata. */
 void moe_requests_describe(const moe_requests_file *file, GString *out);
 
+/* As CSV, which the importer `requests-csv` makes into the same requests again: the header line, a
+ * line for request `i`, appended. */
+void moe_requests_csv_header(const moe_requests *requests, GString *out);
+void moe_requests_csv_row(const moe_requests *requests, uint64_t i, GString *out);
+
 /* ---- building ---- */
 
 typedef struct moe_request {
@@ -75,7 +80,7 @@ typedef struct moe_request {
     size_t n_blocks;
 } moe_request;
 
-/* Holds what is appended, about 20 bytes a request and 4 a block. What is appended must be within
+/* Holds what is appended, about 40 bytes a request and 4 a block. What is appended must be within
  * the limits above (asserted). Running out of memory is remembered and reported at the end. */
 typedef struct moe_requests_builder moe_requests_builder;
 moe_requests_builder *moe_requests_builder_new(void);

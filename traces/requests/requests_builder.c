@@ -9,22 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The columns of a trace; block ids of request i end at block_end[i]. */
-typedef struct builder_columns {
-    int64_t *time;
-    uint32_t *prompt, *output, *session, *model, *blocks;
-    uint64_t *block_end;
-} builder_columns;
+/* A request as it was appended. */
+typedef struct builder_record {
+    int64_t time;
+    uint64_t block_first;
+    uint32_t prompt, output, session, model, n_blocks;
+    uint32_t at; /* how many came before */
+} builder_record;
 
 struct moe_requests_builder {
     moe_request_clock clock;
-    bool has_clock;
+    bool has_clock, has_session, has_model, no_memory;
     uint32_t block_tokens;
-    builder_columns columns;
+    builder_record *records;
+    uint32_t *blocks;
     size_t n, max, n_blocks, max_blocks;
     uint64_t late;
     int64_t latest;
-    bool has_session, has_model, no_memory;
     moe_names sessions, models;
     moe_index_map block_ids;
     GPtrArray *meta; /* key, value, key, value, … */
@@ -39,25 +40,13 @@ moe_requests_builder_new(void)
     return b;
 }
 
-static void
-columns_clear(builder_columns *c)
-{
-    g_free(c->time);
-    g_free(c->prompt);
-    g_free(c->output);
-    g_free(c->session);
-    g_free(c->model);
-    g_free(c->blocks);
-    g_free(c->block_end);
-    *c = (builder_columns){0};
-}
-
 void
 moe_requests_builder_free(moe_requests_builder *b)
 {
     if (!b)
         return;
-    columns_clear(&b->columns);
+    g_free(b->records);
+    g_free(b->blocks);
     moe_names_clear(&b->sessions);
     moe_names_clear(&b->models);
     moe_index_map_clear(&b->block_ids);
@@ -119,36 +108,24 @@ moe_requests_builder_meta(moe_requests_builder *b, const char *key, const char *
     g_ptr_array_add(b->meta, text);
 }
 
-static bool
-builder_grow(void *column, size_t max, size_t size)
-{
-    void *old, *bigger;
-    memcpy(&old, column, sizeof old);
-    bigger = g_try_realloc_n(old, max, size);
-    if (bigger)
-        memcpy(column, &bigger, sizeof bigger);
-    return bigger != NULL;
-}
-
 /* Room for one more request of n_blocks blocks. */
 static bool
 builder_reserve(moe_requests_builder *b, size_t n_blocks)
 {
-    builder_columns *c = &b->columns;
     if (b->n == b->max) {
         size_t max = b->max ? b->max * 2 : 1024;
-        b->no_memory |= b->n >= MOE_NONE - 1 || !builder_grow(&c->time, max, sizeof *c->time) ||
-                        !builder_grow(&c->prompt, max, sizeof *c->prompt) ||
-                        !builder_grow(&c->output, max, sizeof *c->output) ||
-                        !builder_grow(&c->session, max, sizeof *c->session) ||
-                        !builder_grow(&c->model, max, sizeof *c->model) ||
-                        !builder_grow(&c->block_end, max, sizeof *c->block_end);
-        b->max = b->no_memory ? b->max : max;
+        void *records =
+            b->n < MOE_NONE - 1 ? g_try_realloc_n(b->records, max, sizeof *b->records) : NULL;
+        b->no_memory |= !records;
+        b->records = records ? records : b->records;
+        b->max = records ? max : b->max;
     }
     if (b->max_blocks - b->n_blocks < n_blocks) {
         size_t max = b->max_blocks * 2 + n_blocks + 1024;
-        b->no_memory |= !builder_grow(&c->blocks, max, sizeof *c->blocks);
-        b->max_blocks = b->no_memory ? b->max_blocks : max;
+        void *blocks = g_try_realloc_n(b->blocks, max, sizeof *b->blocks);
+        b->no_memory |= !blocks;
+        b->blocks = blocks ? blocks : b->blocks;
+        b->max_blocks = blocks ? max : b->max_blocks;
     }
     return !b->no_memory;
 }
@@ -163,19 +140,20 @@ moe_requests_builder_add(moe_requests_builder *b, const moe_request *r)
     moe_assert(r->n_blocks == 0 ||
                    (b->block_tokens && r->n_blocks == (r->prompt - 1) / b->block_tokens + 1),
                "%zu blocks of %u tokens for %u", r->n_blocks, b->block_tokens, r->prompt);
-    builder_columns *c = &b->columns;
-    size_t at = b->n++;
-    c->time[at] = r->time_ns;
-    c->prompt[at] = r->prompt;
-    c->output[at] = r->output;
-    c->session[at] = r->session;
-    c->model[at] = r->model;
+    b->records[b->n] = (builder_record){.time = r->time_ns,
+                                        .block_first = b->n_blocks,
+                                        .prompt = r->prompt,
+                                        .output = r->output,
+                                        .session = r->session,
+                                        .model = r->model,
+                                        .n_blocks = (uint32_t)r->n_blocks,
+                                        .at = (uint32_t)b->n};
+    b->n++;
     for (size_t i = 0; i < r->n_blocks; i++) {
         uint32_t id = moe_index_map_add(&b->block_ids, r->blocks[i]);
         b->no_memory |= id == MOE_NONE;
-        c->blocks[b->n_blocks++] = id;
+        b->blocks[b->n_blocks++] = id;
     }
-    c->block_end[at] = b->n_blocks;
     b->has_session |= r->session != MOE_NONE;
     b->has_model |= r->model != MOE_NONE;
     b->late += r->time_ns < b->latest;
@@ -196,139 +174,130 @@ moe_requests_builder_late(const moe_requests_builder *b)
 
 /* ---- the end ---- */
 
-typedef struct builder_key {
-    int64_t time;
-    uint32_t at;
-} builder_key;
-
 static int
 builder_by_time(const void *a, const void *b)
 {
-    const builder_key *x = a, *y = b;
+    const builder_record *x = a, *y = b;
     if (x->time != y->time)
         return x->time < y->time ? -1 : 1;
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-/* The columns in order of time. */
+/* Numbers 0, 1, 2, … in order of first appearance, for those of a builder. */
+typedef struct builder_numbers {
+    uint32_t *fresh; /* MOE_NONE: has not appeared */
+    uint32_t n;
+} builder_numbers;
+
 static bool
-builder_sort(moe_requests_builder *b)
+builder_numbers_init(builder_numbers *numbers, uint32_t n)
 {
-    builder_columns *from = &b->columns, to = {0};
-    g_autofree builder_key *keys = g_try_new(builder_key, b->n);
-    size_t n_blocks = 0;
-    if (!keys || !builder_grow(&to.time, b->n, sizeof *to.time) ||
-        !builder_grow(&to.prompt, b->n, sizeof *to.prompt) ||
-        !builder_grow(&to.output, b->n, sizeof *to.output) ||
-        !builder_grow(&to.session, b->n, sizeof *to.session) ||
-        !builder_grow(&to.model, b->n, sizeof *to.model) ||
-        !builder_grow(&to.block_end, b->n, sizeof *to.block_end) ||
-        !builder_grow(&to.blocks, b->n_blocks + 1, sizeof *to.blocks)) {
-        columns_clear(&to);
-        return false;
-    }
-    for (size_t i = 0; i < b->n; i++)
-        keys[i] = (builder_key){from->time[i], (uint32_t)i};
-    qsort(keys, b->n, sizeof *keys, builder_by_time);
+    numbers->fresh = g_try_new(uint32_t, (size_t)n + 1);
+    numbers->n = 0;
+    for (uint32_t i = 0; numbers->fresh && i < n; i++)
+        numbers->fresh[i] = MOE_NONE;
+    return numbers->fresh != NULL;
+}
+
+static uint32_t
+builder_number(builder_numbers *numbers, uint32_t old)
+{
+    if (old == MOE_NONE)
+        return MOE_NONE;
+    if (numbers->fresh[old] == MOE_NONE)
+        numbers->fresh[old] = numbers->n++;
+    return numbers->fresh[old];
+}
+
+/* What the records become; the arrays are the file's. */
+typedef struct builder_columns {
+    int64_t *arrival;
+    uint32_t *prompt, *output, *session, *blocks;
+    uint64_t *block_first;
+    uint16_t *model;
+    builder_numbers sessions, models, block_ids;
+} builder_columns;
+
+static bool
+builder_columns_init(builder_columns *c, const moe_requests_builder *b, moe_requests_file *file)
+{
+    c->arrival = moe_requests_file_own(file, g_try_new(int64_t, b->n));
+    c->prompt = moe_requests_file_own(file, g_try_new(uint32_t, b->n));
+    c->output = moe_requests_file_own(file, g_try_new(uint32_t, b->n));
+    c->session = moe_requests_file_own(file, g_try_new(uint32_t, b->n));
+    c->model = moe_requests_file_own(file, g_try_new(uint16_t, b->n));
+    c->block_first = moe_requests_file_own(file, g_try_new(uint64_t, b->n + 1));
+    c->blocks = moe_requests_file_own(file, g_try_new(uint32_t, b->n_blocks + 1));
+    bool numbers = builder_numbers_init(&c->sessions, b->sessions.n);
+    numbers &= builder_numbers_init(&c->models, b->models.n);
+    numbers &= builder_numbers_init(&c->block_ids, b->block_ids.n);
+    return c->arrival && c->prompt && c->output && c->session && c->model && c->block_first &&
+           c->blocks && numbers;
+}
+
+static void
+builder_columns_fill(builder_columns *c, const moe_requests_builder *b)
+{
+    c->block_first[0] = 0;
     for (size_t i = 0; i < b->n; i++) {
-        size_t at = keys[i].at;
-        to.time[i] = from->time[at];
-        to.prompt[i] = from->prompt[at];
-        to.output[i] = from->output[at];
-        to.session[i] = from->session[at];
-        to.model[i] = from->model[at];
-        for (uint64_t j = at ? from->block_end[at - 1] : 0; j < from->block_end[at]; j++)
-            to.blocks[n_blocks++] = from->blocks[j];
-        to.block_end[i] = n_blocks;
+        const builder_record *r = &b->records[i];
+        uint64_t n = c->block_first[i];
+        c->arrival[i] = r->time - b->records[0].time;
+        c->prompt[i] = r->prompt;
+        c->output[i] = r->output;
+        c->session[i] = builder_number(&c->sessions, r->session);
+        c->model[i] = (uint16_t)builder_number(&c->models, r->model); /* none: all bits, too */
+        for (uint32_t j = 0; j < r->n_blocks; j++)
+            c->blocks[n++] = builder_number(&c->block_ids, b->blocks[r->block_first + j]);
+        c->block_first[i + 1] = n;
     }
-    columns_clear(from);
-    *from = to;
-    return true;
 }
 
-/* Numbers 0 .. n_old - 1 become 0, 1, 2, … in order of first appearance; MOE_NONE stays. */
-static bool
-builder_renumber(uint32_t *numbers, size_t n, uint32_t n_old, uint32_t **renumbered,
-                 uint32_t *n_new)
+static void
+builder_model_names(const moe_requests_builder *b, const builder_columns *c,
+                    moe_requests_file *file)
 {
-    uint32_t *fresh = g_try_new(uint32_t, (size_t)n_old + 1);
-    *renumbered = fresh;
-    *n_new = 0;
-    if (!fresh)
-        return false;
-    for (uint32_t i = 0; i < n_old; i++)
-        fresh[i] = MOE_NONE;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t old = numbers[i];
-        if (old == MOE_NONE)
-            continue;
-        if (fresh[old] == MOE_NONE)
-            fresh[old] = (*n_new)++;
-        numbers[i] = fresh[old];
-    }
-    return true;
-}
-
-static bool
-builder_models(moe_requests_builder *b, moe_requests_file *file)
-{
-    moe_requests *r = &file->requests;
-    g_autofree uint32_t *fresh = NULL;
-    if (!builder_renumber(b->columns.model, b->n, b->models.n, &fresh, &r->n_models))
-        return false;
-    uint16_t *model = moe_requests_file_own(file, g_try_new(uint16_t, b->n));
-    const char **names = moe_requests_file_own(file, g_new0(const char *, r->n_models + 1));
-    if (!model)
-        return false;
-    for (size_t i = 0; i < b->n; i++)
-        model[i] = (uint16_t)b->columns.model[i]; /* MOE_NONE becomes MOE_REQUESTS_NO_MODEL */
+    const char **names = moe_requests_file_own(file, g_new0(const char *, c->models.n + 1));
     for (uint32_t i = 0; i < b->models.n; i++) {
         size_t n;
         const char *name = moe_names_at(&b->models, i, &n);
-        if (fresh[i] != MOE_NONE)
-            names[fresh[i]] = moe_requests_file_own(file, g_utf8_make_valid(name, (gssize)n));
+        if (c->models.fresh[i] != MOE_NONE)
+            names[c->models.fresh[i]] =
+                moe_requests_file_own(file, g_utf8_make_valid(name, (gssize)n));
     }
-    r->model = model;
-    r->models = names;
-    return true;
+    file->requests.n_models = c->models.n;
+    file->requests.models = names;
 }
 
-/* Sessions, models and blocks of the columns in order; times from the first one on. */
 static bool
 builder_fill(moe_requests_builder *b, moe_requests_file *file)
 {
     moe_requests *r = &file->requests;
-    builder_columns *c = &b->columns;
-    g_autofree uint32_t *fresh_session = NULL;
-    g_autofree uint32_t *fresh_block = NULL;
-    if (b->late && !builder_sort(b))
-        return false;
-    if (!builder_renumber(c->session, b->n, b->sessions.n, &fresh_session, &r->n_sessions) ||
-        !builder_renumber(c->blocks, b->n_blocks, b->block_ids.n, &fresh_block, &r->n_blocks))
-        return false;
-    if (b->has_model && !builder_models(b, file))
-        return false;
-    if (b->n_blocks) {
-        uint64_t *first = moe_requests_file_own(file, g_try_new(uint64_t, b->n + 1));
-        if (!first)
-            return false;
-        first[0] = 0;
-        memcpy(first + 1, c->block_end, b->n * sizeof *first);
-        r->block_tokens = b->block_tokens;
-        r->block_first = first;
-        r->blocks = moe_requests_file_own(file, g_steal_pointer(&c->blocks));
+    builder_columns c = {0};
+    bool ok = builder_columns_init(&c, b, file);
+    if (ok) {
+        if (b->late)
+            qsort(b->records, b->n, sizeof *b->records, builder_by_time);
+        builder_columns_fill(&c, b);
+        r->n = b->n;
+        r->clock = b->clock;
+        r->epoch_ns = b->records[0].time;
+        r->arrival_ns = c.arrival;
+        r->prompt = c.prompt;
+        r->output = c.output;
+        r->session = b->has_session ? c.session : NULL;
+        r->n_sessions = c.sessions.n;
+        r->model = b->has_model ? c.model : NULL;
+        r->block_tokens = b->n_blocks ? b->block_tokens : 0;
+        r->block_first = b->n_blocks ? c.block_first : NULL;
+        r->blocks = b->n_blocks ? c.blocks : NULL;
+        r->n_blocks = c.block_ids.n;
+        builder_model_names(b, &c, file);
     }
-    r->epoch_ns = c->time[0];
-    for (size_t i = b->n; i-- > 0;)
-        c->time[i] -= c->time[0];
-    r->n = b->n;
-    r->clock = b->clock;
-    r->arrival_ns = moe_requests_file_own(file, g_steal_pointer(&c->time));
-    r->prompt = moe_requests_file_own(file, g_steal_pointer(&c->prompt));
-    r->output = moe_requests_file_own(file, g_steal_pointer(&c->output));
-    if (b->has_session)
-        r->session = moe_requests_file_own(file, g_steal_pointer(&c->session));
-    return true;
+    g_free(c.sessions.fresh);
+    g_free(c.models.fresh);
+    g_free(c.block_ids.fresh);
+    return ok;
 }
 
 static void

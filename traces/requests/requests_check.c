@@ -76,10 +76,40 @@ check_blocks(requests_check *c, uint64_t i)
     return true;
 }
 
+static bool
+check_model(requests_check *c, uint64_t i, uint32_t *n)
+{
+    const moe_requests *r = c->requests;
+    if (!check_dense(c, "model", i, r->model[i], n))
+        return false;
+    return r->model[i] < r->n_models ||
+           check_fail(c, "model", i, "number %u, but metadata 'models' names %u", r->model[i],
+                      r->n_models);
+}
+
+/* What only the whole shows. */
+static void
+check_whole(requests_check *c, uint32_t n_models)
+{
+    const moe_requests *r = c->requests;
+    int64_t last;
+    if (r->model && n_models < r->n_models) {
+        moe_diag_error(c->diag, c->loc, "metadata 'models' names %u, but %u of them appear",
+                       r->n_models, n_models);
+        c->errors++;
+    }
+    if (__builtin_add_overflow(r->epoch_ns, r->arrival_ns[r->n - 1], &last)) {
+        moe_diag_error(c->diag, c->loc,
+                       "tensor arrival_ns ends beyond 2^63 ns on the trace's clock");
+        c->errors++;
+    }
+}
+
 bool
 moe_requests_check(moe_requests *r, moe_diag *diag)
 {
     requests_check c = {r, {.file = moe_diag_intern(diag, r->path)}, diag, 0};
+    uint32_t n_models = 0;
     r->n_blocks = r->n_sessions = 0;
     for (uint64_t i = 0; i < r->n; i++) {
         if (!check_request(&c, i) || (r->block_first && !check_blocks(&c, i)))
@@ -87,9 +117,10 @@ moe_requests_check(moe_requests *r, moe_diag *diag)
         if (r->session && r->session[i] != MOE_NONE &&
             !check_dense(&c, "session", i, r->session[i], &r->n_sessions))
             break;
-        if (r->model && r->model[i] != MOE_REQUESTS_NO_MODEL && r->model[i] >= r->n_models &&
-            !check_fail(&c, "model", i, "number %u of %u models", r->model[i], r->n_models))
+        if (r->model && r->model[i] != MOE_REQUESTS_NO_MODEL && !check_model(&c, i, &n_models))
             break;
     }
+    if (c.errors == 0)
+        check_whole(&c, n_models);
     return c.errors == 0;
 }

@@ -3,6 +3,8 @@
 
 #include "sim/base/units.h"
 #include "traces/json_scan.h"
+#include "traces/requests/names.h"
+#include "traces/requests/timestamp.h"
 
 #include <string.h>
 
@@ -14,28 +16,6 @@ typedef struct requests_reader {
 
 /* ---- metadata ---- */
 
-static bool
-requests_format(requests_reader *r)
-{
-    const char *format = moe_requests_meta(r->file, "format");
-    const char *version = moe_requests_meta(r->file, "version");
-    if (!format || strcmp(format, MOE_REQUESTS_FORMAT) != 0) {
-        moe_diag_error(r->diag, r->loc,
-                       "no request trace: metadata 'format' is %s%.40s%s, not '" MOE_REQUESTS_FORMAT
-                       "'",
-                       format ? "'" : "", format ? format : "absent", format ? "'" : "");
-        return false;
-    }
-    if (!version || strcmp(version, MOE_REQUESTS_VERSION) != 0) {
-        moe_diag_error(
-            r->diag, r->loc,
-            "metadata 'version' is '%.40s'; this program reads version " MOE_REQUESTS_VERSION,
-            version ? version : "");
-        return false;
-    }
-    return true;
-}
-
 static void
 requests_clock(requests_reader *r)
 {
@@ -46,9 +26,35 @@ requests_clock(requests_reader *r)
         requests->clock = MOE_CLOCK_UNIX;
     else if (clock && strcmp(clock, "trace") != 0)
         moe_diag_error(r->diag, r->loc, "metadata 'clock' is '%.40s', not unix or trace", clock);
-    if (epoch && !moe_parse_int(epoch, &requests->epoch_ns))
-        moe_diag_error(r->diag, r->loc, "metadata 'epoch_ns' is '%.40s', not a whole number",
-                       epoch);
+    bool unix_clock = requests->clock == MOE_CLOCK_UNIX;
+    int64_t min = unix_clock ? MOE_TIMESTAMP_MIN : 0,
+            max = unix_clock ? MOE_TIMESTAMP_MAX : INT64_MAX;
+    if (epoch && (!moe_parse_int(epoch, &requests->epoch_ns) || requests->epoch_ns < min ||
+                  requests->epoch_ns > max))
+        moe_diag_error(r->diag, r->loc, "metadata 'epoch_ns' is '%.40s', not a whole number %s",
+                       epoch, unix_clock ? "of the years 1950 to 2200" : "from 0 on");
+}
+
+/* Names can be told apart, and written as CSV. */
+static void
+requests_check_models(requests_reader *r)
+{
+    const moe_requests *requests = &r->file->requests;
+    moe_names seen = {0};
+    for (uint32_t i = 0; i < requests->n_models; i++) {
+        const char *name = requests->models[i], *wrong = NULL;
+        for (const char *c = name; *c; c++)
+            wrong = (unsigned char)*c < 0x20 || *c == 0x7F ? "holds a control character" : wrong;
+        if (!*name)
+            wrong = "is empty";
+        else if (moe_names_add(&seen, name, strlen(name)) != i)
+            wrong = "is there twice";
+        if (!wrong)
+            continue;
+        moe_diag_error(r->diag, r->loc, "metadata 'models': name %u %s", i, wrong);
+        break;
+    }
+    moe_names_clear(&seen);
 }
 
 /* Metadata 'models': ["gpt-4", "chatgpt"]. */
@@ -65,20 +71,13 @@ requests_models(requests_reader *r)
     char *store = moe_requests_file_own(r->file, g_malloc(length + 1));
     const char **names = moe_requests_file_own(r->file, g_new(const char *, length / 2 + 1));
     moe_scan scan = {.begin = text, .at = text, .end = text + length, .store = store};
-    bool ok = moe_scan_take(&scan, '[');
-    while (ok) {
-        const char *name = moe_scan_text(&scan);
-        if (!name)
-            break;
-        names[requests->n_models++] = name;
-        ok = moe_scan_maybe(&scan, ',');
-    }
-    if (!moe_scan_take(&scan, ']') || !moe_scan_end(&scan) ||
-        requests->n_models > MOE_REQUESTS_NO_MODEL)
+    if (!moe_scan_texts(&scan, names, MOE_REQUESTS_NO_MODEL, &requests->n_models) ||
+        !moe_scan_end(&scan))
         moe_diag_error(r->diag, r->loc,
                        "metadata 'models', byte %td: %s; wants a JSON list of texts",
-                       scan.at - scan.begin, scan.why ? scan.why : "too many names");
+                       scan.at - scan.begin, scan.why);
     requests->models = names;
+    requests_check_models(r);
 }
 
 /* ---- tensors ---- */
@@ -151,7 +150,8 @@ requests_shapes(requests_reader *r)
 {
     moe_requests *requests = &r->file->requests;
     unsigned before = moe_diag_errors(r->diag);
-    if (!requests_format(r))
+    if (!moe_safetensors_expect(r->file->tensors, MOE_REQUESTS_FORMAT, MOE_REQUESTS_VERSION,
+                                "request trace", r->diag))
         return false;
     requests_clock(r);
     requests->arrival_ns = requests_column(r, "arrival_ns", MOE_TENSOR_I64, 0, true);

@@ -42,7 +42,7 @@ static bool
 timestamp_date(const char **at, int64_t *days)
 {
     int year = timestamp_digits(at, 4);
-    if (year < 1900 || year > 2200 || *(*at)++ != '-')
+    if (year < 1950 || year > 2200 || *(*at)++ != '-')
         return false;
     int month = timestamp_digits(at, 2);
     if (month < 1 || month > 12 || *(*at)++ != '-')
