@@ -1,6 +1,7 @@
 #include "traces/generate.h"
 
 #include "sim/base/random.h"
+#include "traces/generate_logits.h"
 #include "traces/routing_file.h"
 
 #include <math.h>
@@ -8,125 +9,40 @@
 #define AT(field) offsetof(moe_generate_config, field)
 
 static const moe_param generate_rows[] = {
-    {.key = "model",
-     .type = MOE_PARAM_TEXT,
-     .offset = AT(model),
-     .flags = MOE_PARAM_IDENTITY,
+    {"model", MOE_PARAM_TEXT, AT(model), NULL, .flags = MOE_PARAM_IDENTITY,
      .help = "Name of the model, for the metadata."},
-    {.key = "layers",
-     .type = MOE_PARAM_INT,
-     .offset = AT(layers),
-     .fallback = "32",
-     .min = 1,
-     .max = MOE_ROUTING_MAX_LAYERS,
-     .flags = MOE_PARAM_IDENTITY,
-     .help = "MoE layers."},
-    {.key = "experts",
-     .type = MOE_PARAM_INT,
-     .offset = AT(experts),
-     .fallback = "8",
-     .min = 1,
-     .max = MOE_ROUTING_MAX_EXPERTS,
-     .flags = MOE_PARAM_IDENTITY,
-     .help = "Experts per layer."},
-    {.key = "top_k",
-     .type = MOE_PARAM_INT,
-     .offset = AT(top_k),
-     .fallback = "2",
-     .min = 1,
-     .max = MOE_ROUTING_MAX_K,
-     .flags = MOE_PARAM_IDENTITY,
+    {"layers", MOE_PARAM_INT, AT(layers), "32", 1, MOE_ROUTING_MAX_LAYERS,
+     .flags = MOE_PARAM_IDENTITY, .help = "MoE layers."},
+    {"experts", MOE_PARAM_INT, AT(experts), "8", 1, MOE_ROUTING_MAX_EXPERTS,
+     .flags = MOE_PARAM_IDENTITY, .help = "Experts per layer."},
+    {"top_k", MOE_PARAM_INT, AT(top_k), "2", 1, MOE_ROUTING_MAX_K, .flags = MOE_PARAM_IDENTITY,
      .help = "Experts per token and layer."},
-    {.key = "sequences",
-     .type = MOE_PARAM_INT,
-     .offset = AT(sequences),
-     .fallback = "16",
-     .min = 1,
-     .max = 1e9,
-     .flags = MOE_PARAM_IDENTITY,
+    {"sequences", MOE_PARAM_INT, AT(sequences), "16", 1, 1e9, .flags = MOE_PARAM_IDENTITY,
      .help = "Sequences."},
-    {.key = "prompt",
-     .type = MOE_PARAM_INT,
-     .offset = AT(prompt),
-     .fallback = "64",
-     .min = 0,
-     .max = 1e9,
-     .unit = "tokens",
-     .flags = MOE_PARAM_IDENTITY,
-     .help = "Prefill tokens of each sequence."},
-    {.key = "output",
-     .type = MOE_PARAM_INT,
-     .offset = AT(output),
-     .fallback = "64",
-     .min = 0,
-     .max = 1e9,
-     .unit = "tokens",
-     .flags = MOE_PARAM_IDENTITY,
-     .help = "Decode tokens of each sequence."},
-    {.key = "domains",
-     .type = MOE_PARAM_INT,
-     .offset = AT(domains),
-     .fallback = "1",
-     .min = 1,
-     .max = 1024,
-     .flags = MOE_PARAM_IDENTITY,
+    {"prompt", MOE_PARAM_INT, AT(prompt), "64", 0, 1e9, .unit = "tokens",
+     .flags = MOE_PARAM_IDENTITY, .help = "Prefill tokens of each sequence."},
+    {"output", MOE_PARAM_INT, AT(output), "64", 0, 1e9, .unit = "tokens",
+     .flags = MOE_PARAM_IDENTITY, .help = "Decode tokens of each sequence."},
+    {"domains", MOE_PARAM_INT, AT(domains), "1", 1, 1024, .flags = MOE_PARAM_IDENTITY,
      .help = "Kinds of text; each ranks the experts in its own order."},
-    {.key = "skew_min",
-     .type = MOE_PARAM_REAL,
-     .offset = AT(skew_min),
-     .fallback = "0.05",
-     .min = 0,
-     .max = 8,
-     .flags = MOE_PARAM_IDENTITY,
+    {"skew_min", MOE_PARAM_REAL, AT(skew_min), "0.05", 0, 8, .flags = MOE_PARAM_IDENTITY,
      .help = "Least Zipf exponent of a layer's expert popularity."},
-    {.key = "skew_max",
-     .type = MOE_PARAM_REAL,
-     .offset = AT(skew_max),
-     .fallback = "0.25",
-     .min = 0,
-     .max = 8,
-     .flags = MOE_PARAM_IDENTITY,
+    {"skew_max", MOE_PARAM_REAL, AT(skew_max), "0.25", 0, 8, .flags = MOE_PARAM_IDENTITY,
      .help = "Largest Zipf exponent of a layer's expert popularity."},
-    {.key = "stickiness",
-     .type = MOE_PARAM_SHARE,
-     .offset = AT(stickiness),
-     .fallback = "18%",
-     .min = 0,
-     .max = 1,
-     .flags = MOE_PARAM_IDENTITY,
+    {"stickiness", MOE_PARAM_SHARE, AT(stickiness), "18%", 0, 1, .flags = MOE_PARAM_IDENTITY,
      .help = "Chance that a token's expert is that of the token before, at the same layer."},
-    {.key = "affinity",
-     .type = MOE_PARAM_SHARE,
-     .offset = AT(affinity),
-     .fallback = "30%",
-     .min = 0,
-     .max = 1,
-     .flags = MOE_PARAM_IDENTITY,
+    {"affinity", MOE_PARAM_SHARE, AT(affinity), "30%", 0, 1, .flags = MOE_PARAM_IDENTITY,
      .help = "Chance that it is the successor of the expert at the layer before."},
-    {.key = "lookahead",
-     .type = MOE_PARAM_INT,
-     .offset = AT(lookahead),
-     .fallback = "1",
-     .min = 0,
-     .max = MOE_ROUTING_MAX_LAYERS - 1,
-     .unit = "layers",
-     .flags = MOE_PARAM_IDENTITY,
+    {"logits", MOE_PARAM_REAL, AT(logits), "0", 0, 4, .flags = MOE_PARAM_IDENTITY,
+     .help = "Standard deviation of made router logits; 0: none."},
+    {"taste", MOE_PARAM_SHARE, AT(taste), "0", 0, 1, .flags = MOE_PARAM_IDENTITY,
+     .help = "Share of their variance that is the sequence's, the same for all its tokens."},
+    {"lookahead", MOE_PARAM_INT, AT(lookahead), "1", 0, MOE_ROUTING_MAX_LAYERS - 1,
+     .unit = "layers", .flags = MOE_PARAM_IDENTITY,
      .help = "Distance of the look-ahead tensor; 0 writes none."},
-    {.key = "recall",
-     .type = MOE_PARAM_SHARE,
-     .offset = AT(recall),
-     .fallback = "85%",
-     .min = 0,
-     .max = 1,
-     .flags = MOE_PARAM_IDENTITY,
+    {"recall", MOE_PARAM_SHARE, AT(recall), "85%", 0, 1, .flags = MOE_PARAM_IDENTITY,
      .help = "Share of routed experts that the look-ahead names."},
-    {.key = "seed",
-     .type = MOE_PARAM_INT,
-     .offset = AT(seed),
-     .fallback = "1",
-     .min = 0,
-     .max = 9e15,
-     .flags = MOE_PARAM_IDENTITY,
+    {"seed", MOE_PARAM_INT, AT(seed), "1", 0, 9e15, .flags = MOE_PARAM_IDENTITY,
      .help = "Seed of all draws."},
 };
 
@@ -167,6 +83,9 @@ typedef struct generator {
     uint16_t *expert_of; /* [domains, layers, experts]: rank -> expert */
     uint16_t *ranks;     /* [layers, k]: of the token at hand; before it, of the one before */
     uint16_t *ids;       /* [layers, k] */
+    float *weights;      /* [layers, k]: with logits */
+    double *skew;        /* [layers] */
+    moe_logits *logits;  /* NULL: none are made */
     uint16_t *predicted; /* [layers, k] */
 } generator;
 
@@ -192,6 +111,7 @@ generate_popularity(generator *g)
         double span = config->skew_max - config->skew_min;
         double skew = config->skew_min + span * moe_stream_unit(&stream);
         unsigned steps = (unsigned)(skew * 64 + 0.5);
+        g->skew[layer] = steps / 64.0;
         double sum = 0, part = 0;
         for (uint32_t r = 0; r < g->experts; r++)
             sum += generate_power(r + 1, steps);
@@ -319,6 +239,40 @@ generate_name(const generator *g, uint64_t domain, const uint16_t *ranks, uint16
     }
 }
 
+/* The place of each routed expert in its domain's order. */
+static void
+generate_rank(generator *g, const uint16_t *order)
+{
+    for (size_t i = 0; i < (size_t)g->layers * g->k; i++) {
+        const uint16_t *of_layer = order + i / g->k * g->experts;
+        uint16_t rank = 0;
+        while (of_layer[rank] != g->ids[i])
+            rank++;
+        g->ranks[i] = rank;
+    }
+}
+
+/* One token by its logits, which are returned; NULL: by draws. */
+static const float *
+generate_routed(generator *g, uint64_t domain, bool first, moe_stream *stream)
+{
+    if (!g->logits) {
+        generate_token(g, first, stream);
+        generate_name(g, domain, g->ranks, g->ids);
+        return NULL;
+    }
+    const uint16_t *order = g->expert_of + domain * g->layers * g->experts;
+    if (first)
+        moe_logits_begin(g->logits, order, *stream);
+    const float *logits = moe_logits_next(g->logits);
+    for (uint32_t layer = 0; layer < g->layers; layer++)
+        moe_logits_choose(logits + (size_t)layer * g->experts, g->experts, g->k,
+                          g->ids + (size_t)layer * g->k, g->weights + (size_t)layer * g->k);
+    if (g->config->lookahead)
+        generate_rank(g, order);
+    return logits;
+}
+
 static void
 generate_sequence(generator *g, uint32_t s, moe_routing_builder *builder)
 {
@@ -327,10 +281,13 @@ generate_sequence(generator *g, uint32_t s, moe_routing_builder *builder)
     moe_stream routed = moe_stream_new((uint64_t)config->seed, "routed", s);
     moe_stream predicted = moe_stream_new((uint64_t)config->seed, "look-ahead", s);
     for (uint32_t i = 0; i < config->prompt + config->output; i++) {
-        generate_token(g, i == 0, &routed);
-        generate_name(g, domain, g->ranks, g->ids);
+        const float *logits = generate_routed(g, domain, i == 0, &routed);
         moe_phase phase = i < config->prompt ? MOE_PREFILL : MOE_DECODE;
-        moe_routing_builder_add(builder, s, i, phase, g->ids, NULL);
+        moe_routing_builder_add(builder, s, i, phase, g->ids, logits ? g->weights : NULL);
+        if (logits)
+            moe_routing_builder_logits(builder, logits);
+        if (config->domains > 1)
+            moe_routing_builder_domain(builder, (uint16_t)domain);
         if (!config->lookahead)
             continue;
         generate_predicted(g, &predicted);
@@ -347,6 +304,18 @@ generate_meta(const moe_generate_config *config, moe_routing_builder *builder)
         "domains %d, seed %" G_GINT64_FORMAT " (traces/generate.h)",
         config->skew_min, config->skew_max, config->stickiness, config->affinity,
         (int)config->domains, config->seed);
+    if (config->logits > 0) {
+        g_autofree char *law =
+            g_strdup_printf("spread %g, taste %g", config->logits, config->taste);
+        moe_routing_builder_meta(builder, "synthetic.logits", law);
+    }
+    if (config->domains > 1) {
+        g_autoptr(GString) names = g_string_new("[");
+        for (int d = 0; d < config->domains; d++)
+            g_string_append_printf(names, "%s\"d%d\"", d ? "," : "", d);
+        g_string_append_c(names, ']');
+        moe_routing_builder_meta(builder, "domains", names->str);
+    }
     if (config->model)
         moe_routing_builder_meta(builder, "model", config->model);
     moe_routing_builder_meta(builder, "engine", "synthetic");
@@ -382,6 +351,11 @@ generate_check(const moe_generate_config *config, moe_loc at, moe_diag *diag)
     if (config->skew_min > config->skew_max)
         moe_diag_error(diag, at, "synthetic routing: skew_min %g is above skew_max %g",
                        config->skew_min, config->skew_max);
+    if (config->logits > 0 && config->affinity > 0)
+        moe_diag_error(diag, at, "synthetic routing: with logits there is no affinity");
+    if (config->taste > 0 && !(config->logits > 0))
+        moe_diag_error(diag, at,
+                       "synthetic routing: taste is a share of logits, but none are made");
     int64_t tokens = config->sequences * (config->prompt + config->output);
     if (tokens < 1 || tokens >= MOE_NONE)
         moe_diag_error(diag, at, "synthetic routing: %s tokens", tokens ? "too many" : "no");
@@ -398,11 +372,18 @@ generate_prepare(generator *g)
     g->ranks = g_try_new0(uint16_t, cells);
     g->ids = g_try_new(uint16_t, cells);
     g->predicted = g_try_new(uint16_t, cells);
-    if (!g->cumulated || !g->expert_of || !g->ranks || !g->ids || !g->predicted)
+    g->weights = g_try_new(float, cells);
+    g->skew = g_try_new(double, g->layers);
+    if (!g->cumulated || !g->expert_of || !g->ranks || !g->ids || !g->predicted || !g->weights ||
+        !g->skew)
         return false;
     generate_popularity(g);
     generate_orders(g);
-    return true;
+    moe_logits_law law = {
+        g->layers, g->experts, g->config->logits, g->config->taste, g->config->stickiness, g->skew};
+    if (g->config->logits > 0)
+        g->logits = moe_logits_new(&law);
+    return g->logits || !(g->config->logits > 0);
 }
 
 moe_routing_builder *
@@ -432,5 +413,8 @@ moe_generate(const moe_generate_config *config, moe_loc at, moe_diag *diag)
     g_free(g.ranks);
     g_free(g.ids);
     g_free(g.predicted);
+    g_free(g.weights);
+    g_free(g.skew);
+    moe_logits_free(g.logits);
     return builder;
 }

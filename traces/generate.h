@@ -9,7 +9,12 @@
  *   the rank that slot j took at the layer before           with probability `affinity`,
  *   a draw from the layer's weights                         otherwise;
  * an expert the token already has at the layer is drawn again. Look-ahead names each routed
- * expert with probability `recall`, else one that is not routed. */
+ * expert with probability `recall`, else one that is not routed.
+ *
+ * With `logits` the experts are instead those of the k highest router logits (generate_logits.h:
+ * `logits` is their spread, `stickiness` the memory), and logits and the softmax over the routed
+ * experts are recorded; there is no `affinity` then. With several domains each token's is recorded
+ * too. */
 #ifndef MOE_TRACES_GENERATE_H
 #define MOE_TRACES_GENERATE_H
 
@@ -23,7 +28,8 @@ typedef struct moe_generate_config {
     int64_t domains;
     double skew_min, skew_max;
     double stickiness, affinity;
-    int64_t lookahead; /* distance of the look-ahead tensor; 0: none */
+    double logits, taste; /* spread of router logits; 0: none are made */
+    int64_t lookahead;    /* distance of the look-ahead tensor; 0: none */
     double recall;
     int64_t seed;
 } moe_generate_config;

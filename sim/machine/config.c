@@ -3,6 +3,7 @@
 #include "models/model.h"
 #include "sim/policy/policy.h"
 #include "sim/residency/residency.h"
+#include "traces/routing.h"
 #include "traces/transform/transform.h"
 
 #include <string.h>
@@ -49,12 +50,30 @@ static const moe_param rows[] = {
      .unit = "tokens", .flags = ID, .help = "Prefill tokens of each made sequence."},
     {"routing.synthetic.output", MOE_PARAM_INT, AT(routing.synthetic.output), "64", 0, 1e6,
      .unit = "tokens", .flags = ID, .help = "Decode tokens of each made sequence."},
+    {"routing.synthetic.experts", MOE_PARAM_INT, AT(routing.synthetic.experts), "0", 0,
+     MOE_ROUTING_MAX_EXPERTS, .unit = "experts", .flags = ID,
+     .help = "Experts per layer, where a transform makes others of them; 0: the model's."},
+    {"routing.synthetic.top_k", MOE_PARAM_INT, AT(routing.synthetic.top_k), "0", 0,
+     MOE_ROUTING_MAX_K, .unit = "experts", .flags = ID,
+     .help = "Experts per token, likewise; 0: the model's."},
+    {"routing.synthetic.domains", MOE_PARAM_INT, AT(routing.synthetic.domains), "1", 1, 1024,
+     .flags = ID,
+     .help = "Kinds of text, each with its own popular experts; sequences take them in turn."},
     {"routing.synthetic.skew", MOE_PARAM_REAL, AT(routing.synthetic.skew), "0", 0, 8, .flags = ID,
      .help = "Zipf exponent of expert popularity; 0: all alike."},
     {"routing.synthetic.stickiness", MOE_PARAM_SHARE, AT(routing.synthetic.stickiness), "0", 0, 1,
-     .flags = ID, .help = "Chance that a token keeps the previous token's expert."},
+     .flags = ID,
+     .help = "Chance that a token keeps the previous token's expert; with logits, their "
+             "correlation from token to token."},
     {"routing.synthetic.affinity", MOE_PARAM_SHARE, AT(routing.synthetic.affinity), "0", 0, 1,
      .flags = ID, .help = "Chance that an expert follows from the one at the layer before."},
+    {"routing.synthetic.logits", MOE_PARAM_REAL, AT(routing.synthetic.logits), "0", 0, 4,
+     .flags = ID,
+     .help = "Make router logits with this standard deviation (and popularity's skew), and route "
+             "by them; 0: draw experts, without logits or weights."},
+    {"routing.synthetic.taste", MOE_PARAM_SHARE, AT(routing.synthetic.taste), "0", 0, 1,
+     .flags = ID,
+     .help = "Share of the logits' variance that is the sequence's, the same for all its tokens."},
     {"routing.synthetic.lookahead", MOE_PARAM_INT, AT(routing.synthetic.lookahead), "0", 0, 8,
      .unit = "layers", .flags = ID, .help = "Distance of a made look-ahead tensor; 0: none."},
     {"routing.synthetic.recall", MOE_PARAM_SHARE, AT(routing.synthetic.recall), "100%", 0, 1,

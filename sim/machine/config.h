@@ -41,8 +41,9 @@ typedef struct moe_config {
         moe_list transform; /* of moe_choice */
         double profile;     /* share of the sequences whose popularity policies may know */
         struct {
-            int64_t sequences, prompt, output, lookahead; /* sequences 0: not synthetic */
-            double skew, stickiness, affinity, recall;
+            int64_t sequences, prompt, output; /* sequences 0: not synthetic */
+            int64_t experts, top_k, domains, lookahead;
+            double skew, stickiness, affinity, logits, taste, recall;
         } synthetic;
     } routing;
     struct {

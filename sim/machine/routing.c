@@ -27,11 +27,13 @@ make_trace(const moe_config *config, const moe_model *model, moe_loc at, moe_dia
         .sequences = config->routing.synthetic.sequences,
         .prompt = config->routing.synthetic.prompt,
         .output = config->routing.synthetic.output,
-        .domains = 1,
+        .domains = config->routing.synthetic.domains,
         .skew_min = config->routing.synthetic.skew,
         .skew_max = config->routing.synthetic.skew,
         .stickiness = config->routing.synthetic.stickiness,
         .affinity = config->routing.synthetic.affinity,
+        .logits = config->routing.synthetic.logits,
+        .taste = config->routing.synthetic.taste,
         .lookahead = config->routing.synthetic.lookahead,
         .recall = config->routing.synthetic.recall,
         .seed = config->seed,
@@ -41,6 +43,10 @@ make_trace(const moe_config *config, const moe_model *model, moe_loc at, moe_dia
             made.experts = stack->layers[i].ffn.experts;
             made.top_k = stack->layers[i].ffn.top_k;
         }
+    if (config->routing.synthetic.experts > 0)
+        made.experts = config->routing.synthetic.experts;
+    if (config->routing.synthetic.top_k > 0)
+        made.top_k = config->routing.synthetic.top_k;
     double pairs = (double)made.sequences * (double)(made.prompt + made.output) *
                    (double)made.layers * (double)made.top_k;
     if (pairs > MOE_MOST_ACCESSES) {
@@ -65,16 +71,15 @@ source_key(const moe_config *config, const moe_model *model, moe_loc at, moe_dia
                               "'routing.synthetic' with its 'sequences'");
         return NULL;
     }
-    return made
-               ? g_strdup_printf(
-                     "%p %lld %lld %lld %lld %.17g %.17g %.17g %.17g %lld", (const void *)model,
-                     (long long)config->routing.synthetic.sequences,
-                     (long long)config->routing.synthetic.prompt,
-                     (long long)config->routing.synthetic.output,
-                     (long long)config->routing.synthetic.lookahead, config->routing.synthetic.skew,
-                     config->routing.synthetic.stickiness, config->routing.synthetic.affinity,
-                     config->routing.synthetic.recall, (long long)config->seed)
-               : g_strdup(name);
+    if (!made)
+        return g_strdup(name);
+    GString *key = g_string_new(NULL);
+    /* numbers of 8 bytes all: no padding */
+    const void *fields = &config->routing.synthetic;
+    g_string_append_printf(key, "%p %lld ", (const void *)model, (long long)config->seed);
+    g_autofree char *bytes = g_base64_encode(fields, sizeof config->routing.synthetic);
+    g_string_append(key, bytes);
+    return g_string_free(key, false);
 }
 
 static moe_shared_routing *

@@ -15,6 +15,13 @@
     "routing: {synthetic: {sequences: 3, prompt: 2, output: 5},\n"                                 \
     "          transform: [{kind: mask, keep: 4}]}\n"                                              \
     "experts: {home: dram}\n"
+#define NULLS                                                                                      \
+    "model: mixtral-8x7b\n"                                                                        \
+    "hardware: desktop-rtx4090\n"                                                                  \
+    "precision: {experts: int4}\n"                                                                 \
+    "routing: {synthetic: {sequences: 3, prompt: 2, output: 5, experts: 9, logits: 1},\n"          \
+    "          transform: [{kind: null-experts, real: 8}]}\n"                                      \
+    "experts: {home: dram}\n"
 #define SWITCH                                                                                     \
     "model: switch-base-8\n"                                                                       \
     "hardware: desktop-rtx4090\n" ROUTING "workload: {encoder: 1ms}\n"
@@ -79,6 +86,11 @@ static const struct {
     {"routing.synthetic.sequences", "4", IN_DRAM},
     {"routing.synthetic.prompt", "3", IN_DRAM},
     {"routing.synthetic.output", "6", IN_DRAM},
+    {"routing.synthetic.experts", "10", NULLS},
+    {"routing.synthetic.top_k", "3", NULLS},
+    {"routing.synthetic.domains", "2", IN_DRAM},
+    {"routing.synthetic.logits", "0.5", IN_DRAM},
+    {"routing.synthetic.taste", "5%", NULLS},
     {"routing.synthetic.skew", "0.5", IN_DRAM},
     {"routing.synthetic.stickiness", "5%", IN_DRAM},
     {"routing.synthetic.affinity", "5%", IN_DRAM},

@@ -202,5 +202,56 @@ table(void)
     CU_ASSERT_EQUAL(memcmp(defaults, &config, sizeof config), 0);
 }
 
+/* Logits have the variance, and from token to token the correlation, that the law says; who is
+ * routed is who has the highest of them, by the weights of the softmax. */
+static void
+logits(void)
+{
+    moe_generate_config config = moe_generate_sample();
+    config.experts = 16;
+    config.sequences = 64;
+    config.domains = 2;
+    config.skew_min = config.skew_max = 0;
+    config.affinity = 0;
+    config.logits = 1.5;
+    config.taste = 0.3;
+    config.stickiness = 0.5;
+    g_autoptr(moe_routing_file) file = generated(&config);
+    const moe_routing *r = moe_routing_get(file);
+    size_t cells = (size_t)r->n_layers * r->n_experts;
+    double square = 0, product = 0, pairs = 0;
+    uint64_t wrong = 0;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r->logits);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r->weights);
+    for (uint64_t row = 0; row < r->n_tokens; row++) {
+        wrong += r->domain[row] != r->sequence[row] % 2;
+        for (size_t i = 0; i < cells; i++) {
+            double x = (double)moe_routing_f16(r->logits[row * cells + i]);
+            double before =
+                r->position[row] ? (double)moe_routing_f16(r->logits[(row - 1) * cells + i]) : 0;
+            square += x * x;
+            product += x * before;
+            pairs += r->position[row] > 0;
+        }
+        for (uint32_t l = 0; l < r->n_layers; l++) {
+            const uint16_t *of_layer = r->logits + row * cells + (size_t)l * r->n_experts;
+            const float *w = r->weights + (row * r->n_layers + l) * r->k;
+            double least = 1e9, above = 0;
+            for (uint32_t j = 0; j < r->k; j++)
+                least = MIN(least, (double)moe_routing_f16(of_layer[moe_routing_id(r, row, l, j)]));
+            for (uint32_t e = 0; e < r->n_experts; e++)
+                above += (double)moe_routing_f16(of_layer[e]) > least;
+            wrong += above > r->k - 1 || fabs((double)(w[0] + w[1]) - 1) > 1e-6 || w[0] < w[1];
+        }
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    /* 64 x 512 draws of taste bound how well it is met: 0.3 / sqrt(16384) */
+    square /= (double)r->n_tokens * (double)cells;
+    MOE_CHECK(fabs(square - 2.25) < 0.03, "variance %g", square);
+    MOE_CHECK(fabs(product / pairs / square - (0.3 + 0.7 * 0.5)) < 0.01, "correlation %g",
+              product / pairs / square);
+}
+
 MOE_TESTS({"sample", sample}, {"shape", shape}, {"skew", skew}, {"stickiness", stickiness},
-          {"affinity", affinity}, {"extremes", extremes}, {"refuses", refuses}, {"table", table})
+          {"affinity", affinity}, {"logits", logits}, {"extremes", extremes}, {"refuses", refuses},
+          {"table", table})
