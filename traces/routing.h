@@ -58,8 +58,9 @@ typedef struct moe_routing {
 
 typedef struct moe_routing_file moe_routing_file; /* owns a routing and its mapping */
 
-/* Opens a safetensors trace. Unreadable: `error`. Wrong content: messages in `diag` such as
- * "x.safetensors: tensor expert_ids, token 1042, layer 3: …". */
+/* Opens a safetensors trace, or the index of a sharded one (traces/shards.h). Unreadable: `error`.
+ * Wrong content: messages in `diag` such as "x.safetensors: tensor expert_ids, token 1042, layer 3:
+ * …". */
 moe_routing_file *moe_routing_open(const char *path, moe_diag *diag, GError **error);
 void moe_routing_close(moe_routing_file *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_routing_file, moe_routing_close)
@@ -167,6 +168,10 @@ bool moe_routing_builder_check(const moe_routing_builder *builder, const char *n
                                moe_diag *diag);
 /* Writes the safetensors file (to a temporary name, then renamed); frees the builder. */
 bool moe_routing_builder_write(moe_routing_builder *builder, const char *path, GError **error);
+/* The same in shards, if there are more than `shard_bytes` of data: beside `path`, with an index
+ * (traces/shards.h). *n_shards: how many, 0: the file `path` alone. */
+bool moe_routing_builder_write_shards(moe_routing_builder *builder, const char *path,
+                                      uint64_t shard_bytes, uint32_t *n_shards, GError **error);
 /* Turns it into an open trace named `name`; frees the builder. NULL: it ran out of memory or disk.
  */
 moe_routing_file *moe_routing_builder_finish(moe_routing_builder *builder, const char *name);

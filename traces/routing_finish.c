@@ -2,6 +2,7 @@
 #include "traces/routing_builder.h"
 
 #include "sim/base/error.h"
+#include "traces/shards.h"
 
 #include <string.h>
 
@@ -133,6 +134,7 @@ moe_routing_builder_finish(moe_routing_builder *b, const char *name)
 typedef struct write_list {
     moe_tensor tensors[COLUMNS];
     size_t n;
+    char names[MOE_ROUTING_MAX_LOOKAHEAD][32];
 } write_list;
 
 /* One more tensor, if its data is there. */
@@ -149,38 +151,63 @@ write_add(write_list *list, const char *name, moe_tensor_type type, const void *
                                             .data = data};
 }
 
-static bool
-builder_write(const moe_routing_file *file, const char *path, GError **error)
+static void
+write_tensors(const moe_routing *r, write_list *list)
 {
-    const moe_routing *r = &file->routing;
     moe_tensor_type id_type = r->id_bytes == 1 ? MOE_TENSOR_U8 : MOE_TENSOR_U16;
     uint64_t n = r->n_tokens;
-    write_list list = {.n = 0};
-    char names[MOE_ROUTING_MAX_LOOKAHEAD][32];
-    write_add(&list, "expert_ids", id_type, r->ids, n, r->n_layers, r->k);
-    write_add(&list, "sequence", MOE_TENSOR_U32, r->sequence, n, 0, 0);
-    write_add(&list, "position", MOE_TENSOR_U32, r->position, n, 0, 0);
-    write_add(&list, "phase", MOE_TENSOR_U8, r->phase, n, 0, 0);
-    write_add(&list, "step", MOE_TENSOR_U32, r->step, n, 0, 0);
-    write_add(&list, "domain", MOE_TENSOR_U16, r->domain, n, 0, 0);
-    write_add(&list, "modality", MOE_TENSOR_U8, r->modality, n, 0, 0);
-    write_add(&list, "token_id", MOE_TENSOR_U32, r->token_id, n, 0, 0);
-    write_add(&list, "gate_weights", MOE_TENSOR_F32, r->weights, n, r->n_layers, r->k);
-    write_add(&list, "router_logits", MOE_TENSOR_F16, r->logits, n, r->n_layers, r->n_experts);
+    list->n = 0;
+    write_add(list, "expert_ids", id_type, r->ids, n, r->n_layers, r->k);
+    write_add(list, "sequence", MOE_TENSOR_U32, r->sequence, n, 0, 0);
+    write_add(list, "position", MOE_TENSOR_U32, r->position, n, 0, 0);
+    write_add(list, "phase", MOE_TENSOR_U8, r->phase, n, 0, 0);
+    write_add(list, "step", MOE_TENSOR_U32, r->step, n, 0, 0);
+    write_add(list, "domain", MOE_TENSOR_U16, r->domain, n, 0, 0);
+    write_add(list, "modality", MOE_TENSOR_U8, r->modality, n, 0, 0);
+    write_add(list, "token_id", MOE_TENSOR_U32, r->token_id, n, 0, 0);
+    write_add(list, "gate_weights", MOE_TENSOR_F32, r->weights, n, r->n_layers, r->k);
+    write_add(list, "router_logits", MOE_TENSOR_F16, r->logits, n, r->n_layers, r->n_experts);
     for (uint32_t i = 0; i < r->n_lookahead; i++) {
-        g_snprintf(names[i], sizeof names[i], "lookahead.%u", r->lookahead[i].distance);
-        write_add(&list, names[i], id_type, r->lookahead[i].ids, n, r->n_layers, r->lookahead[i].k);
+        g_snprintf(list->names[i], sizeof list->names[i], "lookahead.%u", r->lookahead[i].distance);
+        write_add(list, list->names[i], id_type, r->lookahead[i].ids, n, r->n_layers,
+                  r->lookahead[i].k);
     }
-    return moe_safetensors_write(path, list.tensors, list.n, file->meta, file->n_meta, error);
+}
+
+static uint64_t
+write_bytes(const moe_routing_builder *b)
+{
+    uint64_t row = 0;
+    for (uint32_t i = 0; i < COLUMNS; i++)
+        row += moe_columns_row_bytes(b->columns, i);
+    return row * b->n_tokens;
+}
+
+bool
+moe_routing_builder_write_shards(moe_routing_builder *b, const char *path, uint64_t shard_bytes,
+                                 uint32_t *n_shards, GError **error)
+{
+    g_autoptr(moe_routing_file) file = moe_routing_file_new(path);
+    bool ok = builder_assert(b, file);
+    write_list list;
+    *n_shards = 0;
+    if (ok) {
+        write_tensors(&file->routing, &list);
+        ok = write_bytes(b) > shard_bytes
+                 ? moe_shards_write(path, list.tensors, list.n, file->meta, file->n_meta,
+                                    shard_bytes, n_shards, error)
+                 : moe_safetensors_write(path, list.tensors, list.n, file->meta, file->n_meta,
+                                         error);
+    }
+    if (moe_columns_failed(b->columns))
+        moe_columns_error(b->columns, path, error);
+    moe_routing_builder_free(b);
+    return ok;
 }
 
 bool
 moe_routing_builder_write(moe_routing_builder *b, const char *path, GError **error)
 {
-    g_autoptr(moe_routing_file) file = moe_routing_file_new(path);
-    bool ok = builder_assert(b, file) && builder_write(file, path, error);
-    if (moe_columns_failed(b->columns))
-        moe_columns_error(b->columns, path, error);
-    moe_routing_builder_free(b);
-    return ok;
+    uint32_t n_shards;
+    return moe_routing_builder_write_shards(b, path, UINT64_MAX, &n_shards, error);
 }

@@ -1,6 +1,7 @@
 #include "traces/routing_file.h"
 
 #include "traces/json_scan.h"
+#include "traces/shards.h"
 
 #include <string.h>
 
@@ -331,7 +332,8 @@ routing_from(moe_safetensors *tensors, moe_diag *diag)
 moe_routing_file *
 moe_routing_open(const char *path, moe_diag *diag, GError **error)
 {
-    moe_safetensors *tensors = moe_safetensors_open(path, diag, error);
+    moe_safetensors *tensors = moe_shards_is_index(path) ? moe_shards_open(path, diag, error)
+                                                         : moe_safetensors_open(path, diag, error);
     return tensors ? routing_from(tensors, diag) : NULL;
 }
 

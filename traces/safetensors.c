@@ -17,9 +17,12 @@ struct moe_safetensors {
     char *path;
     void *map; /* NULL: the bytes are somebody else's */
     size_t map_bytes;
+    size_t data_start;
     moe_safetensors_header header;
     const moe_tensor **by_name;
     const moe_meta **meta_by_key;
+    moe_safetensors *first;    /* joined: what names and metadata are borrowed from */
+    moe_safetensors_map *maps; /* joined: of each tensor */
 };
 
 bool
@@ -195,8 +198,9 @@ safetensors_read(moe_safetensors *file, const uint8_t *bytes, size_t n_bytes, mo
     safetensors_index(file, loc, diag);
     if (moe_diag_errors(diag) != before)
         return false;
+    file->data_start = 8 + (size_t)length;
     for (size_t i = 0; i < h->n_tensors; i++)
-        h->tensors[i].data = bytes + 8 + length + h->tensors[i].offset;
+        h->tensors[i].data = bytes + file->data_start + h->tensors[i].offset;
     return true;
 }
 
@@ -256,11 +260,48 @@ moe_safetensors_open(const char *path, moe_diag *diag, GError **error)
     return NULL;
 }
 
+moe_safetensors *
+moe_safetensors_join(const char *path, moe_safetensors *first, uint64_t n_rows,
+                     const moe_safetensors_map *maps, moe_diag *diag)
+{
+    moe_safetensors *file = g_new0(moe_safetensors, 1);
+    moe_safetensors_header *h = &file->header;
+    const moe_safetensors_header *from = &first->header;
+    unsigned before = moe_diag_errors(diag);
+    file->path = g_strdup(path);
+    file->first = first;
+    file->maps = g_memdup2(maps, from->n_tensors * sizeof *maps);
+    h->n_tensors = from->n_tensors;
+    h->tensors = g_memdup2(from->tensors, from->n_tensors * sizeof *from->tensors);
+    h->n_meta = from->n_meta;
+    h->meta = g_memdup2(from->meta, from->n_meta * sizeof *from->meta);
+    uint64_t at = 0;
+    for (size_t i = 0; i < h->n_tensors; i++) {
+        moe_tensor *t = &h->tensors[i];
+        t->n_elements = t->n_elements / MAX(t->shape[0], 1) * n_rows;
+        t->bytes = t->bytes / MAX(t->shape[0], 1) * n_rows;
+        t->shape[0] = n_rows;
+        t->offset = at;
+        t->data = maps[i].data;
+        at += t->bytes;
+    }
+    safetensors_index(file, (moe_loc){.file = moe_diag_intern(diag, path)}, diag);
+    if (moe_diag_errors(diag) == before)
+        return file;
+    moe_safetensors_close(file);
+    return NULL;
+}
+
 void
 moe_safetensors_close(moe_safetensors *file)
 {
     if (!file)
         return;
+    for (size_t i = 0; file->maps && i < file->header.n_tensors; i++)
+        if (file->maps[i].data)
+            munmap(file->maps[i].data, file->maps[i].bytes);
+    g_free(file->maps);
+    moe_safetensors_close(file->first);
     if (file->map)
         munmap(file->map, file->map_bytes);
     moe_safetensors_header_clear(&file->header);
@@ -268,6 +309,12 @@ moe_safetensors_close(moe_safetensors *file)
     g_free(file->meta_by_key);
     g_free(file->path);
     g_free(file);
+}
+
+size_t
+moe_safetensors_data_start(const moe_safetensors *file)
+{
+    return file->data_start;
 }
 
 const char *

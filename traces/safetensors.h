@@ -95,5 +95,9 @@ typedef struct moe_meta {
  * is padded to 8 bytes, so that every tensor is aligned. */
 bool moe_safetensors_write(const char *path, const moe_tensor *tensors, size_t n_tensors,
                            const moe_meta *meta, size_t n_meta, GError **error);
+/* The same with the data from a multiple of `align` on, a multiple of 8. */
+bool moe_safetensors_write_aligned(const char *path, const moe_tensor *tensors, size_t n_tensors,
+                                   const moe_meta *meta, size_t n_meta, uint64_t align,
+                                   GError **error);
 
 #endif

@@ -17,4 +17,16 @@ bool moe_safetensors_header_parse(moe_safetensors_header *header, const char *fi
                                   const char *text, size_t length, moe_diag *diag);
 void moe_safetensors_header_clear(moe_safetensors_header *header);
 
+/* A file that consists of others: tensors and metadata as in `first`, but with `n_rows` in
+ * dimension 0 and the data of maps[i] (one for each tensor, in order of its data). Takes `first`
+ * and the maps; NULL after a message. */
+typedef struct moe_safetensors_map {
+    void *data;
+    size_t bytes;
+} moe_safetensors_map;
+/* Where the data part starts in the file. */
+size_t moe_safetensors_data_start(const moe_safetensors *file);
+moe_safetensors *moe_safetensors_join(const char *path, moe_safetensors *first, uint64_t n_rows,
+                                      const moe_safetensors_map *maps, moe_diag *diag);
+
 #endif

@@ -54,10 +54,10 @@ write_meta(GString *out, const moe_meta *meta, size_t n_meta)
     g_string_append_c(out, '}');
 }
 
-/* The header, padded with spaces so that the data starts at a multiple of 8. */
+/* The header, padded with spaces so that the data starts at a multiple of `align`. */
 static GString *
 write_header(const moe_tensor *const *tensors, size_t n_tensors, const moe_meta *meta,
-             size_t n_meta)
+             size_t n_meta, uint64_t align)
 {
     GString *out = g_string_new("{");
     uint64_t at = 0;
@@ -79,7 +79,7 @@ write_header(const moe_tensor *const *tensors, size_t n_tensors, const moe_meta 
         at += bytes;
     }
     g_string_append_c(out, '}');
-    while (out->len % 8)
+    while ((8 + out->len) % align)
         g_string_append_c(out, ' ');
     return out;
 }
@@ -176,18 +176,25 @@ write_and_rename(const char *path, const moe_tensor *const *tensors, size_t n_te
 }
 
 bool
-moe_safetensors_write(const char *path, const moe_tensor *tensors, size_t n_tensors,
-                      const moe_meta *meta, size_t n_meta, GError **error)
+moe_safetensors_write_aligned(const char *path, const moe_tensor *tensors, size_t n_tensors,
+                              const moe_meta *meta, size_t n_meta, uint64_t align, GError **error)
 {
     g_autofree const moe_tensor **sorted = g_new(const moe_tensor *, n_tensors + 1);
     for (size_t i = 0; i < n_tensors; i++)
         sorted[i] = &tensors[i];
     qsort(sorted, n_tensors, sizeof *sorted, write_tensor_order);
-    GString *header = write_header(sorted, n_tensors, meta, n_meta);
+    GString *header = write_header(sorted, n_tensors, meta, n_meta, align);
     struct stat status;
     bool special = stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
     bool ok = special ? write_in_place(path, sorted, n_tensors, header, error)
                       : write_and_rename(path, sorted, n_tensors, header, error);
     g_string_free(header, TRUE);
     return ok;
+}
+
+bool
+moe_safetensors_write(const char *path, const moe_tensor *tensors, size_t n_tensors,
+                      const moe_meta *meta, size_t n_meta, GError **error)
+{
+    return moe_safetensors_write_aligned(path, tensors, n_tensors, meta, n_meta, 8, error);
 }

@@ -4,6 +4,7 @@
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "traces/generate.h"
+#include "traces/shards.h"
 #include "traces/requests/requests.h"
 
 /* ---- info ---- */
@@ -60,7 +61,15 @@ static const moe_command info_command = {
 int
 moe_trace_write(moe_routing_builder *builder, const char *name, const char *path, moe_diag *diag)
 {
+    return moe_trace_write_shards(builder, name, path, MOE_TRACE_SHARD, diag);
+}
+
+int
+moe_trace_write_shards(moe_routing_builder *builder, const char *name, const char *path,
+                       uint64_t shard_bytes, moe_diag *diag)
+{
     GError *error = NULL;
+    uint32_t n_shards;
     if (moe_routing_builder_failed(builder, name, &error)) {
         moe_routing_builder_free(builder);
         return moe_say_error(error);
@@ -71,9 +80,12 @@ moe_trace_write(moe_routing_builder *builder, const char *name, const char *path
         moe_routing_builder_free(builder);
         return code;
     }
-    if (!moe_routing_builder_write(builder, path, &error))
+    if (!moe_routing_builder_write_shards(builder, path, shard_bytes, &n_shards, &error))
         return moe_say_error(error);
-    moe_out("%s written\n", path);
+    if (n_shards)
+        moe_out("%s" MOE_SHARDS_SUFFIX " written, %u shards beside it\n", path, n_shards);
+    else
+        moe_out("%s written\n", path);
     return MOE_EXIT_OK;
 }
 

@@ -2,11 +2,16 @@
 #ifndef MOE_CLI_TRACE_H
 #define MOE_CLI_TRACE_H
 
+#include "sim/base/units.h"
 #include "traces/routing.h"
 
 /* Checks what the builder holds and writes it; prints messages, or that `path` is written. `name`
  * stands for the builder in messages. Frees the builder; returns the exit code. */
 int moe_trace_write(moe_routing_builder *builder, const char *name, const char *path,
                     moe_diag *diag);
+/* The same with what is above MOE_TRACE_SHARD, or above a size of the user's, in shards. */
+#define MOE_TRACE_SHARD (4 * MOE_GIB)
+int moe_trace_write_shards(moe_routing_builder *builder, const char *name, const char *path,
+                           uint64_t shard_bytes, moe_diag *diag);
 
 #endif

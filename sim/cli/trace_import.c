@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 typedef struct import_values {
-    const char *output, *model, *licence, *memory;
+    const char *output, *model, *licence, *memory, *shard_size;
     int format; /* 0: auto, else moe_importers[format - 1] */
     int64_t layers, experts, top_k, sequences, block_tokens, seed;
     bool sort, renormalise;
@@ -53,6 +53,9 @@ static const moe_option options[] = {
              "norm_topk_prob)."},
     {"licence", 0, MOE_OPTION_TEXT, AT(licence), "TEXT",
      .help = "Licence of the data, for the metadata."},
+    {"shard-size", 0, MOE_OPTION_TEXT, AT(shard_size), "SIZE",
+     .help = "Above this the trace is written in shards, OUT-00001-of-0000N.safetensors, with an "
+             "index OUT.safetensors.index.json, which is then what is opened. Default: 4GiB."},
     {"memory", 0, MOE_OPTION_TEXT, AT(memory), "SIZE",
      .help =
          "What is held in memory before it goes to a temporary file in the folder of the output, "
@@ -148,28 +151,26 @@ import_write_requests(const import_values *values, moe_requests_builder *builder
     return MOE_EXIT_OK;
 }
 
+/* --memory and --shard-size; 0, or the exit code after a message. */
 static int
-import(const void *data, const char *const *operands, size_t n)
+import_sizes(const import_values *values, int64_t *memory, int64_t *shard_size)
 {
-    const import_values *values = data;
-    if (!values->output)
-        return moe_say_usage("moesim trace import", "'-o OUT.safetensors' is missing");
-    int64_t memory = 0;
-    if (values->memory && !moe_parse_bytes(values->memory, &memory))
+    *memory = 0;
+    *shard_size = MOE_TRACE_SHARD;
+    if (values->shard_size && (!moe_parse_bytes(values->shard_size, shard_size) || !*shard_size))
+        return moe_say_usage("moesim trace import",
+                             "'--shard-size' wants a size such as 4GiB, not '%s'",
+                             values->shard_size);
+    if (values->memory && !moe_parse_bytes(values->memory, memory))
         return moe_say_usage("moesim trace import",
                              "'--memory' wants a size such as 64MiB, not '%s'", values->memory);
-    g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(GString) report = g_string_new(NULL);
-    int code = MOE_EXIT_OK;
-    g_autoptr(moe_model_set) model =
-        values->model ? import_model(values->model, report, &code) : NULL;
-    if (code)
-        return code;
-    g_autofree char *scratch = import_scratch(values->output);
-    GError *error = NULL;
-    import_shown shown = {.started = g_get_monotonic_time()};
-    moe_import_options import_options = {
-        .model = model ? moe_model_get(model) : NULL,
+    return MOE_EXIT_OK;
+}
+
+static moe_import_options
+import_options_of(const import_values *values)
+{
+    return (moe_import_options){
         .layers = (uint32_t)values->layers,
         .experts = (uint32_t)values->experts,
         .top_k = (uint32_t)values->top_k,
@@ -178,9 +179,30 @@ import(const void *data, const char *const *operands, size_t n)
         .sort = values->sort,
         .block_tokens = (uint32_t)values->block_tokens,
         .seed = (uint64_t)values->seed,
-        .scratch = scratch,
-        .scratch_above = (uint64_t)memory,
     };
+}
+
+static int
+import(const void *data, const char *const *operands, size_t n)
+{
+    const import_values *values = data;
+    int64_t memory, shard_size;
+    if (!values->output)
+        return moe_say_usage("moesim trace import", "'-o OUT.safetensors' is missing");
+    int code = import_sizes(values, &memory, &shard_size);
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(GString) report = g_string_new(NULL);
+    g_autoptr(moe_model_set) model =
+        values->model && !code ? import_model(values->model, report, &code) : NULL;
+    if (code)
+        return code;
+    g_autofree char *scratch = import_scratch(values->output);
+    GError *error = NULL;
+    import_shown shown = {.started = g_get_monotonic_time()};
+    moe_import_options import_options = import_options_of(values);
+    import_options.model = model ? moe_model_get(model) : NULL;
+    import_options.scratch = scratch;
+    import_options.scratch_above = (uint64_t)memory;
     moe_import_job job = {.paths = operands,
                           .n_paths = n,
                           .options = &import_options,
@@ -203,7 +225,8 @@ import(const void *data, const char *const *operands, size_t n)
         moe_routing_builder_meta(result.routing, "model", values->model);
     if (values->licence)
         moe_routing_builder_meta(result.routing, "licence", values->licence);
-    return moe_trace_write(result.routing, operands[0], values->output, diag);
+    return moe_trace_write_shards(result.routing, operands[0], values->output, (uint64_t)shard_size,
+                                  diag);
 }
 
 const moe_command moe_trace_import_command = {

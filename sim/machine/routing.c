@@ -1,8 +1,8 @@
 /* The routing of a scenario's runs, each made once. */
 #include "sim/base/data.h"
-#include "sim/base/hash.h"
 #include "sim/machine/scenario_private.h"
 #include "traces/generate.h"
+#include "traces/shards.h"
 
 #include <string.h>
 
@@ -153,7 +153,7 @@ identify(const moe_scenario *scenario, const moe_transform_order *order, GError 
                                                                           .choice->config +
                                                                       ops->file);
         g_autofree char *path = name ? moe_data_find(name, scenario->folder) : NULL;
-        g_autofree char *hash = path ? moe_sha256_file(path, error) : NULL;
+        g_autofree char *hash = path ? moe_shards_hash(path, error) : NULL;
         g_string_append_printf(text, " %s\n", hash ? hash : "");
         if (path && !hash) {
             g_string_free(text, true);

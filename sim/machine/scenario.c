@@ -5,6 +5,7 @@
 #include "sim/machine/scenario_private.h"
 #include "sim/policy/policy.h"
 #include "sim/policy/prefetch/prefetch.h"
+#include "traces/shards.h"
 
 #include <string.h>
 
@@ -224,7 +225,7 @@ identity(const moe_prepared *run, const moe_shared_routing *shared, GError **err
     char *result = NULL;
     bool made = plan->config->routing.synthetic.sequences > 0;
     g_autofree char *hash =
-        made ? g_strdup("synthetic") : moe_sha256_file(plan->schedule->routing->path, error);
+        made ? g_strdup("synthetic") : moe_shards_hash(plan->schedule->routing->path, error);
     if (hash) {
         g_string_append_printf(text, "trace=%s\n%s", hash, shared->identity);
         result = moe_sha256_text(text->str, text->len);

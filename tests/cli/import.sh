@@ -35,6 +35,15 @@ mkdir small
 [ -z "$(ls -A small)" ] || { echo "left behind: $(ls -A small)"; failed=1; }
 expect 3 "absent: cannot write a temporary file: No such" "$moesim" trace import rows.csv -o small/absent/x.safetensors --memory 1KiB
 
+# Shards are one trace for whoever opens the index.
+expect 0 "sharded.safetensors.index.json written, 7 shards beside it" "$moesim" trace import rows.csv -o sharded.safetensors --shard-size 8kB
+expect 0 "tokens       1000" "$moesim" trace info sharded.safetensors.index.json
+"$moesim" trace mrc rows.safetensors --slots 9 --csv >one.txt
+"$moesim" trace mrc sharded.safetensors.index.json --slots 9 --csv | cmp - one.txt || failed=1
+rm sharded-00003-of-00007.safetensors
+expect 1 "shard sharded-00003-of-00007.safetensors is missing" "$moesim" trace info sharded.safetensors.index.json
+
+expect 2 "'--shard-size' wants a size" "$moesim" trace import rows.csv -o x.safetensors --shard-size 0
 expect 2 "'--memory' wants a size" "$moesim" trace import rows.csv -o x.safetensors --memory much
 expect 1 "scattered.csv: error: format csv takes one input at a time" "$moesim" trace import rows.csv scattered.csv -o x.safetensors
 echo "just words" >words

@@ -1,0 +1,38 @@
+/* Tensors split by rows over several safetensors files, with an index, in the form in which Hugging
+ * Face shards checkpoints:
+ *
+ *     x.safetensors.index.json
+ *     {"metadata": {"total_size": 960}, "weight_map": {
+ *         "expert_ids[0:40]": "x-00001-of-00002.safetensors", …
+ *         "expert_ids[40:60]": "x-00002-of-00002.safetensors", … }}
+ *
+ * A key is a tensor and the rows (of dimension 0) that the shard holds. All tensors of a shard hold
+ * the same rows, all shards the same tensors and the same metadata: each is a whole trace of its
+ * own tokens. Shards of any writer can be joined. Those written here hold a multiple of 64 Ki rows
+ * (4 Ki when they are small), but the last, and start their data at a multiple of that: each tensor
+ * then is a whole number of pages, and the shards are mapped one behind another into one range of
+ * addresses, so that whoever reads the tensor sees one flat array and nothing is copied. What is
+ * not aligned so, as the last shard, is copied into its place. */
+#ifndef MOE_TRACES_SHARDS_H
+#define MOE_TRACES_SHARDS_H
+
+#include "traces/safetensors.h"
+
+#define MOE_SHARDS_SUFFIX ".index.json" /* behind the name that one file would have */
+
+/* By its name. */
+bool moe_shards_is_index(const char *path);
+/* All shards as one file. Unreadable: `error`. Wrong content, a missing shard, shards that
+ * disagree, overlap or leave a hole: messages in `diag`. NULL in both cases. */
+moe_safetensors *moe_shards_open(const char *path, moe_diag *diag, GError **error);
+/* The SHA-256 of a file; of an index, over it and its shards. NULL with `error` set; yours. */
+char *moe_shards_hash(const char *path, GError **error);
+
+/* Writes shards of at most `shard_bytes` of data (at least one row each) beside `path`
+ * (x.safetensors: x-00001-of-00002.safetensors, …) and then the index. All tensors have the same
+ * first dimension. On failure nothing new is left behind. */
+bool moe_shards_write(const char *path, const moe_tensor *tensors, size_t n_tensors,
+                      const moe_meta *meta, size_t n_meta, uint64_t shard_bytes, uint32_t *n_shards,
+                      GError **error);
+
+#endif
