@@ -102,7 +102,8 @@ transform_file(const transform_values *values, const char *path, const moe_trans
     GError *error = NULL;
     g_autoptr(GString) report = g_string_new(NULL);
     g_autoptr(moe_routing_file) file = moe_routing_open(path, diag, &error);
-    moe_routing_builder *builder = file ? moe_transform_apply(file, order, report, diag) : NULL;
+    moe_routing_builder *builder =
+        file ? moe_transform_apply(file, order, report, NULL, diag) : NULL;
     if (error)
         return moe_say_error(error);
     if (!builder)

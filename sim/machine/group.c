@@ -149,8 +149,9 @@ open_wave(moe_machine *machine, moe_task *last)
     uint32_t n = group->next - first;
     if (n == 0)
         return false;
-    moe_cost cost =
-        moe_lowering_experts(machine->lowering, group->layer, group->wave_tokens + first, n);
+    moe_cost cost = moe_lowering_experts(
+        machine->lowering, group->layer, group->wave_tokens + first, n,
+        moe_plan_mean_size(machine->plan, group->objects, group->queue + first, n));
     if (first == 0) /* once per layer; split() in machine.c takes it apart again */
         cost.total_ps += machine->config->overhead.experts_ps;
     task->user[0] = (uint64_t)first << 32 | n;
@@ -223,7 +224,8 @@ serve_on_host(moe_machine *machine, uint32_t i, moe_time cost_ps, moe_task *gate
     machine->host_served++;
     moe_task_submit(machine->engine, task);
     if (machine->noting) {
-        moe_cost cost = moe_lowering_host(machine->lowering, group->layer, group->tokens[i]);
+        moe_cost cost = moe_lowering_host(machine->lowering, group->layer, group->tokens[i],
+                                          moe_plan_mean_size(machine->plan, group->objects, &i, 1));
         note_experts(machine, task, "host expert", 1, &cost);
     }
 }
@@ -256,12 +258,15 @@ serve_misses(moe_machine *machine, moe_task *gate)
             group->queue[kept++] = i;
             continue;
         }
-        moe_time here_ps = moe_lowering_host(machine->lowering, group->layer, tokens).total_ps +
-                           carry_ps(machine, tokens);
+        double size = moe_plan_mean_size(machine->plan, group->objects, &i, 1);
+        moe_time here_ps =
+            moe_lowering_host(machine->lowering, group->layer, tokens, size).total_ps +
+            carry_ps(machine, tokens);
         moe_serve_query query = {
             .tokens = tokens,
             .load_ps = load_ps + machine->load_ps,
-            .device_ps = moe_lowering_experts(machine->lowering, group->layer, &tokens, 1).total_ps,
+            .device_ps =
+                moe_lowering_experts(machine->lowering, group->layer, &tokens, 1, size).total_ps,
             .host_ps = host_ps + here_ps,
         };
         if (machine->serve->choose(config, &query) == MOE_SERVE_HOST) {

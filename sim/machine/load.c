@@ -67,7 +67,7 @@ add_hop(moe_machine *machine, uint32_t object, uint8_t priority, int link, uint6
     const moe_hw_link *l = &machine->plan->hw->links[link];
     moe_task *task = moe_task_new(machine->engine);
     task->work = l->latency_ps;
-    task->bytes = machine->plan->expert_bytes;
+    task->bytes = moe_plan_object_bytes(machine->plan, object);
     task->server = machine->copy[link];
     task->path = machine->path[link];
     task->cause = machine->link_cause[link];
@@ -103,6 +103,7 @@ moe_machine_load(moe_machine *machine, uint32_t object, uint8_t priority,
     machine->peak_slots = MAX(machine->peak_slots, moe_residency_occupied(machine->residency, 0));
     load->prefetched = priority == MOE_CLASS_PREFETCH;
     load->layer = object / machine->n_experts;
+    machine->layers[load->layer].load_bytes += (uint64_t)moe_plan_object_bytes(plan, object);
     for (uint32_t t = admission->source; t-- > 0;) {
         for (int h = 0; h < plan->n_hops[t]; h++) {
             uint32_t completes = h + 1 == plan->n_hops[t] ? t + 1 : 0;
@@ -208,7 +209,8 @@ window(moe_machine *machine)
 {
     const moe_group_state *group = &machine->group;
     moe_cost experts =
-        moe_lowering_experts(machine->lowering, group->layer, group->tokens, group->n);
+        moe_lowering_experts(machine->lowering, group->layer, group->tokens, group->n,
+                             moe_plan_mean_size(machine->plan, group->objects, NULL, group->n));
     return experts.total_ps + moe_lowering_segment(machine->lowering, group->layer + 1)->total;
 }
 

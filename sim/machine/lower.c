@@ -332,32 +332,33 @@ moe_lowering_segment(const moe_lowering *lowering, uint32_t m)
 }
 
 static moe_expert_shape
-expert_shape(const moe_lowering *lowering, const moe_ffn *ffn)
+expert_shape(const moe_lowering *lowering, const moe_ffn *ffn, double size)
 {
     return (moe_expert_shape){
         .params = (double)moe_expert_params(lowering->model, ffn),
         .flops = moe_expert_flops(lowering->model, ffn),
         .hidden = lowering->model->hidden,
         .width = ffn->width,
-        .weight_bits = lowering->bits.experts,
+        .weight_bits = lowering->bits.experts * size,
         .activation_bits = lowering->bits.activations,
     };
 }
 
 moe_cost
-moe_lowering_experts(moe_lowering *lowering, uint32_t m, const uint32_t *tokens, uint32_t n)
+moe_lowering_experts(moe_lowering *lowering, uint32_t m, const uint32_t *tokens, uint32_t n,
+                     double size)
 {
     uint32_t s = lowering->moe_shape[m];
     const moe_ffn *ffn = &lowering->shapes[s].layer.ffn;
-    bool ones = n <= (uint32_t)ffn->experts;
+    bool ones = n <= (uint32_t)ffn->experts && size == 1;
     for (uint32_t i = 0; i < n && ones; i++)
         ones = tokens[i] == 1;
     if (!ones || n == 0) {
-        moe_expert_shape e = expert_shape(lowering, ffn);
+        moe_expert_shape e = expert_shape(lowering, ffn, size);
         return moe_cost_experts(lowering->hw, lowering->device, &e, tokens, n);
     }
     if (!lowering->single[s]) {
-        moe_expert_shape e = expert_shape(lowering, ffn);
+        moe_expert_shape e = expert_shape(lowering, ffn, 1);
         lowering->single[s] = g_new0(moe_cost, (size_t)ffn->experts + 1);
         for (uint32_t i = 1; i <= (uint32_t)ffn->experts; i++)
             lowering->single[s][i] = moe_cost_experts(lowering->hw, lowering->device, &e, NULL, i);
@@ -366,10 +367,10 @@ moe_lowering_experts(moe_lowering *lowering, uint32_t m, const uint32_t *tokens,
 }
 
 moe_cost
-moe_lowering_host(const moe_lowering *lowering, uint32_t m, uint32_t tokens)
+moe_lowering_host(const moe_lowering *lowering, uint32_t m, uint32_t tokens, double size)
 {
     moe_expert_shape e =
-        expert_shape(lowering, &lowering->shapes[lowering->moe_shape[m]].layer.ffn);
+        expert_shape(lowering, &lowering->shapes[lowering->moe_shape[m]].layer.ffn, size);
     return moe_cost_experts(lowering->hw, lowering->host, &e, &tokens, 1);
 }
 

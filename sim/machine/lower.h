@@ -54,11 +54,12 @@ const moe_segment *moe_lowering_segment(const moe_lowering *lowering, uint32_t m
 /* Each stage of segment m in the current step with its formula, one line each. */
 void moe_lowering_explain(const moe_lowering *lowering, uint32_t m, GString *out);
 
-/* Experts of one MoE layer: n distinct ones, tokens[i] each. */
+/* Experts of one MoE layer: n distinct ones, tokens[i] each. `size`: mean bytes of their weights as
+ * a share of what the precision makes of them. */
 moe_cost moe_lowering_experts(moe_lowering *lowering, uint32_t m, const uint32_t *tokens,
-                              uint32_t n);
+                              uint32_t n, double size);
 /* The same on the host for one expert, activations moved there and back included. */
-moe_cost moe_lowering_host(const moe_lowering *lowering, uint32_t m, uint32_t tokens);
+moe_cost moe_lowering_host(const moe_lowering *lowering, uint32_t m, uint32_t tokens, double size);
 /* Shared experts of the layer in the current step; total_ps 0 without any. */
 const moe_cost *moe_lowering_shared(const moe_lowering *lowering, uint32_t m);
 

@@ -54,7 +54,7 @@ typedef struct moe_group_state {
 } moe_group_state;
 
 typedef struct moe_layer_counts {
-    uint64_t hits, late, misses, loads, tokens, token_hits;
+    uint64_t hits, late, misses, loads, load_bytes, tokens, token_hits;
 } moe_layer_counts;
 
 /* One explained task: what it is, and its formula. */

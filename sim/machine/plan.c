@@ -5,6 +5,7 @@
 #include "sim/policy/prefetch/prefetch.h"
 #include "sim/policy/serve/serve.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct maker {
@@ -76,6 +77,47 @@ activation_bytes(const moe_plan *plan, double bits)
     return (int64_t)(tokens * (4.0 * plan->model->hidden + widest) * bits / 8 + logits);
 }
 
+/* What transforms have taken away from the experts of the layers in the routing. */
+static int64_t
+saved_bytes(const moe_plan *plan)
+{
+    const moe_demand *demand = &plan->schedule->demand;
+    double saved = 0;
+    for (uint32_t i = 0; plan->sizes && i < demand->n_layers * demand->n_experts; i++)
+        saved += (1 - plan->sizes[i]) * plan->full_bytes;
+    return (int64_t)saved;
+}
+
+/* Sizes of slots and loads, and how many experts there are. */
+static void
+measure_experts(moe_plan *plan)
+{
+    const moe_demand *demand = &plan->schedule->demand;
+    double largest = 0, smallest = INFINITY;
+    plan->full_bytes = (double)moe_expert_bytes(plan->model, plan->config, 0);
+    plan->sizes = plan->schedule->sizes;
+    plan->n_objects = 0;
+    for (uint32_t i = 0; i < demand->n_layers * demand->n_experts; i++) {
+        double size = plan->sizes ? plan->sizes[i] : 1;
+        if (size <= 0)
+            continue;
+        plan->n_objects++;
+        largest = MAX(largest, size);
+        smallest = MIN(smallest, size);
+    }
+    plan->expert_bytes = (int64_t)(plan->full_bytes * largest);
+    plan->least_bytes = (int64_t)(plan->full_bytes * smallest);
+}
+
+double
+moe_plan_mean_size(const moe_plan *plan, const uint32_t *objects, const uint32_t *which, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t i = 0; plan->sizes && i < n; i++)
+        sum += plan->sizes[objects[which ? which[i] : i]];
+    return plan->sizes && n > 0 ? sum / n : 1;
+}
+
 static void
 account_static(moe_plan *plan)
 {
@@ -85,7 +127,8 @@ account_static(moe_plan *plan)
     add_account(plan, plan->device_place, "weights", moe_weight_bytes(others, bits.weights));
     add_account(plan, plan->device_place, "KV cache", kv_bytes(plan, bits.kv));
     add_account(plan, plan->device_place, "activations", activation_bytes(plan, bits.activations));
-    add_account(plan, plan->home_place, "experts", moe_weight_bytes(routed, bits.experts));
+    add_account(plan, plan->home_place, "experts",
+                moe_weight_bytes(routed, bits.experts) - saved_bytes(plan));
 }
 
 static int
@@ -132,7 +175,7 @@ count_slots(const maker *m, const char *key, const moe_amount *amount, moe_scope
     const moe_plan *plan = m->plan;
     const moe_demand *demand = &plan->schedule->demand;
     double pools = scope == MOE_SCOPE_LAYER ? demand->n_layers : 1;
-    double objects = (double)demand->n_layers * demand->n_experts / pools, slots = 0;
+    double objects = (double)plan->n_objects / pools, slots = 0;
     double bytes = (double)plan->expert_bytes;
     switch (amount->kind) {
     case MOE_AMOUNT_SHARE:
@@ -156,7 +199,7 @@ count_slots(const maker *m, const char *key, const moe_amount *amount, moe_scope
                        one, scope == MOE_SCOPE_LAYER ? "a layer" : "the model", objects);
         return 0;
     }
-    return (uint32_t)MIN(slots, objects);
+    return (uint32_t)MIN(slots, ceil(objects)); /* layers may hold unequally many */
 }
 
 static bool
@@ -297,7 +340,7 @@ check_equal_experts(const maker *m)
 {
     const moe_plan *plan = m->plan;
     for (uint32_t l = 1; l < plan->schedule->demand.n_layers; l++)
-        if (moe_expert_bytes(plan->model, plan->config, l) != plan->expert_bytes) {
+        if ((double)moe_expert_bytes(plan->model, plan->config, l) != plan->full_bytes) {
             moe_diag_error(m->diag, at(m, "model"),
                            "%s has experts of different sizes; only models with one size can be "
                            "offloaded",
@@ -339,7 +382,7 @@ moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
     plan->hw = hw;
     plan->schedule = schedule;
     plan->device_place = hw->devices[0].place;
-    plan->expert_bytes = moe_expert_bytes(model, config, 0);
+    measure_experts(plan);
     maker m = {plan, locate, context, diag};
     plan->home_place = find_place(&m, "experts.home", config->experts.home, plan->device_place);
     if (plan->home_place < 0 || !check_equal_experts(&m))

@@ -31,7 +31,11 @@ typedef struct moe_plan {
     /* Links from tier_place[i + 1] to tier_place[i], in order. */
     int hops[MOE_MAX_TIERS][MOE_MAX_HOPS];
     int n_hops[MOE_MAX_TIERS];
-    int64_t expert_bytes;
+    int64_t expert_bytes; /* of a slot: of the largest expert */
+    int64_t least_bytes;  /* of the smallest expert that is there */
+    double full_bytes;    /* of an expert of size 1 */
+    const double *sizes;  /* per object, NULL: all 1; see schedule.h */
+    uint32_t n_objects;   /* experts that are there, in all layers */
     moe_account accounts[16];
     size_t n_accounts;
 } moe_plan;
@@ -43,6 +47,17 @@ typedef moe_loc moe_locate(const void *context, const char *key);
 bool moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
                    const moe_hardware *hw, const moe_schedule *schedule, moe_locate *locate,
                    const void *context, moe_diag *diag);
+/* Bytes of an object, as loaded and as read. */
+static inline int64_t
+moe_plan_object_bytes(const moe_plan *plan, uint32_t object)
+{
+    return plan->sizes ? (int64_t)(plan->full_bytes * plan->sizes[object]) : plan->expert_bytes;
+}
+
+/* Mean size of n members of a group, which `which` picks from `objects` (NULL: the first n). */
+double moe_plan_mean_size(const moe_plan *plan, const uint32_t *objects, const uint32_t *which,
+                          uint32_t n);
+
 /* Bytes of all accounts of a place but the expert slots. */
 int64_t moe_plan_static_bytes(const moe_plan *plan, int place);
 void moe_plan_describe(const moe_plan *plan, GString *out);

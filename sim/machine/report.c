@@ -227,7 +227,7 @@ loads_s(const report *r, uint32_t t, uint64_t loads)
         bool pageable = plan->config->overhead.pageable && link->pageable_bytes_per_s > 0;
         slowest = MIN(slowest, pageable ? link->pageable_bytes_per_s : link->bytes_per_s);
     }
-    return (double)loads * (double)plan->expert_bytes / slowest;
+    return (double)loads * (double)plan->least_bytes / slowest;
 }
 
 /* The fewest loads into the cache, and the first load of each expert over every tier's way in, or
@@ -416,7 +416,7 @@ write_layers(report *r)
                             moe_int((int64_t)c->late),
                             moe_int((int64_t)c->misses),
                             moe_int((int64_t)c->loads),
-                            moe_int((int64_t)c->loads * machine->plan->expert_bytes)};
+                            moe_int((int64_t)c->load_bytes)};
         moe_result_add(r->result, "layer", cells, MOE_COUNT(cells));
     }
 }

@@ -1,5 +1,6 @@
 /* The routing of a scenario's runs, each made once. */
 #include "sim/base/data.h"
+#include "sim/machine/lower.h"
 #include "sim/machine/scenario_private.h"
 #include "traces/generate.h"
 #include "traces/shards.h"
@@ -163,6 +164,15 @@ identify(const moe_scenario *scenario, const moe_transform_order *order, GError 
     return g_string_free(text, false);
 }
 
+static bool
+differ(const moe_routing *routing, const double *sizes)
+{
+    for (size_t i = 0; i < (size_t)routing->n_layers * routing->n_experts; i++)
+        if (sizes[i] != 1)
+            return true;
+    return false;
+}
+
 static moe_shared_routing *
 transform(const moe_scenario *scenario, const moe_shared_routing *source,
           const moe_transform_order *order, moe_diag *diag, GError **error)
@@ -170,12 +180,15 @@ transform(const moe_scenario *scenario, const moe_shared_routing *source,
     if (!check_order(order, diag))
         return NULL;
     moe_shared_routing *shared = g_new0(moe_shared_routing, 1);
-    moe_routing_builder *builder = moe_transform_apply(source->file, order, NULL, diag);
+    moe_routing_builder *builder =
+        moe_transform_apply(source->file, order, NULL, &shared->sizes, diag);
     if (builder)
         shared->file = moe_routing_builder_finish(builder, moe_routing_get(source->file)->path);
     shared->source = source->file;
     shared->counterfactual = moe_transform_counterfactual(source->file, order);
     unsigned before = moe_diag_errors(diag);
+    if (shared->file && !differ(moe_routing_get(shared->file), shared->sizes))
+        g_clear_pointer(&shared->sizes, g_free);
     if (shared->file)
         shared->dispatch = moe_dispatch_open(moe_routing_get(shared->file), order, diag);
     else if (builder)
@@ -204,8 +217,17 @@ moe_scenario_routing(moe_scenario *scenario, const moe_prepared *run, const moe_
     g_autofree char *text = moe_settings_text(run->settings, "routing.transform");
     text[strlen(text) - 1] = '\0'; /* without its brackets */
     locate_steps(config, locate, context, steps);
-    moe_transform_order order = {steps, n, text + 1, scenario->folder, (uint64_t)config->seed};
-    g_autofree char *own = g_strdup_printf("%s | %s | %lld", key, text, (long long)config->seed);
+    moe_transform_order order = {
+        .steps = steps,
+        .n = n,
+        .text = text + 1,
+        .folder = scenario->folder,
+        .seed = (uint64_t)config->seed,
+        .expert_bits = moe_lowering_precision(model, config).experts,
+    };
+    bool sized = moe_transform_count(&order, MOE_TRANSFORM_SIZES) > 0;
+    g_autofree char *own = g_strdup_printf("%s | %s | %lld %g", key, text, (long long)config->seed,
+                                           sized ? order.expert_bits : 0);
     moe_shared_routing *shared = g_hash_table_lookup(scenario->traces, own);
     if (shared)
         return shared;
@@ -222,6 +244,7 @@ moe_scenario_routing_free(moe_shared_routing *shared)
         return;
     moe_dispatch_close(shared->dispatch);
     moe_routing_close(shared->file);
+    g_free(shared->sizes);
     g_free(shared->identity);
     g_free(shared);
 }

@@ -140,6 +140,8 @@ share_schedule(moe_scenario *scenario, const moe_shared_routing *shared, const m
     if (!schedule) {
         schedule = moe_schedule_new(routing, config, shared->dispatch, encoder, at, diag);
         if (schedule)
+            schedule->sizes = shared->sizes;
+        if (schedule)
             g_hash_table_insert(scenario->schedules, g_steal_pointer(&key), schedule);
     }
     return schedule;

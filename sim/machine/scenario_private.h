@@ -35,6 +35,7 @@ typedef struct moe_shared_routing {
     const moe_routing_file *source;
     moe_dispatch *dispatch; /* NULL: no dispatch stage */
     bool counterfactual;
+    double *sizes;  /* [n_layers * n_experts]: see moe_transform_apply; NULL: all 1 */
     char *identity; /* of the transforms: their sources, and the contents of files they read */
 } moe_shared_routing;
 

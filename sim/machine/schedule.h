@@ -58,6 +58,7 @@ typedef struct moe_schedule {
     moe_demand demand;
     uint32_t *popularity; /* [n_layers * n_experts]: tokens in the profiling slice */
     const moe_routing *routing;
+    const double *sizes; /* per object: see moe_transform_apply; NULL: all 1. The caller's to set */
 } moe_schedule;
 
 /* `dispatch` (NULL: nothing) is asked what becomes of the pairs of each step and layer.

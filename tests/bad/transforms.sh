@@ -25,6 +25,9 @@ try "a slice beyond the end" "$sample" --step '{kind: slice, layer: 32}'
 try "nothing is left" "$sample" --step '{kind: slice, position: 1000}'
 try "a file that is not there" "$sample" --step '{kind: mask, from: file, file: keep.csv}'
 try "a file that is not read" "$sample" --step '{kind: mask, keep: 3, file: keep.csv}'
+try "modalities" "$sample" --step modality-groups
+try "more devices than experts" "$sample" --step '{kind: device-limit, devices: 9, limit: 1}'
+try "where tokens meet" "$sample" --step capacity --step '{kind: precision, file: keep.csv}'
 table()
 {
     echo "== $1"
@@ -44,16 +47,26 @@ table "no numbers" 'layer,expert\na,1\n0,-1\n0,1.5\n' "$keep"
 table "twice" 'layer,expert\n3,1\n*,1\n' "$keep"
 table "a layer without experts" 'layer,expert\n3,1\n' "$keep"
 table "an image that is no expert" 'layer,expert,to\n*,1,8\n*,2,0.5\n*,3,\n' "$map"
-cat >scenario.yaml <<END
+scenario()
+{
+    echo "== $1"
+    cat >scenario.yaml <<END
 model: mixtral-8x7b
 hardware: desktop-rtx4090
+precision: {experts: int4}
 routing:
   trace: $sample
   transform:
-    - {kind: slice, sequences: 4}
-    - {kind: top-k, k: 1}
+    - $2
+    - $3
 END
-echo "== in a scenario"
-"$moesim" check scenario.yaml 2>&1
-echo "exit $?"
-rm scenario.yaml
+    "$moesim" check scenario.yaml 2>&1
+    echo "exit $?"
+    rm scenario.yaml
+}
+scenario "in a scenario" '{kind: slice, sequences: 4}' '{kind: threshold, least: 0.1}'
+scenario "rows after dispatch" '{kind: capacity, factor: 2}' '{kind: mask, keep: 4}'
+scenario "weights at dispatch" '{kind: capacity, drop: weight}' expert-choice
+scenario "logits at dispatch" '{kind: capacity, drop: random}' '{kind: expert-choice}'
+scenario "a table that is not there" '{kind: mask, keep: 4}' '{kind: precision, file: bits.csv}'
+scenario "fewer layers than the model" '{kind: slice, layers: 4}' '{kind: sample, share: 10%}'

@@ -19,7 +19,7 @@ compute_ps(const moe_plan *plan)
         for (uint32_t m = 0; m <= n_layers; m++) {
             sum += moe_lowering_segment(lowering, m)->total;
             if (m < n_layers)
-                sum += moe_lowering_experts(lowering, m, &one, 1).total_ps;
+                sum += moe_lowering_experts(lowering, m, &one, 1, 1).total_ps;
         }
     }
     moe_lowering_free(lowering);

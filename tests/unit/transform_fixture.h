@@ -43,8 +43,10 @@ made_routing(const made_shape *shape, uint64_t seed)
             for (uint32_t j = 0; j < shape->k; j++)
                 weights[l * shape->k + j] =
                     j < m ? (float)(row_exp((double)at[row[j]] - (double)at[row[0]]) / sum) : 0;
-            for (uint32_t j = odd == 1 ? 0 : m; j < shape->k; j++)
+            for (uint32_t j = odd == 1 ? 0 : m; j < shape->k; j++) {
                 row[j] = odd == 1 ? MOE_ROUTING_NOT_RUN : MOE_ROUTING_NO_EXPERT;
+                weights[l * shape->k + j] = 0;
+            }
         }
         uint32_t sequence = t / shape->tokens;
         moe_routing_builder_add(b, 100 + 7 * (shape->sequences - sequence), t % shape->tokens,
@@ -118,7 +120,7 @@ made_transform(const moe_routing_file *file, const char *written, const char *fo
     made_steps made = made_order(written, folder, diag);
     made.order.steps = made.steps;
     moe_routing_builder *builder =
-        moe_diag_errors(diag) ? NULL : moe_transform_apply(file, &made.order, NULL, diag);
+        moe_diag_errors(diag) ? NULL : moe_transform_apply(file, &made.order, NULL, NULL, diag);
     made_steps_clear(&made);
     return builder ? moe_routing_builder_finish(builder, "transformed") : NULL;
 }

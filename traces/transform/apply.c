@@ -282,9 +282,24 @@ report_pass(const pass *p, const moe_transform_step *step, GString *report)
     g_string_append_c(report, '\n');
 }
 
+/* What experts weigh after the step, in the shape of its result. */
+static void
+take_sizes(const pass *p, double expert_bits, double **sizes)
+{
+    uint32_t was = p->in->n_experts, is = p->job.n_experts;
+    if (p->ops->sizes)
+        p->ops->sizes(p->job.state, p->job.config, expert_bits, *sizes);
+    double *next = g_new(double, (size_t)p->job.n_layers *is);
+    for (uint32_t l = 0; l < p->job.n_layers; l++)
+        memcpy(next + (size_t)l * is, *sizes + (size_t)(p->job.first_layer + l) * was,
+               is * sizeof *next);
+    g_free(*sizes);
+    *sizes = next;
+}
+
 static moe_routing_builder *
 run_step(const moe_routing_file *file, const moe_transform_step *step,
-         const moe_transform_order *order, GString *report, moe_diag *diag)
+         const moe_transform_order *order, double **sizes, GString *report, moe_diag *diag)
 {
     static const moe_transform_ops as_it_is = {.factual = true};
     pass p = {.ops = step ? step->choice->variant->ops : &as_it_is,
@@ -307,6 +322,8 @@ run_step(const moe_routing_file *file, const moe_transform_step *step,
         g_clear_pointer(&p.out, moe_routing_builder_free);
     } else if (report && step)
         report_pass(&p, step, report);
+    if (sizes && p.out)
+        take_sizes(&p, order->expert_bits, sizes);
     end(&p);
     return p.out;
 }
@@ -332,34 +349,84 @@ moe_transform_count(const moe_transform_order *order, moe_transform_stage stage)
     return n;
 }
 
+/* Steps under way: the routing that they have come to, as a file or as a builder not yet one. */
+typedef struct applying {
+    const moe_transform_order *order;
+    const moe_routing_file *at;
+    moe_routing_file *made; /* `at`, when it is no longer the input */
+    moe_routing_builder *builder;
+    double *sizes; /* NULL: not asked for */
+    GString *report;
+    moe_diag *diag;
+} applying;
+
+static bool
+settle(applying *a, const moe_transform_step *step)
+{
+    if (!a->builder)
+        return true;
+    const char *name = moe_routing_get(a->at)->path;
+    moe_routing_file *next = moe_routing_builder_finish(g_steal_pointer(&a->builder), name);
+    if (!next) {
+        moe_diag_error(a->diag, step->at, "no memory for the routing of %s", name);
+        return false;
+    }
+    moe_routing_close(a->made);
+    a->at = a->made = next;
+    return true;
+}
+
+static bool
+apply_sizes(applying *a, const moe_transform_step *step)
+{
+    const moe_transform_ops *ops = step->choice->variant->ops;
+    moe_transform_job job;
+    if (!a->sizes)
+        return true;
+    if (!moe_transform_open(&job, moe_routing_get(a->at), step, a->order, a->diag))
+        return false;
+    ops->sizes(job.state, job.config, a->order->expert_bits, a->sizes);
+    moe_transform_shut(ops, &job);
+    return true;
+}
+
+static bool
+apply_step(applying *a, const moe_transform_step *step)
+{
+    const moe_transform_ops *ops = step->choice->variant->ops;
+    if (ops->stage == MOE_TRANSFORM_DISPATCH)
+        return true;
+    if (!settle(a, step))
+        return false;
+    if (ops->stage == MOE_TRANSFORM_SIZES)
+        return apply_sizes(a, step);
+    a->builder = run_step(a->at, step, a->order, a->sizes ? &a->sizes : NULL, a->report, a->diag);
+    return a->builder != NULL;
+}
+
 moe_routing_builder *
 moe_transform_apply(const moe_routing_file *file, const moe_transform_order *order, GString *report,
-                    moe_diag *diag)
+                    double **sizes, moe_diag *diag)
 {
-    g_autoptr(moe_routing_file) made = NULL;
-    const moe_routing_file *at = file;
-    moe_routing_builder *builder = NULL;
-    const char *name = moe_routing_get(file)->path;
-    for (size_t i = 0; i < order->n; i++) {
-        const moe_transform_ops *ops = order->steps[i].choice->variant->ops;
-        if (ops->stage != MOE_TRANSFORM_ROWS && ops->stage != MOE_TRANSFORM_TOKENS)
-            continue;
-        if (builder) {
-            moe_routing_file *next = moe_routing_builder_finish(g_steal_pointer(&builder), name);
-            if (!next) {
-                moe_diag_error(diag, order->steps[i].at, "no memory for the routing of %s", name);
-                return NULL;
-            }
-            moe_routing_close(made);
-            at = made = next;
-        }
-        builder = run_step(at, &order->steps[i], order, report, diag);
-        if (!builder)
-            return NULL;
+    applying a = {.order = order, .at = file, .report = report, .diag = diag};
+    const moe_routing *in = moe_routing_get(file);
+    size_t n = (size_t)in->n_layers * in->n_experts;
+    bool ok = true;
+    if (sizes) {
+        a.sizes = g_new(double, n);
+        for (size_t i = 0; i < n; i++)
+            a.sizes[i] = 1;
     }
-    if (!builder)
-        builder = run_step(file, NULL, order, report, diag);
-    if (builder)
-        note_steps(builder, file, order);
-    return builder;
+    for (size_t i = 0; ok && i < order->n; i++)
+        ok = apply_step(&a, &order->steps[i]);
+    if (ok && !a.builder)
+        a.builder = run_step(a.at, NULL, order, NULL, NULL, diag);
+    if (a.builder)
+        note_steps(a.builder, file, order);
+    else
+        g_clear_pointer(&a.sizes, g_free);
+    moe_routing_close(a.made);
+    if (sizes)
+        *sizes = a.sizes;
+    return a.builder;
 }

@@ -174,7 +174,7 @@ mask_row(const void *data, const void *settings, moe_transform_row *row)
 }
 
 static void
-mask_sizes(const void *data, const void *config, float *size)
+mask_sizes(const void *data, const void *config, double expert_bits, double *size)
 {
     const mask_state *state = data;
     for (size_t i = 0; i < (size_t)state->n_layers * state->n_experts; i++)

@@ -126,7 +126,7 @@ remap_row(const void *data, const void *config, moe_transform_row *row)
 }
 
 static void
-remap_sizes(const void *data, const void *config, float *size)
+remap_sizes(const void *data, const void *config, double expert_bits, double *size)
 {
     const remap_state *state = data;
     g_autofree bool *image = g_new(bool, state->n_experts);

@@ -59,10 +59,10 @@ reroute_row(const void *data, const void *settings, moe_transform_row *row)
     for (uint32_t j = 0; j < row->n && config->score == REROUTE_SELECTED; j++)
         sum += row_exp((double)row->logits[row->ids[j]] - highest);
     for (uint32_t j = 0; j < row->n; j++) {
-        double logit = (double)row->logits[row->ids[j]], small = row_exp(-fabs(logit));
-        double sigmoid = logit >= 0 ? 1 / (1 + small) : small / (1 + small);
+        double logit = (double)row->logits[row->ids[j]];
         row->weights[j] =
-            (float)(config->score == REROUTE_SIGMOID ? sigmoid : row_exp(logit - highest) / sum);
+            (float)(config->score == REROUTE_SIGMOID ? row_sigmoid(logit)
+                                                     : row_exp(logit - highest) / sum);
     }
 }
 

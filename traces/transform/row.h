@@ -83,6 +83,14 @@ row_exp(double x)
     return ldexp(1 / sum, -n);
 }
 
+/* 1 / (1 + e^-x) */
+static inline double
+row_sigmoid(double x)
+{
+    double small = row_exp(-fabs(x));
+    return x >= 0 ? 1 / (1 + small) : small / (1 + small);
+}
+
 /* The experts with the highest logits, ties by number, those of -inf never: at most k, best first.
  * Returns how many. */
 static inline uint32_t

@@ -107,9 +107,10 @@ typedef struct moe_transform_ops {
     void (*row)(const void *state, const void *config, moe_transform_row *row);
     bool (*token)(const void *state, const void *config, uint64_t token);
     void (*group)(const void *state, const void *config, moe_transform_group *group);
-    /* Any stage, may be NULL: multiplies size[n_layers * n_experts of the result], the bytes of
-     * each expert as a share of what the model's precision makes of it; 0: not there at all. */
-    void (*sizes)(const void *state, const void *config, float *size);
+    /* Any stage, may be NULL: changes size[n_layers * n_experts of the routing], the bytes of each
+     * expert as a share of what the scenario's precision, of `expert_bits`, makes of it; 0: it is
+     * not there at all. */
+    void (*sizes)(const void *state, const void *config, double expert_bits, double *size);
     size_t file; /* offset in the config of the one file it reads, SIZE_MAX: none */
 } moe_transform_ops;
 
@@ -142,14 +143,17 @@ typedef struct moe_transform_order {
     const char *text;   /* all of them, canonical, for the metadata */
     const char *folder; /* as in moe_transform_job */
     uint64_t seed;
+    double expert_bits; /* of the scenario's precision; 0: sizes are not asked for */
 } moe_transform_order;
 
 /* Applies the rows and tokens stages in order and skips the others. The result is named as the
  * input, and keeps its metadata; MOE_TRANSFORM_META grows by the order's text and the mark is set
- * when a step is not factual. `report` (may be NULL) gets a line per step. NULL after messages. */
+ * when a step is not factual. `report` (may be NULL) gets a line per step. sizes (may be NULL):
+ * *sizes becomes what the result's experts weigh after the steps of every stage (see `sizes` of
+ * moe_transform_ops), yours. NULL after messages. */
 moe_routing_builder *moe_transform_apply(const moe_routing_file *file,
                                          const moe_transform_order *order, GString *report,
-                                         moe_diag *diag);
+                                         double **sizes, moe_diag *diag);
 /* How many of the steps are of a stage. */
 size_t moe_transform_count(const moe_transform_order *order, moe_transform_stage stage);
 
