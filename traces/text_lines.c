@@ -1,5 +1,7 @@
 #include "traces/text_lines.h"
 
+#include "sim/base/units.h"
+
 #include <stdarg.h>
 #include <string.h>
 
@@ -70,15 +72,17 @@ lines_refill(moe_text_lines *l, GError **error)
     return true;
 }
 
-moe_text_step
-moe_text_lines_next(moe_text_lines *l, GError **error)
+/* The next line, blank or not. */
+static inline moe_text_step
+lines_step(moe_text_lines *l, GError **error)
 {
     char *first = l->block + l->at;
     char *end = memchr(first, '\n', l->n - l->at);
-    while (!end && !l->ended) {
+    while (MOE_UNLIKELY(!end && !l->ended)) {
         if (l->n - l->at > l->max_line) {
+            g_autofree char *most = moe_format_bytes((int64_t)l->max_line);
             l->line++;
-            moe_text_lines_fail(l, NULL, "line longer than %zu bytes", l->max_line);
+            moe_text_lines_fail(l, NULL, "line longer than %s", most);
             return MOE_TEXT_FAILED;
         }
         if (!lines_refill(l, error))
@@ -94,7 +98,27 @@ moe_text_lines_next(moe_text_lines *l, GError **error)
     l->text = first;
     l->length = (size_t)(end - first);
     l->at += l->length + 1;
-    if (l->length && end[-1] == '\r')
-        l->length--;
+    l->length -= l->length && end[-1] == '\r';
     return MOE_TEXT_LINE;
+}
+
+moe_text_step
+moe_text_lines_next(moe_text_lines *l, GError **error)
+{
+    uint64_t blank = 0;
+    for (;;) {
+        moe_text_step step = lines_step(l, error);
+        bool empty = step == MOE_TEXT_LINE &&
+                     (l->length == 0 || (*l->text <= ' ' && strspn(l->text, " \t") >= l->length));
+        if (MOE_LIKELY(!empty && !blank))
+            return step;
+        if (!empty && step == MOE_TEXT_LINE) {
+            l->line = blank;
+            moe_text_lines_fail(l, NULL, "blank line between rows");
+            return MOE_TEXT_FAILED;
+        }
+        if (!empty)
+            return step;
+        blank = blank ? blank : l->line;
+    }
 }

@@ -1,7 +1,7 @@
 /* The lines of a text, a block at a time, with the number of each: for importers of CSV and JSON
  * lines. Packed text is unpacked on the way (traces/text_source.h); a byte order mark at the front
- * is skipped; lines end with "\n" or "\r\n", the last one with nothing too. Memory is one block,
- * which grows to the longest line. */
+ * is skipped; lines end with "\n" or "\r\n", the last one with nothing too. Blank lines are fine at
+ * the end only, and not given out. Memory is one block, which grows to the longest line. */
 #ifndef MOE_TRACES_TEXT_LINES_H
 #define MOE_TRACES_TEXT_LINES_H
 
@@ -12,7 +12,7 @@ typedef struct moe_text_lines {
     const char *file; /* interned in diag */
     moe_diag *diag;
     uint64_t line;    /* of `text`, from 1 */
-    const char *text; /* the line at hand; text[length] is '\n' or '\r' */
+    const char *text; /* the line at hand; text[length] is '\n' or "\r\n" */
     size_t length;
 
     moe_text_source *source;                                    /* owned */

@@ -117,7 +117,8 @@ refuses(void)
         const char *text, *message;
     } cases[] = {
         {"", "x.csv: error: the file is empty"},
-        {"\n", "x.csv:1:1: error: wants a header line: seq,pos,layer,experts"},
+        {"\n", "x.csv: error: the file is empty"},
+        {"\n" H BASE, "x.csv:1: error: blank line between rows"},
         {H, "x.csv: error: no rows behind the header line"},
         {BASE, "x.csv:1:1: error: wants a header line"},
         {"seq,pos,layer\n" BASE, "x.csv:1:1: error: header line without column 'experts'"},
@@ -293,12 +294,12 @@ long_line(void)
     while (text->len < 3u << 20)
         g_string_append(text, "1 2 3 4 5 6 7 8 ");
     outcome o = import(text->str, text->len, 0);
-    MOE_CHECK(strstr(o.messages, "x.csv:2: error: line longer than 1 MiB"), "%s", o.messages);
+    MOE_CHECK(strstr(o.messages, "x.csv:2: error: line longer than 1.0 MiB"), "%s", o.messages);
     outcome_clear(&o);
     for (size_t i = 0; i < text->len; i++)
         text->str[i] = 'a';
     o = import(text->str, text->len, 0);
-    MOE_CHECK(strstr(o.messages, "the first line is longer than 1 MiB"), "%s", o.messages);
+    MOE_CHECK(strstr(o.messages, "x.csv:1: error: line longer than 1.0 MiB"), "%s", o.messages);
     outcome_clear(&o);
 }
 

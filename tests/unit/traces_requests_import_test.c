@@ -67,6 +67,9 @@ contents(const moe_requests_file *file)
 #define S(i, o, t, h)                                                                              \
     "{\"input_toks\":" i ",\"output_toks\":" o ",\"arrival_time_ns\":" t ",\"input_tok_ids\":" h   \
     "}\n"
+#define C(c, p, t, i, h)                                                                           \
+    "{\"chat_id\": " c ", \"parent_chat_id\": " p ", \"timestamp\": " t ", \"input_length\": " i   \
+    ", \"output_length\": 2, \"type\": \"text\", \"turn\": 1, \"hash_ids\": " h "}\n"
 #define DAY "2023-11-16 "
 
 static const moe_import_options sorted = {.sort = true}, blocks_of_4 = {.block_tokens = 4};
@@ -125,6 +128,14 @@ accepts(void)
          S("5", "7", "10", "[1,2,3,4,5]") S("5", "7", "10", "[1,2,3,4,6]")
              S("8", "1", "11", "[9,1,2,3,5,6,7,8]") S("4", "1", "12", "[1,2,3,4]"),
          "10: 0/5/7/0,1 0/5/7/0,2 1/8/1/3,4 2/4/1/0", NULL, &blocks_of_4},
+        /* session 0: chats 5, 9, 7; 8 goes on from one that is not there, and so does 6 */
+        {&moe_importer_bailian,
+         C("5", "-1", "61.114", "17", "[1, 2]") C("9", "5", "62", "32", "[1, 2]")
+             C("8", "3", "62", "16", "[2]") C("7", "9", "63", "48", "[1, 2, 2]")
+                 C("6", "3", "63", "16", "[2]"),
+         "61114000000: 0/17/2/s0/0,1 886000000/32/2/s0/0,1 886000000/16/2/s1/2 "
+         "1886000000/48/2/s0/0,1,3 1886000000/16/2/s1/2",
+         NULL},
         {&moe_importer_llmservingsim,
          "{\"input_toks\": 1, \"output_toks\": 2, \"arrival_time_ns\": 3, \"session_id\": \"a\"}\n"
          "{\"input_toks\": 1, \"output_toks\": 2, \"arrival_time_ns\": 3, \"session_id\": 12}\n",
@@ -214,6 +225,10 @@ refuses(void)
         {&moe_importer_mooncake, "{\"timestamp\": 1, \"a", "text without an end"},
         {&moe_importer_mooncake, M("5", "1", "2", "[1]") M("4", "1", "2", "[1]"),
          "x:2: error: arrives 0.001 s before the request of line 1"},
+        {&moe_importer_bailian, C("5", "-2", "1", "1", "[1]"),
+         "wants the number of a chat, or -1 for none"},
+        {&moe_importer_bailian, C("5", "-1", "1", "17", "[1]"),
+         "x:1: error: 1 blocks of 16 tokens, but a prompt of 17 has 2"},
         {&moe_importer_llmservingsim, S("3", "7", "10", "[1,2]"),
          "x:1: error: 2 ids of tokens for a prompt of 3 tokens"},
         {&moe_importer_llmservingsim, S("1", "7", "10", "[4294967296]"), "is above 2^32 - 1"},
@@ -263,6 +278,7 @@ recognises(void)
         {&moe_importer_burstgpt, B},
         {&moe_importer_requests_csv, P},
         {&moe_importer_mooncake, M("0", "1", "2", "[1]")},
+        {&moe_importer_bailian, C("5", "-1", "1", "1", "[1]")},
         {&moe_importer_llmservingsim, S("3", "7", "10", "[1,2]")},
         {&moe_importer_csv, "seq,pos,layer,experts\n0,0,0,1\n"},
     };

@@ -1,82 +1,10 @@
-/* The CSV import as a whole: unpack a block, scan its whole lines, carry the rest over. */
+/* The CSV import as a whole: in one pass as a stream, or in a second one that gathers all rows. */
 #include "traces/import/csv.h"
 
 #include "sim/base/error.h"
 #include "traces/import/import.h"
 
 #include <string.h>
-
-#define CSV_BLOCK CSV_MAX_LINE
-
-/* The text between the source and the scanner. */
-typedef struct csv_text {
-    moe_text_source *source;
-    char *block; /* CSV_BLOCK + 1 bytes */
-    size_t n;    /* bytes in it: a line not yet whole, then what was just read */
-    bool header_done, ended;
-} csv_text;
-
-/* Fills the block; at the end of the text a last line without '\n' gets one. */
-static bool
-csv_refill(csv_import *c, csv_text *text, GError **error)
-{
-    const char *damage;
-    size_t n;
-    while (text->n < CSV_BLOCK) {
-        if (!moe_text_source_read(text->source, text->block + text->n, CSV_BLOCK - text->n, &n,
-                                  &damage, error)) {
-            if (damage)
-                moe_diag_error(c->diag, (moe_loc){.file = c->file, .line = (int)c->line}, "%s",
-                               damage);
-            return false;
-        }
-        text->n += n;
-        text->ended = n == 0;
-        if (text->ended)
-            break;
-    }
-    if (text->ended && text->n && text->block[text->n - 1] != '\n')
-        text->block[text->n++] = '\n';
-    return true;
-}
-
-/* The header in the first block, a byte order mark skipped; the place behind it, or NULL. */
-static const char *
-csv_first(csv_import *c, csv_text *text)
-{
-    const char *first = text->block;
-    if (text->n >= 3 && memcmp(first, "\xEF\xBB\xBF", 3) == 0)
-        first += 3;
-    size_t n = text->n - (size_t)(first - text->block);
-    const char *end = memchr(first, '\n', n);
-    text->header_done = true;
-    if (!end) {
-        moe_diag_error(c->diag, (moe_loc){.file = c->file}, "%s",
-                       n ? "the first line is longer than 1 MiB" : "the file is empty");
-        return NULL;
-    }
-    return csv_header(c, first, (size_t)(end - first)) ? end + 1 : NULL;
-}
-
-/* Scans the whole lines of the block and moves the rest to its front. */
-static bool
-csv_block(csv_import *c, csv_text *text)
-{
-    const char *at = text->block, *end = text->block + text->n;
-    if (!text->header_done && !(at = csv_first(c, text)))
-        return false;
-    while (end > at && end[-1] != '\n')
-        end--;
-    if (end == at && text->n == CSV_BLOCK && at == text->block) {
-        c->line++;
-        return csv_fail(c, NULL, "line longer than 1 MiB");
-    }
-    if (!csv_lines(c, at, end))
-        return false;
-    text->n = (size_t)(text->block + text->n - end);
-    memmove(text->block, end, text->n);
-    return true;
-}
 
 /* ---- what both ways of taking rows need ---- */
 
@@ -170,20 +98,19 @@ csv_report(const csv_import *c)
 /* ---- the whole ---- */
 
 static bool
-csv_read(csv_import *c, csv_text *text)
+csv_read(csv_import *c)
 {
-    const moe_import_job *job = c->job;
-    double done, total;
-    while (!text->ended) {
-        if (!csv_refill(c, text, job->error) || !csv_block(c, text))
+    moe_text_step step = moe_text_lines_next(&c->lines, c->job->error);
+    if (step == MOE_TEXT_END)
+        return moe_import_fail(c->job, 0, "the file is empty");
+    if (step == MOE_TEXT_FAILED || !csv_header(c))
+        return false;
+    while ((step = moe_text_lines_next(&c->lines, c->job->error)) == MOE_TEXT_LINE)
+        if (!csv_row_read(c) && (c->no_memory || c->give_up || c->errors >= MOE_ROUTING_MAX_ERRORS))
             return false;
-        moe_text_source_progress(text->source, &done, &total);
-        if (job->progress)
-            job->progress(job->context, done, total);
-    }
-    if (c->n_rows == 0 && c->errors == 0)
-        moe_diag_error(c->diag, (moe_loc){.file = c->file}, "no rows behind the header line");
-    return c->n_rows > 0 && c->errors == 0;
+    if (step == MOE_TEXT_END && c->n_rows == 0 && c->errors == 0)
+        return moe_import_fail(c->job, 0, "no rows behind the header line");
+    return step == MOE_TEXT_END && c->errors == 0;
 }
 
 static void
@@ -203,18 +130,20 @@ csv_pass(moe_import_job *job, bool stream, bool *again)
 {
     const char *name = job->paths[0];
     uint32_t n_experts = job->options->experts;
-    csv_text text = {.source = moe_import_open(job, 0)};
-    if (!text.source)
+    moe_text_source *source = moe_import_open(job, 0);
+    if (!source)
         return NULL;
-    text.block = g_malloc(CSV_BLOCK + 1);
-    csv_import c = {.file = moe_diag_intern(job->diag, name), .diag = job->diag, .job = job};
+    csv_import c = {.job = job};
+    moe_text_lines_init(&c.lines, source, name, CSV_MAX_LINE, job->diag);
+    c.lines.progress = job->progress;
+    c.lines.context = job->context;
     c.id_limit_given = n_experts > 0;
     c.id_limit = n_experts ? MIN(n_experts, MOE_ROUTING_MAX_EXPERTS) : MOE_ROUTING_MAX_EXPERTS;
     c.stamps = g_new0(uint32_t, 65536);
     c.layers = g_new0(uint8_t, CSV_MAX_LAYER + 1);
     c.stream = stream ? csv_stream_new() : NULL;
     moe_routing_builder *builder = NULL;
-    if (csv_read(&c, &text))
+    if (csv_read(&c))
         builder = stream ? csv_stream_finish(&c) : csv_gather_finish(&c);
     if (builder)
         csv_report(&c);
@@ -223,8 +152,7 @@ csv_pass(moe_import_job *job, bool stream, bool *again)
                        "no memory for more than %" G_GUINT64_FORMAT " rows", c.n_rows);
     *again = c.give_up;
     csv_clear(&c);
-    g_free(text.block);
-    moe_text_source_close(text.source);
+    moe_text_lines_clear(&c.lines);
     return builder;
 }
 

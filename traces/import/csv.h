@@ -11,6 +11,7 @@
 #include "traces/import/traps.h"
 #include "traces/index_map.h"
 #include "traces/routing_file.h"
+#include "traces/text_lines.h"
 
 #define CSV_MAX_LINE (1u << 20)
 #define CSV_MAX_LAYER 65535u
@@ -52,9 +53,8 @@ typedef struct csv_tokens {
 } csv_tokens;
 
 typedef struct csv_import {
-    const char *file; /* interned in diag */
-    moe_diag *diag;
     moe_import_job *job;
+    moe_text_lines lines; /* the row at hand */
     unsigned errors;
     bool no_memory;
 
@@ -63,10 +63,6 @@ typedef struct csv_import {
     bool has_weights, has_phase;
     uint32_t id_limit; /* ids are below it */
     bool id_limit_given;
-
-    uint64_t line; /* of the row at hand, from 1 */
-    const char *line_text;
-    uint64_t blank_line; /* first of the blank lines that wait for the end; 0: none */
 
     struct csv_stream *stream; /* NULL: rows are gathered */
     bool give_up;              /* the stream cannot go on: gather */
@@ -93,10 +89,10 @@ extern const char *const csv_names[CSV_KINDS];
 
 /* "x.csv:LINE:COLUMN: …" at a place of the row at hand; false. */
 bool csv_fail(csv_import *c, const char *at, const char *fmt, ...) MOE_PRINTF(3, 4);
-/* The header line; names that are no column of ours go to the report. */
-bool csv_header(csv_import *c, const char *text, size_t length);
-/* Whole lines, the last ended by '\n' too; false when it is no use to go on. */
-bool csv_lines(csv_import *c, const char *text, const char *end);
+/* The line at hand as the header; names that are no column of ours go to the report. */
+bool csv_header(csv_import *c);
+/* The line at hand as a row; false when it is refused. */
+bool csv_row_read(csv_import *c);
 /* Room for one more row of any length; false with no_memory set. */
 bool csv_reserve(csv_import *c);
 /* Notes that a layer occurs. */

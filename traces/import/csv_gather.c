@@ -97,7 +97,7 @@ csv_explain_missing(csv_matrix *m)
         }
         if (!missing)
             continue;
-        c->line = c->tokens.first_row[token] + 2;
+        c->lines.line = c->tokens.first_row[token] + 2;
         csv_fail(c, NULL, "seq %u, pos %u: %u of %u layers are missing, first layer %u",
                  c->tokens.sequence[token], c->tokens.position[token], missing, m->n_layers, first);
     }
@@ -118,7 +118,7 @@ csv_complete(csv_matrix *m)
         const csv_row *row = &c->rows[i];
         uint64_t *place = &m->places[(uint64_t)row->token * m->n_layers + m->column[row->layer]];
         if (MOE_UNLIKELY(*place)) {
-            c->line = i + 2;
+            c->lines.line = i + 2;
             csv_fail(c, NULL, "seq %u, pos %u has layer %u already", c->tokens.sequence[row->token],
                      c->tokens.position[row->token], row->layer);
             if (c->errors >= MOE_ROUTING_MAX_ERRORS)

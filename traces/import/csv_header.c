@@ -54,13 +54,10 @@ csv_header_names(csv_import *c, char *const *names, const char *text)
 }
 
 bool
-csv_header(csv_import *c, const char *text, size_t length)
+csv_header(csv_import *c)
 {
-    c->line = 1;
-    c->line_text = text;
-    if (length && text[length - 1] == '\r')
-        length--;
-    const char *bad;
+    const char *bad, *text = c->lines.text;
+    size_t length = c->lines.length;
     if (!g_utf8_validate_len(text, length, &bad) || length > 65536)
         return csv_fail(c, NULL, "the header line is no text; wants " CSV_HEADER);
     g_autofree char *line = g_strndup(text, length);

@@ -1,20 +1,11 @@
-/* The scanner of rows. A block of text ends with '\n' and no field reaches past one, so nothing
- * here asks for the end of the text. Messages are made where the row is refused, off the path. */
+/* The scanner of rows. A line ends with '\n' and no field reaches past it, so nothing here asks for
+ * the end of the text. Messages are made where the row is refused, off the path. */
 #include "traces/import/csv.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-static int
-csv_column(const char *text, const char *at)
-{
-    int column = 1;
-    for (; text < at; text++)
-        column += ((unsigned char)*text & 0xC0) != 0x80;
-    return column;
-}
 
 __attribute__((cold)) bool
 csv_fail(csv_import *c, const char *at, const char *fmt, ...)
@@ -23,11 +14,8 @@ csv_fail(csv_import *c, const char *at, const char *fmt, ...)
     va_start(args, fmt);
     g_autofree char *message = g_strdup_vprintf(fmt, args);
     va_end(args);
-    moe_loc loc = {.file = c->file, .line = (int)MIN(c->line, (uint64_t)G_MAXINT)};
-    loc.column = at ? csv_column(c->line_text, at) : 0;
-    moe_diag_error(c->diag, loc, "%s", message);
     c->errors++;
-    return false;
+    return moe_text_lines_fail(&c->lines, at, "%s", message);
 }
 
 /* The word at a place, for messages; `buffer` is as long as a message can bear. */
@@ -119,7 +107,7 @@ static inline bool
 csv_experts(csv_import *c, const char **at, uint32_t *n_out)
 {
     const char *p = *at;
-    uint32_t n = 0, stamp = (uint32_t)c->line;
+    uint32_t n = 0, stamp = (uint32_t)c->lines.line;
     uint16_t *ids = c->ids + c->n_ids;
     if (MOE_UNLIKELY(*p == 'n' && csv_no_experts(c, at, n_out)))
         return true;
@@ -250,11 +238,10 @@ csv_field(csv_import *c, csv_kind kind, const char **at, csv_fields *f)
     return true;
 }
 
-/* The fields of the line at *at, which moves to its '\n'. */
 static inline bool
-csv_fields_read(csv_import *c, const char **at, csv_fields *f)
+csv_fields_read(csv_import *c, csv_fields *f)
 {
-    const char *p = *at;
+    const char *p = c->lines.text;
     for (uint32_t i = 0; i < c->n_columns; i++) {
         p = csv_spaces(p);
         if (!csv_field(c, c->columns[i], &p, f))
@@ -270,15 +257,16 @@ csv_fields_read(csv_import *c, const char **at, csv_fields *f)
     p += *p == '\r';
     if (MOE_UNLIKELY(*p != '\n'))
         return csv_fail(c, p, "the row goes on; the header names %u columns", c->n_columns);
-    *at = p;
     return true;
 }
 
-static inline bool
-csv_row_read(csv_import *c, const char **at)
+bool
+csv_row_read(csv_import *c)
 {
     csv_fields f = {.phase = MOE_DECODE};
-    if (!csv_fields_read(c, at, &f))
+    if (MOE_UNLIKELY((uint32_t)c->lines.line == 0)) /* stamps would repeat */
+        memset(c->stamps, 0, 65536 * sizeof *c->stamps);
+    if (!csv_reserve(c) || !csv_fields_read(c, &f))
         return false;
     uint32_t n = f.n_experts > MOE_ROUTING_MAX_K ? 0 : f.n_experts;
     if (MOE_UNLIKELY(c->has_weights && f.n_weights != n))
@@ -289,46 +277,4 @@ csv_row_read(csv_import *c, const char **at)
     c->n_rows++;
     c->k = n > c->k ? n : c->k;
     return c->stream ? csv_stream_row(c, &f) : csv_gather_row(c, &f);
-}
-
-/* Blank lines are fine at the end of the file only. */
-static bool
-csv_blank(csv_import *c, const char *at)
-{
-    at = csv_spaces(at);
-    at += *at == '\r';
-    if (*at != '\n')
-        return false;
-    if (!c->blank_line)
-        c->blank_line = c->line;
-    return true;
-}
-
-bool
-csv_lines(csv_import *c, const char *text, const char *end)
-{
-    while (text < end) {
-        c->line_text = text;
-        c->line++;
-        if (MOE_UNLIKELY((uint32_t)c->line == 0)) /* stamps would repeat */
-            memset(c->stamps, 0, 65536 * sizeof *c->stamps);
-        if (!csv_reserve(c))
-            return false;
-        if (MOE_UNLIKELY(*text < '0') && csv_blank(c, text)) {
-            text = (const char *)memchr(text, '\n', (size_t)(end - text)) + 1;
-            continue;
-        }
-        if (MOE_UNLIKELY(c->blank_line)) {
-            c->line = c->blank_line;
-            return csv_fail(c, NULL, "blank line between rows");
-        }
-        if (MOE_LIKELY(csv_row_read(c, &text))) {
-            text++;
-            continue;
-        }
-        if (c->no_memory || c->give_up || c->errors >= MOE_ROUTING_MAX_ERRORS)
-            return false;
-        text = (const char *)memchr(c->line_text, '\n', (size_t)(end - c->line_text)) + 1;
-    }
-    return true;
 }

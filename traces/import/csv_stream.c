@@ -162,7 +162,7 @@ stream_token(csv_import *c, const csv_fields *f, uint64_t key)
         return false;
     s->started = true;
     s->key = key;
-    s->first_line = c->line;
+    s->first_line = c->lines.line;
     s->phase = (uint8_t)f->phase;
     s->n_seen = 0;
     s->n_tokens++;

@@ -1,5 +1,6 @@
 #include "traces/requests/json_rows.h"
 
+#include "traces/index_map.h"
 #include "traces/json_scan.h"
 #include "traces/requests/names.h"
 
@@ -17,7 +18,12 @@ typedef struct json_rows {
     size_t max_store;
     uint32_t *tokens; /* of the prompt at hand */
     size_t n_tokens, max_tokens;
-    moe_names prefixes; /* (block before, tokens of the block) -> block */
+    moe_names prefixes; /* (block before, tokens or name of the block) -> block */
+
+    uint64_t chat, parent; /* of the request at hand */
+    bool has_parent;
+    moe_index_map chats; /* number of a chat -> index */
+    GArray *sessions;    /* of uint32_t: session of each */
 } json_rows;
 
 /* ---- values ---- */
@@ -124,6 +130,19 @@ json_session(json_rows *j, request_rows *rows, uint32_t *session)
     return true;
 }
 
+/* "55", or "-1" for none. */
+static bool
+json_parent(json_rows *j)
+{
+    moe_scan *scan = &j->scan;
+    j->has_parent = !(scan->at < scan->end && *scan->at == '-');
+    scan->at += !j->has_parent;
+    if (!moe_scan_whole(scan, &j->parent))
+        return false;
+    return j->has_parent || j->parent == 1 ||
+           moe_scan_fail(scan, "wants the number of a chat, or -1 for none");
+}
+
 /* The value of a known key. What request_read_* refuse has had its message. */
 static bool
 json_value(json_rows *j, request_rows *rows, const request_key *key, moe_request *request)
@@ -143,6 +162,10 @@ json_value(json_rows *j, request_rows *rows, const request_key *key, moe_request
         return json_numbers(j, rows, json_block);
     case REQUEST_TOKENS:
         return json_numbers(j, rows, json_token);
+    case REQUEST_CHAT:
+        return moe_scan_whole(scan, &j->chat);
+    case REQUEST_PARENT:
+        return json_parent(j);
     default:
         return request_fail(rows, scan->at, "'%s': %s", key->name, key->why);
     }
@@ -201,16 +224,58 @@ json_make_blocks(json_rows *j, request_rows *rows, const moe_request *request)
     return true;
 }
 
-static bool
-json_blocks(json_rows *j, request_rows *rows, const moe_request *request, unsigned seen)
+/* Names of blocks alone become names of blocks behind all those before. */
+static void
+json_chain_blocks(json_rows *j, request_rows *rows)
 {
-    if (seen & 1u << REQUEST_TOKENS && j->n_tokens && !json_make_blocks(j, rows, request))
+    uint64_t name[2] = {MOE_NONE, 0};
+    for (size_t i = 0; i < rows->n_blocks; i++) {
+        name[1] = rows->blocks[i];
+        name[0] = moe_names_add(&j->prefixes, name, sizeof name);
+        rows->blocks[i] = name[0];
+    }
+}
+
+static bool
+json_blocks(json_rows *j, request_rows *rows, const moe_request *request)
+{
+    if (j->n_tokens && !json_make_blocks(j, rows, request))
         return false;
+    if (j->json->alone)
+        json_chain_blocks(j, rows);
     size_t wanted = ((size_t)request->prompt + j->block_tokens - 1) / j->block_tokens;
     if (rows->n_blocks == 0 || rows->n_blocks == wanted)
         return true;
     return request_fail(rows, NULL, "%zu blocks of %u tokens, but a prompt of %u has %zu",
                         rows->n_blocks, j->block_tokens, request->prompt, wanted);
+}
+
+/* The session of a chat that is known, MOE_NONE when it is not: then it may be given one. */
+static uint32_t *
+json_chat_session(json_rows *j, uint64_t chat)
+{
+    uint32_t none = MOE_NONE, at = moe_index_map_add(&j->chats, chat);
+    if (at == MOE_NONE)
+        return NULL;
+    if (at == j->sessions->len)
+        g_array_append_val(j->sessions, none);
+    return &g_array_index(j->sessions, uint32_t, at);
+}
+
+/* A session is named by its first chat, or by the one that its first chat goes on from. */
+static bool
+json_chat(json_rows *j, request_rows *rows, moe_request *request)
+{
+    uint64_t root = j->has_parent ? j->parent : j->chat;
+    uint32_t *session = json_chat_session(j, root);
+    if (session && *session == MOE_NONE)
+        *session = moe_requests_builder_session(rows->builder, &root, sizeof root);
+    request->session = session ? *session : MOE_NONE;
+    uint32_t *own = json_chat_session(j, j->chat);
+    if (!session || !own)
+        return request_fail(rows, NULL, "no memory for more than %u chats", j->chats.n);
+    *own = request->session;
+    return true;
 }
 
 static bool
@@ -225,6 +290,7 @@ json_row(void *importer, request_rows *rows)
         j->store = g_realloc(j->store, j->max_store);
     }
     j->n_tokens = 0;
+    j->has_parent = false;
     j->scan = (moe_scan){lines->text, lines->text, lines->text + lines->length, j->store, NULL};
     if (!json_members(j, rows, &request, &seen)) {
         if (rows->errors == before)
@@ -237,7 +303,9 @@ json_row(void *importer, request_rows *rows)
             return request_fail(rows, NULL, "key '%s' is missing; wants %s", key->name,
                                 j->json->object);
     }
-    return json_blocks(j, rows, &request, seen) && request_rows_add(rows, &request);
+    if (seen & 1u << REQUEST_CHAT && !json_chat(j, rows, &request))
+        return false;
+    return json_blocks(j, rows, &request) && request_rows_add(rows, &request);
 }
 
 static bool
@@ -257,10 +325,13 @@ request_json_read(const request_json *json, moe_import_job *job)
     json_rows j = {.json = json, .block_tokens = json->block_tokens};
     if (!j.block_tokens)
         j.block_tokens = job->options->block_tokens ? job->options->block_tokens : JSON_BLOCK;
+    j.sessions = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     moe_requests_builder *builder = request_rows_read(job, JSON_MAX_LINE, json_first, json_row, &j);
     g_free(j.store);
     g_free(j.tokens);
     moe_names_clear(&j.prefixes);
+    moe_index_map_clear(&j.chats);
+    g_array_free(j.sessions, TRUE);
     return builder;
 }
 
@@ -274,7 +345,8 @@ request_json_sniff(const request_json *json, const char *head, size_t n, int sur
     g_autofree char *line = g_strndup(head, length);
     for (size_t i = 0; i < json->n_keys; i++) {
         g_autofree char *quoted = g_strdup_printf("\"%s\"", json->keys[i].name);
-        if (json->keys[i].role <= REQUEST_OUTPUT && !strstr(line, quoted))
+        bool mark = json->keys[i].role <= REQUEST_OUTPUT || json->keys[i].role == REQUEST_CHAT;
+        if (mark && !strstr(line, quoted))
             return 0;
     }
     return sure;

@@ -12,7 +12,7 @@ static const request_key serving_keys[] = {
      "an agentic session: its requests arrive when the one before has ended, which a trace of "
      "arrivals cannot say; import the flat form"},
 };
-static const request_json serving_json = {serving_keys, MOE_COUNT(serving_keys), 0,
+static const request_json serving_json = {serving_keys, MOE_COUNT(serving_keys), 0, false,
                                           "{\"input_toks\": n, \"output_toks\": n, "
                                           "\"arrival_time_ns\": ns[, \"input_tok_ids\": [n, …]]}"};
 

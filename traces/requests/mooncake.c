@@ -11,7 +11,7 @@ static const request_key mooncake_keys[] = {
     {"hash_ids", REQUEST_BLOCKS, 0, NULL},
 };
 static const request_json mooncake_json = {
-    mooncake_keys, MOE_COUNT(mooncake_keys), MOONCAKE_BLOCK,
+    mooncake_keys, MOE_COUNT(mooncake_keys), MOONCAKE_BLOCK, false,
     "{\"timestamp\": ms, \"input_length\": n, \"output_length\": n, \"hash_ids\": [n, …]}"};
 
 static int

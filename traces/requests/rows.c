@@ -189,18 +189,9 @@ request_report(const request_rows *rows)
 static bool
 request_lines(request_rows *rows, request_line *first, request_line *row, void *importer)
 {
+    const moe_text_lines *lines = &rows->lines;
     moe_text_step step;
-    uint64_t blank = 0;
     while ((step = moe_text_lines_next(&rows->lines, rows->job->error)) == MOE_TEXT_LINE) {
-        const moe_text_lines *lines = &rows->lines;
-        if (MOE_UNLIKELY(strspn(lines->text, " \t") >= lines->length)) {
-            blank = blank ? blank : lines->line;
-            continue;
-        }
-        if (MOE_UNLIKELY(blank)) {
-            rows->lines.line = blank;
-            return request_fail(rows, NULL, "blank line between rows");
-        }
         rows->n_blocks = 0;
         if (lines->line == 1 && first) {
             if (!first(importer, rows))
@@ -211,7 +202,7 @@ request_lines(request_rows *rows, request_line *first, request_line *row, void *
             return false;
     }
     rows->errors += step == MOE_TEXT_FAILED;
-    if (step == MOE_TEXT_END && rows->lines.line == 0)
+    if (step == MOE_TEXT_END && !lines->text)
         rows->errors += !moe_import_fail(rows->job, 0, "the file is empty");
     return step == MOE_TEXT_END;
 }

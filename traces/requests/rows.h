@@ -20,6 +20,8 @@ typedef enum request_role {
     REQUEST_MODEL,
     REQUEST_BLOCKS,  /* ids of prefix blocks */
     REQUEST_TOKENS,  /* ids of the prompt's tokens */
+    REQUEST_CHAT,    /* number of the request among those of all sessions */
+    REQUEST_PARENT,  /* number of the request before it in its session; -1: none */
     REQUEST_REFUSED, /* cannot be told by requests: `why` */
     REQUEST_ROLES,
 } request_role;

@@ -122,7 +122,7 @@ servegen_windows(servegen_import *s, size_t input)
     moe_text_lines_init(&s->lines, source, s->job->paths[input], SERVEGEN_MAX_LINE, s->job->diag);
     moe_text_step step;
     while ((step = moe_text_lines_next(&s->lines, s->job->error)) == MOE_TEXT_LINE)
-        if (s->lines.length && !servegen_row(s) && s->errors >= SERVEGEN_MAX_ERRORS)
+        if (!servegen_row(s) && s->errors >= SERVEGEN_MAX_ERRORS)
             break;
     moe_text_lines_clear(&s->lines);
     if (step != MOE_TEXT_END || s->errors)
