@@ -12,7 +12,7 @@
 typedef struct stats_values {
     const char *sequences, *select, *only;
     int test, start, first_fill;
-    int64_t sample;
+    int64_t sample, batch;
     bool csv;
 } stats_values;
 
@@ -36,6 +36,9 @@ static const moe_option options[] = {
     {"test", 0, MOE_OPTION_ENUM, AT(test), "WHAT", "token|access",
      .help = "Accesses of a token are tested together before caches change, as in the published "
              "metrics, or one by one. Default: token."},
+    {"batch", 0, MOE_OPTION_INT, AT(batch), "TOKENS", NULL, 1, 1024,
+     "Tokens of a batch for the load of ranks; by default 64, or as many as the sequences can "
+     "fill."},
     {"sample", 0, MOE_OPTION_INT, AT(sample), "TOKENS", NULL, 1, INT64_MAX,
      "Segments and caches are measured on at most so many tokens, every n-th sequence; by default "
      "as many as take some seconds."},
@@ -204,6 +207,7 @@ run(const void *data, const char *const *operands, size_t n)
     GError *error = NULL;
     moe_measure_config config = {.groups = read_groups(values->only, diag),
                                  .sample_tokens = (uint64_t)values->sample,
+                                 .batch = (uint32_t)values->batch,
                                  .warm = values->start == 1,
                                  .first_fill_miss = values->first_fill == 1,
                                  .singly = values->test == 1};

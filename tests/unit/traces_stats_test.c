@@ -250,13 +250,20 @@ bootstrap(void)
     moe_interval interval = moe_bootstrap_basic(500, values);
     CHECK_NEAR(interval.low, 1000 - 975);
     CHECK_NEAR(interval.high, 1000 - 25);
-    uint32_t times[10], again[10], sum = 0;
-    moe_bootstrap_draw(7, 10, times);
-    moe_bootstrap_draw(7, 10, again);
-    for (uint32_t i = 0; i < 10; i++)
-        sum += times[i];
-    CU_ASSERT_EQUAL(sum, 10);
-    CU_ASSERT_EQUAL(memcmp(times, again, sizeof times), 0);
+    moe_bootstrap *ten = moe_bootstrap_new(10), *again = moe_bootstrap_new(10);
+    for (uint32_t r = 0, sum = 0; r < MOE_BOOTSTRAP_RESAMPLES; r++, sum = 0) {
+        for (uint32_t i = 0; i < 10; i++)
+            sum += moe_bootstrap_times(ten, r)[i];
+        CU_ASSERT_EQUAL(sum, 10);
+    }
+    CU_ASSERT_EQUAL(memcmp(ten->times, again->times, 10000 * sizeof *ten->times), 0);
+    /* quotients that are all alike */
+    const uint64_t parts[10] = {1, 2, 3, 4, 5, 1, 2, 3, 4, 5};
+    const uint64_t wholes[10] = {2, 4, 6, 8, 10, 2, 4, 6, 8, 10};
+    CHECK_NEAR(moe_bootstrap_ratio(ten, parts, wholes).low, 0.5);
+    CHECK_NEAR(moe_bootstrap_ratio(ten, parts, wholes).high, 0.5);
+    moe_bootstrap_free(ten);
+    moe_bootstrap_free(again);
 }
 
 MOE_TESTS({"spread", spread}, {"overlap", overlap}, {"overlap at the edge", overlap_at_the_edge},

@@ -1,6 +1,7 @@
 #include "traces/stats/batch.h"
 
 #include <glib.h>
+#include <stdlib.h>
 
 static void
 prefill_batches(const moe_pick *pick, moe_batch_user *user, void *state, moe_progress *progress,
@@ -80,5 +81,41 @@ moe_batches(const moe_pick *pick, moe_phase phase, moe_batch_user *user, void *s
         decode_wave(pick->routing, lanes, n, user, state);
         if (progress)
             progress(context, i, pick->n);
+    }
+}
+
+/* ---- recorded steps ---- */
+
+struct turn {
+    uint32_t step, row;
+    uint64_t order;
+};
+
+static int
+compare_turns(const void *a, const void *b)
+{
+    const struct turn *x = a, *y = b;
+    if (x->step != y->step)
+        return x->step < y->step ? -1 : 1;
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+void
+moe_batch_steps(const moe_pick *pick, moe_batch_user *user, void *state)
+{
+    const moe_routing *routing = pick->routing;
+    uint64_t n = moe_pick_tokens(pick), at = 0;
+    g_autofree struct turn *turns = g_new(struct turn, n + 1);
+    g_autofree uint64_t *rows = g_new(uint64_t, n + 1);
+    for (uint32_t i = 0; i < pick->n; i++)
+        for (uint64_t t = 0; t < moe_pick_length(pick, i); t++, at++) {
+            uint64_t row = moe_routing_token(routing, moe_pick_sequence(pick, i), t);
+            turns[at] = (struct turn){routing->step[row], (uint32_t)row, at};
+        }
+    qsort(turns, n, sizeof *turns, compare_turns);
+    for (uint64_t from = 0, end; from < n; from = end) {
+        for (end = from; end < n && turns[end].step == turns[from].step; end++)
+            rows[end] = turns[end].row;
+        user(state, rows + from, (uint32_t)(end - from));
     }
 }

@@ -18,5 +18,8 @@ typedef void moe_batch_user(void *state, const uint64_t *rows, uint32_t n);
 /* Calls `user` for each lot of rows of the phase; n is at most MOE_BATCH_WAVE. */
 void moe_batches(const moe_pick *pick, moe_phase phase, moe_batch_user *user, void *state,
                  moe_progress *progress, void *context);
+/* Calls `user` with all rows of each recorded step (routing->step), in order; within a step rows
+ * stand in the order of the pick. */
+void moe_batch_steps(const moe_pick *pick, moe_batch_user *user, void *state);
 
 #endif

@@ -2,16 +2,32 @@
 
 #include "sim/base/random.h"
 
+#include <glib.h>
 #include <stdlib.h>
-#include <string.h>
+
+moe_bootstrap *
+moe_bootstrap_new(uint32_t n)
+{
+    moe_assert(n <= MOE_BOOTSTRAP_MAX_SEQUENCES, "%u sequences", n);
+    moe_bootstrap *bootstrap = g_new0(moe_bootstrap, 1);
+    bootstrap->n = n;
+    bootstrap->times = g_new0(uint16_t, (size_t)MOE_BOOTSTRAP_RESAMPLES * n + 1);
+    for (uint32_t r = 0; r < MOE_BOOTSTRAP_RESAMPLES; r++) {
+        moe_stream stream = moe_stream_new(0, "bootstrap", r);
+        uint16_t *times = bootstrap->times + (size_t)r * n;
+        for (uint32_t i = 0; i < n; i++)
+            times[moe_stream_below(&stream, n)]++;
+    }
+    return bootstrap;
+}
 
 void
-moe_bootstrap_draw(uint32_t r, uint32_t n, uint32_t *times)
+moe_bootstrap_free(moe_bootstrap *bootstrap)
 {
-    moe_stream stream = moe_stream_new(0, "bootstrap", r);
-    memset(times, 0, n * sizeof *times);
-    for (uint32_t i = 0; i < n; i++)
-        times[moe_stream_below(&stream, n)]++;
+    if (!bootstrap)
+        return;
+    g_free(bootstrap->times);
+    g_free(bootstrap);
 }
 
 static int
@@ -28,4 +44,25 @@ moe_bootstrap_basic(double value, double resampled[MOE_BOOTSTRAP_RESAMPLES])
     qsort(resampled, MOE_BOOTSTRAP_RESAMPLES, sizeof *resampled, rising);
     return (moe_interval){2 * value - resampled[MOE_BOOTSTRAP_RESAMPLES - TAIL],
                           2 * value - resampled[TAIL]};
+}
+
+moe_interval
+moe_bootstrap_ratio(const moe_bootstrap *bootstrap, const uint64_t *parts, const uint64_t *wholes)
+{
+    double ratios[MOE_BOOTSTRAP_RESAMPLES];
+    uint64_t all_parts = 0, all_wholes = 0;
+    for (uint32_t i = 0; i < bootstrap->n; i++) {
+        all_parts += parts[i];
+        all_wholes += wholes[i];
+    }
+    for (uint32_t r = 0; r < MOE_BOOTSTRAP_RESAMPLES; r++) {
+        const uint16_t *times = moe_bootstrap_times(bootstrap, r);
+        uint64_t part = 0, whole = 0;
+        for (uint32_t i = 0; i < bootstrap->n; i++) {
+            part += times[i] * parts[i];
+            whole += times[i] * wholes[i];
+        }
+        ratios[r] = whole ? (double)part / (double)whole : 0;
+    }
+    return moe_bootstrap_basic(all_wholes ? (double)all_parts / (double)all_wholes : 0, ratios);
 }

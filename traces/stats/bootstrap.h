@@ -8,14 +8,30 @@
 #include "sim/base/base.h"
 
 #define MOE_BOOTSTRAP_RESAMPLES 1000u
+#define MOE_BOOTSTRAP_MAX_SEQUENCES 16384u /* what the table of draws is made for */
+
+typedef struct moe_bootstrap {
+    uint32_t n;
+    uint16_t *times; /* [MOE_BOOTSTRAP_RESAMPLES][n]: how often a resample holds a sequence */
+} moe_bootstrap;
 
 typedef struct moe_interval {
     double low, high;
 } moe_interval;
 
-/* times[n]: how often resample r holds each sequence. */
-void moe_bootstrap_draw(uint32_t r, uint32_t n, uint32_t *times);
+/* n <= MOE_BOOTSTRAP_MAX_SEQUENCES. */
+moe_bootstrap *moe_bootstrap_new(uint32_t n);
+void moe_bootstrap_free(moe_bootstrap *bootstrap);
+static inline const uint16_t *
+moe_bootstrap_times(const moe_bootstrap *bootstrap, uint32_t r)
+{
+    return bootstrap->times + (size_t)r * bootstrap->n;
+}
+
 /* Of the statistic's value and its resampled values, which are left sorted. */
 moe_interval moe_bootstrap_basic(double value, double resampled[MOE_BOOTSTRAP_RESAMPLES]);
+/* Of the quotient sum of parts[n] / sum of wholes[n] over sequences. */
+moe_interval moe_bootstrap_ratio(const moe_bootstrap *bootstrap, const uint64_t *parts,
+                                 const uint64_t *wholes);
 
 #endif

@@ -4,12 +4,16 @@
 #include <math.h>
 #include <string.h>
 
+#define RUN 16u
+
 /* The caches of all sizes of one scope: the first C of `order` are what C slots hold. */
 struct stack {
     uint32_t n, n_objects;
-    uint32_t *order;
-    uint32_t *depth;    /* [n_objects]: place in the stack as the token found it; MOE_NONE: not */
-    uint64_t *priority; /* [n_objects]: larger stays */
+    uint32_t *order;    /* [n] objects */
+    uint64_t *priority; /* [n] of the objects in `order`: larger stays */
+    uint64_t *floors;   /* of each RUN places: no priority there is lower */
+    uint32_t *place;    /* [n_objects] in `order`; MOE_NONE: not there */
+    uint64_t *waiting;  /* [n_objects]: priority that an object comes in with */
     uint64_t clock;     /* accesses */
 };
 
@@ -32,17 +36,20 @@ stack_open(struct stack *stack, uint32_t n_objects)
 {
     stack->n_objects = n_objects;
     stack->order = g_new(uint32_t, n_objects);
-    stack->depth = g_new(uint32_t, n_objects);
-    stack->priority = g_new0(uint64_t, n_objects);
-    memset(stack->depth, 0xFF, n_objects * sizeof *stack->depth);
+    stack->priority = g_new(uint64_t, n_objects);
+    stack->floors = g_new(uint64_t, n_objects / RUN + 1);
+    stack->place = g_new(uint32_t, n_objects);
+    stack->waiting = g_new(uint64_t, n_objects);
 }
 
 static void
 stack_close(struct stack *stack)
 {
     g_free(stack->order);
-    g_free(stack->depth);
     g_free(stack->priority);
+    g_free(stack->floors);
+    g_free(stack->place);
+    g_free(stack->waiting);
 }
 
 static void
@@ -50,77 +57,149 @@ stack_clear(struct stack *stack)
 {
     stack->n = 0;
     stack->clock = 0;
-    memset(stack->depth, 0xFF, stack->n_objects * sizeof *stack->depth);
-    memset(stack->priority, 0, stack->n_objects * sizeof *stack->priority);
+    memset(stack->floors, 0xFF, (stack->n_objects / RUN + 1) * sizeof *stack->floors);
+    memset(stack->place, 0xFF, stack->n_objects * sizeof *stack->place);
+    memset(stack->waiting, 0, stack->n_objects * sizeof *stack->waiting);
+}
+
+static inline void
+stack_put(struct stack *stack, uint32_t at, uint32_t object, uint64_t priority)
+{
+    stack->order[at] = object;
+    stack->priority[at] = priority;
+    stack->place[object] = at;
+    stack->floors[at / RUN] = MIN(stack->floors[at / RUN], priority);
+}
+
+/* Where the object stands, or will: at the end. */
+static inline uint32_t
+stack_end(struct stack *stack, uint32_t object)
+{
+    uint32_t end = stack->place[object];
+    return end == MOE_NONE ? stack->n++ : end;
 }
 
 /* Order of last use is the order of the stack: everything above the object moves down one. */
-static inline uint32_t
+static inline void
 stack_use_latest(struct stack *stack, uint32_t object)
 {
-    uint32_t above = object, i = 0;
-    for (; i < stack->n; i++) {
+    uint32_t end = stack_end(stack, object), above = object;
+    for (uint32_t i = 0; i <= end; i++) {
         uint32_t here = stack->order[i];
         stack->order[i] = above;
-        if (here == object)
-            return i;
+        stack->place[above] = i;
         above = here;
     }
-    stack->order[stack->n++] = above;
-    return MOE_NONE;
 }
 
-/* Moves the object to the top; returns where it was, MOE_NONE when it is new. */
-static inline uint32_t
-stack_use(struct stack *stack, uint32_t object)
+/* The same for n different objects at once: they stand on top, the last one first. */
+static void
+stack_use_all_latest(struct stack *stack, const uint32_t *objects, uint32_t n)
 {
-    if (!stack->n) {
-        stack->order[stack->n++] = object;
-        return MOE_NONE;
+    uint32_t deepest = 0, fresh = 0;
+    for (uint32_t j = 0; j < n; j++) {
+        uint32_t place = stack->place[objects[j]];
+        fresh += place == MOE_NONE;
+        deepest = place == MOE_NONE ? deepest : MAX(deepest, place + 1);
+        stack->place[objects[j]] = MOE_NONE;
     }
-    uint32_t out = stack->order[0];
-    if (out == object)
-        return 0;
-    uint64_t priority = stack->priority[out];
-    stack->order[0] = object;
-    for (uint32_t i = 1; i < stack->n; i++) {
+    deepest = fresh ? stack->n : deepest;
+    stack->n += fresh;
+    for (uint32_t from = deepest, to = deepest + fresh; from-- > 0;) {
+        uint32_t object = stack->order[from];
+        if (stack->place[object] == MOE_NONE)
+            continue;
+        stack->order[--to] = object;
+        stack->place[object] = to;
+    }
+    for (uint32_t j = 0; j < n; j++) {
+        stack->order[n - 1 - j] = objects[j];
+        stack->place[objects[j]] = n - 1 - j;
+    }
+}
+
+/* Whether a whole run of places has none of a lower priority; a floor that what has left holds down
+ * is lifted on the way. */
+static inline bool
+run_passes(struct stack *stack, uint32_t from, uint64_t priority)
+{
+    uint64_t *floor = &stack->floors[from / RUN], lowest = UINT64_MAX;
+    if (*floor >= priority)
+        return true;
+    for (uint32_t i = 0; i < RUN; i++)
+        lowest = MIN(lowest, stack->priority[from + i]);
+    *floor = lowest;
+    return lowest >= priority;
+}
+
+/* The first place from `from` on, before `end`, of a lower priority; else `end`. */
+static inline uint32_t
+stack_lower(struct stack *stack, uint32_t from, uint32_t end, uint64_t priority)
+{
+    for (uint32_t i = from; i < end;) {
+        if (i % RUN == 0 && i + RUN <= end && run_passes(stack, i, priority)) {
+            i += RUN;
+            continue;
+        }
+        for (uint32_t stop = MIN(end, i / RUN * RUN + RUN); i < stop; i++)
+            if (stack->priority[i] < priority)
+                return i;
+    }
+    return end;
+}
+
+/* Moves the object to the top; the lowest of what stood above each place goes on down. */
+static inline void
+stack_use(struct stack *stack, uint32_t object, uint64_t used)
+{
+    uint32_t end = stack_end(stack, object), out = stack->order[0];
+    uint64_t priority = stack->priority[0];
+    stack_put(stack, 0, object, used);
+    for (uint32_t i = 1; end; i++) {
+        i = stack_lower(stack, i, end, priority);
+        if (i == end) {
+            stack_put(stack, end, out, priority);
+            return;
+        }
         uint32_t here = stack->order[i];
-        if (here == object) {
-            stack->order[i] = out;
-            return i;
-        }
-        if (stack->priority[here] < priority) {
-            stack->order[i] = out;
-            out = here;
-            priority = stack->priority[here];
-        }
+        uint64_t lower = stack->priority[i];
+        stack_put(stack, i, out, priority);
+        out = here;
+        priority = lower;
     }
-    stack->order[stack->n++] = out;
-    return MOE_NONE;
 }
 
 /* ---- priorities ---- */
 
 #define LATEST 0xFFFFFFFFull /* low half of a priority: time of the last use */
 
-static inline void
-stack_access(struct run *run, struct stack *stack, uint32_t object)
+/* What the object that is used now will be worth; `was`: so far. */
+static inline uint64_t
+worth(struct run *run, struct stack *stack, uint64_t was)
 {
-    uint64_t *priority = &stack->priority[object];
-    stack->clock++;
+    uint64_t now = ++stack->clock & LATEST, high = was & ~LATEST;
     switch (run->config->policy) {
     case MOE_CURVE_LFU:
-        *priority = ((*priority & ~LATEST) + LATEST + 1) | (stack->clock & LATEST);
-        break;
+        return (high + LATEST + 1) | now;
     case MOE_CURVE_AHEAD:
-        *priority = ((*priority & ~LATEST) - LATEST - 1) | (stack->clock & LATEST);
-        break;
+        return (high - LATEST - 1) | now;
     case MOE_CURVE_BELADY:
-        *priority = UINT64_MAX - *run->next++;
-        break;
+        return UINT64_MAX - *run->next++;
     default:
-        break;
+        return now;
     }
+}
+
+static inline void
+take_in(struct run *run, struct stack *stack, uint32_t object)
+{
+    uint32_t place = stack->place[object];
+    if (run->config->policy == MOE_CURVE_LRU)
+        stack_use_latest(stack, object);
+    else
+        stack_use(
+            stack, object,
+            worth(run, stack, place == MOE_NONE ? stack->waiting[object] : stack->priority[place]));
 }
 
 /* ---- tokens ---- */
@@ -146,14 +225,14 @@ read_token(struct run *run, uint64_t row, uint32_t *objects, uint32_t *counts)
 }
 
 static inline void
-count_access(struct run *run, uint32_t cache, uint32_t depth, uint32_t *fills)
+count_access(struct run *run, uint32_t cache, uint32_t place, uint32_t *fills)
 {
     moe_curve *curve = run->curve;
     curve->accesses[cache]++;
-    if (depth != MOE_NONE)
-        curve->at[(size_t)cache * curve->n_objects + depth]++;
+    if (place != MOE_NONE)
+        curve->at[(size_t)cache * curve->n_objects + place]++;
     else if (run->config->first_fill_hit && *fills < curve->n_objects)
-        curve->at[(size_t)cache * curve->n_objects + (*fills)++]++;
+        curve->first[(size_t)cache * curve->n_objects + (*fills)++]++;
 }
 
 /* The n objects of a token in one cache: tested, then taken in. */
@@ -161,18 +240,13 @@ static void
 use_together(struct run *run, uint32_t cache, const uint32_t *objects, uint32_t n)
 {
     struct stack *stack = &run->stacks[cache];
-    uint32_t fills = stack->n, before = stack->n;
-    for (uint32_t i = 0; i < before; i++)
-        stack->depth[stack->order[i]] = i;
+    uint32_t fills = stack->n;
     for (uint32_t j = 0; j < n; j++)
-        count_access(run, cache, stack->depth[objects[j]], &fills);
-    for (uint32_t j = 0; j < n; j++) {
-        if (run->config->policy == MOE_CURVE_LRU)
-            stack_use_latest(stack, objects[j]);
-        else
-            stack_use(stack, objects[j]);
-        stack_access(run, stack, objects[j]);
-    }
+        count_access(run, cache, stack->place[objects[j]], &fills);
+    if (run->config->policy == MOE_CURVE_LRU)
+        stack_use_all_latest(stack, objects, n);
+    for (uint32_t j = 0; run->config->policy != MOE_CURVE_LRU && j < n; j++)
+        take_in(run, stack, objects[j]);
 }
 
 static void
@@ -181,10 +255,8 @@ use_singly(struct run *run, uint32_t cache, const uint32_t *objects, uint32_t n)
     struct stack *stack = &run->stacks[cache];
     for (uint32_t j = 0; j < n; j++) {
         uint32_t fills = stack->n;
-        uint32_t depth = run->config->policy == MOE_CURVE_LRU ? stack_use_latest(stack, objects[j])
-                                                              : stack_use(stack, objects[j]);
-        count_access(run, cache, depth, &fills);
-        stack_access(run, stack, objects[j]);
+        count_access(run, cache, stack->place[objects[j]], &fills);
+        take_in(run, stack, objects[j]);
     }
 }
 
@@ -208,9 +280,15 @@ foresee_token(struct run *run, uint64_t row)
 {
     const uint32_t *object = run->objects;
     read_token(run, row, run->objects, run->counts);
-    for (uint32_t c = 0; c < run->curve->n_caches; c++)
-        for (uint32_t j = 0; j < run->counts[c]; j++)
-            run->stacks[c].priority[*object++] += LATEST + 1;
+    for (uint32_t c = 0; c < run->curve->n_caches; c++) {
+        struct stack *stack = &run->stacks[c];
+        for (uint32_t j = 0; j < run->counts[c]; j++, object++) {
+            uint32_t place = stack->place[*object];
+            uint64_t *priority =
+                place == MOE_NONE ? &stack->waiting[*object] : &stack->priority[place];
+            *priority += LATEST + 1;
+        }
+    }
 }
 
 /* ---- histories ---- */
@@ -361,6 +439,7 @@ moe_curve_new(const moe_pick *pick, const moe_curve_config *config, moe_progress
     curve->n_caches = config->per_layer ? routing->n_layers : 1;
     curve->n_objects = routing->n_experts * (config->per_layer ? 1 : routing->n_layers);
     curve->at = g_new0(uint64_t, (size_t)curve->n_caches * curve->n_objects);
+    curve->first = g_new0(uint64_t, (size_t)curve->n_caches * curve->n_objects);
     curve->accesses = g_new0(uint64_t, curve->n_caches);
     curve->n_sequences = pick->n;
     curve->n_capacities = config->n_capacities;
@@ -380,6 +459,7 @@ moe_curve_free(moe_curve *curve)
     if (!curve)
         return;
     g_free(curve->at);
+    g_free(curve->first);
     g_free(curve->accesses);
     g_free(curve->sequence_hits);
     g_free(curve->sequence_accesses);
@@ -392,7 +472,8 @@ moe_curve_hits(const moe_curve *curve, uint32_t cache, uint64_t capacity)
     uint64_t hits = 0, top = MIN(capacity, curve->n_objects);
     for (uint32_t c = 0; c < curve->n_caches; c++)
         for (uint64_t i = 0; (cache == MOE_NONE || cache == c) && i < top; i++)
-            hits += curve->at[(size_t)c * curve->n_objects + i];
+            hits += curve->at[(size_t)c * curve->n_objects + i] +
+                    curve->first[(size_t)c * curve->n_objects + i];
     return hits;
 }
 

@@ -45,8 +45,9 @@ typedef struct moe_curve_config {
 typedef struct moe_curve {
     uint32_t n_caches;  /* layers, or 1 */
     uint32_t n_objects; /* of one cache: the largest capacity that makes a difference */
-    uint64_t *at;       /* [n_caches][n_objects]: hits that a cache of c + 1 slots has and one of c
-                           has not */
+    uint64_t *at; /* [n_caches][n_objects]: repeated uses that a cache of c + 1 slots serves and one
+                     of c does not */
+    uint64_t *first;    /* the same of first uses, with first_fill_hit */
     uint64_t *accesses; /* [n_caches] */
     uint32_t n_sequences, n_capacities;
     uint32_t *sequence_hits;     /* [n_sequences][n_caches][n_capacities]; NULL without `cold` */

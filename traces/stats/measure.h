@@ -1,8 +1,8 @@
 /* All statistics of a trace, group by group (`moesim trace stats`).
  *
- * popularity, overlap, affinity and coverage are exact. What needs a cache or a window for each
- * sequence (segments, caches) is measured on at most so many tokens: a larger trace is thinned to
- * every n-th sequence, a note says so, and the intervals over sequences say what that is worth. */
+ * Most are exact. What needs a cache or a window for each sequence (segments, caches) is measured
+ * on at most so many tokens: a larger trace is thinned to every n-th sequence, a note says so, and
+ * the intervals over sequences say what that is worth. */
 #ifndef MOE_TRACES_STATS_MEASURE_H
 #define MOE_TRACES_STATS_MEASURE_H
 
@@ -11,6 +11,8 @@
 typedef struct moe_measure_config {
     uint32_t groups;        /* bit g: statistics of group g */
     uint64_t sample_tokens; /* 0: chosen so that each cache policy takes a few seconds */
+    uint32_t batch;         /* tokens of a batch for the load of ranks; 0: 64, or as many as the
+                               sequences can fill */
     bool warm;              /* caches live on from sequence to sequence; no intervals then */
     bool first_fill_miss;   /* the first use of an expert is a miss even while slots are free */
     bool singly;            /* accesses tested one by one, not token by token */

@@ -20,7 +20,7 @@ report_srp(struct measure *m, const moe_segments *segments, uint32_t layer, uint
                            length);
         return;
     }
-    moe_segments_intervals(segments, layer, size, &srp_interval, &rho_interval);
+    moe_segments_intervals(segments, m->bootstrap, layer, size, &srp_interval, &rho_interval);
     moe_stat_row *row = moe_stats_add(m->stats, MOE_STAT_srp, layer, srp.srp, "m=%u", length);
     row->low = srp_interval.low;
     row->high = srp_interval.high;
@@ -90,24 +90,13 @@ sequence_sums(const moe_curve *curve, uint32_t s, uint32_t cache, uint32_t capac
 }
 
 static moe_interval
-hit_interval(const moe_curve *curve, uint32_t cache, uint32_t capacity, double value)
+hit_interval(struct measure *m, const moe_curve *curve, uint32_t cache, uint32_t capacity)
 {
     uint32_t n = curve->n_sequences;
     g_autofree uint64_t *hits = g_new(uint64_t, n + 1), *accesses = g_new(uint64_t, n + 1);
-    g_autofree double *rates = g_new(double, MOE_BOOTSTRAP_RESAMPLES);
-    g_autofree uint32_t *times = g_new(uint32_t, n + 1);
     for (uint32_t s = 0; s < n; s++)
         sequence_sums(curve, s, cache, capacity, &hits[s], &accesses[s]);
-    for (uint32_t r = 0; r < MOE_BOOTSTRAP_RESAMPLES; r++) {
-        uint64_t hit = 0, all = 0;
-        moe_bootstrap_draw(r, n, times);
-        for (uint32_t s = 0; s < n; s++) {
-            hit += times[s] * hits[s];
-            all += times[s] * accesses[s];
-        }
-        rates[r] = all ? (double)hit / (double)all : 0;
-    }
-    return moe_bootstrap_basic(value, rates);
+    return moe_bootstrap_ratio(m->bootstrap, hits, accesses);
 }
 
 static void
@@ -124,7 +113,7 @@ report_hits(struct measure *m, const struct cache *cache, const moe_curve *curve
                           : moe_stats_add(m->stats, cache->hit, layer, value, "rho=%g", rhos[i]);
         if (!curve->sequence_hits)
             continue;
-        moe_interval interval = hit_interval(curve, layer, i, value);
+        moe_interval interval = hit_interval(m, curve, layer, i);
         row->low = interval.low;
         row->high = interval.high;
     }
@@ -140,6 +129,26 @@ report_curve(struct measure *m, const struct cache *cache, const moe_curve *curv
         moe_stats_add(m->stats, cache->miss, MOE_NONE,
                       1 - (double)moe_curve_hits(curve, MOE_NONE, c) / (double)accesses, "slots=%u",
                       c);
+}
+
+/* Quantiles of the place in LRU's stack at which repeated uses find their expert. */
+static void
+report_distances(struct measure *m, const moe_curve *curve, uint32_t layer)
+{
+    static const double quantiles[] = {0.5, 0.9, 0.99};
+    uint64_t all = 0, sum = 0;
+    g_autofree uint64_t *at = g_new0(uint64_t, curve->n_objects);
+    for (uint32_t l = 0; l < curve->n_caches; l++)
+        for (uint32_t d = 0; (layer == MOE_NONE || layer == l) && d < curve->n_objects; d++) {
+            at[d] += curve->at[(size_t)l * curve->n_objects + d];
+            all += curve->at[(size_t)l * curve->n_objects + d];
+        }
+    for (size_t q = 0, d = 0; all && q < MOE_COUNT(quantiles); q++) {
+        while ((double)(sum + at[d]) < quantiles[q] * (double)all)
+            sum += at[d++];
+        moe_stats_add(m->stats, MOE_STAT_reuse_distance, layer, (double)d, "quantile=%g",
+                      quantiles[q]);
+    }
 }
 
 static void
@@ -163,6 +172,8 @@ measure_cache(struct measure *m, const struct cache *cache)
     for (uint32_t l = 0; cache->per_layer && l < routing->n_layers; l++)
         report_hits(m, cache, curve, l, capacities);
     report_hits(m, cache, curve, MOE_NONE, capacities);
+    for (uint32_t i = 0; cache->hit == MOE_STAT_layer_hit_lru && i <= routing->n_layers; i++)
+        report_distances(m, curve, i < routing->n_layers ? i : MOE_NONE);
     if (cache->miss != cache->hit)
         report_curve(m, cache, curve);
     moe_curve_free(curve);

@@ -2,11 +2,13 @@
 #ifndef MOE_TRACES_STATS_MEASURE_PRIVATE_H
 #define MOE_TRACES_STATS_MEASURE_PRIVATE_H
 
+#include "traces/stats/bootstrap.h"
 #include "traces/stats/measure.h"
 
 struct measure {
-    const moe_pick *pick;   /* all that was asked for */
-    const moe_pick *sample; /* of it, for what needs sequences one by one */
+    const moe_pick *pick;           /* all that was asked for */
+    const moe_pick *sample;         /* of it, for what needs sequences one by one */
+    const moe_bootstrap *bootstrap; /* over the sample's sequences; NULL: not needed */
     const moe_measure_config *config;
     moe_stats *stats;
     moe_measure_progress *progress;
@@ -17,6 +19,9 @@ struct measure {
 /* A moe_progress whose context is the measure. */
 void moe_measure_tell(void *measure, double done, double total);
 
+void moe_measure_tokens(struct measure *m);
+void moe_measure_coverage(struct measure *m);
+void moe_measure_balance(struct measure *m);
 void moe_measure_segments(struct measure *m);
 void moe_measure_caches(struct measure *m);
 

@@ -11,21 +11,21 @@ moe_pick_tokens(const moe_pick *pick)
     return tokens;
 }
 
-static uint64_t
-tokens_left(const moe_pick *pick, uint32_t stride)
+static bool
+leaves_more(const moe_pick *pick, uint32_t stride, uint64_t tokens, uint32_t sequences)
 {
-    uint64_t tokens = 0;
+    uint64_t left = 0;
     for (uint32_t i = 0; i < pick->n; i += stride)
-        tokens += moe_pick_length(pick, i);
-    return tokens;
+        left += moe_pick_length(pick, i);
+    return left > tokens || (pick->n - 1) / stride + 1 > sequences;
 }
 
 moe_pick
-moe_pick_thinned(const moe_pick *pick, uint64_t tokens, uint32_t **indices)
+moe_pick_thinned(const moe_pick *pick, uint64_t tokens, uint32_t sequences, uint32_t **indices)
 {
-    uint64_t all = moe_pick_tokens(pick);
-    uint32_t stride = (uint32_t)MIN(all / MAX(tokens, 1), pick->n);
-    for (stride = MAX(stride, 1); stride < pick->n && tokens_left(pick, stride) > tokens;)
+    uint64_t ratio = moe_pick_tokens(pick) / MAX(tokens, 1);
+    uint32_t stride = (uint32_t)CLAMP(ratio, 1, MAX(pick->n, 1));
+    while (stride < pick->n && leaves_more(pick, stride, tokens, sequences))
         stride++;
     moe_pick thinned = {.routing = pick->routing};
     *indices = g_new(uint32_t, pick->n + 1);

@@ -40,7 +40,9 @@ moe_pick_length(const moe_pick *pick, uint32_t i)
 
 uint64_t moe_pick_tokens(const moe_pick *pick);
 /* Every stride-th sequence of the pick, stride the smallest that leaves no more than `tokens`
- * tokens, but at least one sequence; *indices (yours) is what the result points to. */
-moe_pick moe_pick_thinned(const moe_pick *pick, uint64_t tokens, uint32_t **indices);
+ * tokens and `sequences` sequences, but at least one; *indices (yours) is what the result points
+ * to. */
+moe_pick moe_pick_thinned(const moe_pick *pick, uint64_t tokens, uint32_t sequences,
+                          uint32_t **indices);
 
 #endif

@@ -162,12 +162,11 @@ moe_segments_srp(const moe_segments *segments, uint32_t layer, uint32_t size)
 }
 
 void
-moe_segments_intervals(const moe_segments *segments, uint32_t layer, uint32_t size,
-                       moe_interval *srp, moe_interval *rho)
+moe_segments_intervals(const moe_segments *segments, const moe_bootstrap *bootstrap, uint32_t layer,
+                       uint32_t size, moe_interval *srp, moe_interval *rho)
 {
     uint32_t n = segments->n_sequences, m = moe_segment_sizes[size];
     g_autofree uint32_t *counts = g_new(uint32_t, (size_t)n * (m + 1) + 1);
-    g_autofree uint32_t *times = g_new(uint32_t, n + 1);
     g_autofree double *srps = g_new(double, MOE_BOOTSTRAP_RESAMPLES);
     g_autofree double *rhos = g_new(double, MOE_BOOTSTRAP_RESAMPLES);
     moe_srp value = moe_segments_srp(segments, layer, size);
@@ -175,7 +174,7 @@ moe_segments_intervals(const moe_segments *segments, uint32_t layer, uint32_t si
         sum_layers(segments, s, layer, size, counts + (size_t)s * (m + 1));
     for (uint32_t r = 0; r < MOE_BOOTSTRAP_RESAMPLES; r++) {
         uint64_t sum[MAX_SIZE + 1] = {0};
-        moe_bootstrap_draw(r, n, times);
+        const uint16_t *times = moe_bootstrap_times(bootstrap, r);
         for (uint32_t s = 0; s < n; s++) {
             const uint32_t *from = counts + (size_t)s * (m + 1);
             for (uint32_t f = 0; times[s] && f <= m; f++)

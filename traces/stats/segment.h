@@ -37,7 +37,7 @@ moe_srp moe_segment_srp(const uint64_t *counts, uint32_t m);
 /* Of one layer, or of the model: MOE_NONE. */
 moe_srp moe_segments_srp(const moe_segments *segments, uint32_t layer, uint32_t size);
 /* Their 95 % intervals (traces/stats/bootstrap.h). */
-void moe_segments_intervals(const moe_segments *segments, uint32_t layer, uint32_t size,
-                            moe_interval *srp, moe_interval *rho);
+void moe_segments_intervals(const moe_segments *segments, const moe_bootstrap *bootstrap,
+                            uint32_t layer, uint32_t size, moe_interval *srp, moe_interval *rho);
 
 #endif

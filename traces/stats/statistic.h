@@ -13,8 +13,12 @@
 #define MOE_STATISTIC_GROUPS(GROUP)                                                                \
     GROUP(popularity, "how unevenly experts are used")                                             \
     GROUP(overlap, "what tokens of a sequence share")                                              \
+    GROUP(reuse, "how soon experts come again")                                                    \
     GROUP(affinity, "what a layer says about the next")                                            \
     GROUP(coverage, "distinct experts of a batch")                                                 \
+    GROUP(balance, "load of ranks, step by step")                                                  \
+    GROUP(gate, "gate weights, load-balance loss")                                                 \
+    GROUP(lookahead, "recorded look-ahead")                                                        \
     GROUP(segments, "SRP")                                                                         \
     GROUP(caches, "SCH, LRU, LFU, Belady, and curves over all capacities")
 
