@@ -210,9 +210,9 @@ moe_plot_possible(GError **error)
     return program != NULL;
 }
 
-/* Runs the script in its folder; gnuplot says what is wrong on its standard error. */
-static bool
-run_gnuplot(const char *folder, const char *script, GError **error)
+/* gnuplot says what is wrong on its standard error. */
+bool
+moe_plot_run(const char *folder, const char *script, GError **error)
 {
     g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
         G_SUBPROCESS_FLAGS_STDERR_PIPE | G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
@@ -237,11 +237,20 @@ below(const char *folder, const char *name)
     return g_build_filename(folder, name, NULL);
 }
 
-static bool
-write_text(const char *folder, const char *name, const GString *text, GError **error)
+bool
+moe_plot_write(const char *folder, const char *name, const GString *text, GError **error)
 {
     g_autofree char *path = below(folder, name);
     return g_file_set_contents(path, text->str, (gssize)text->len, error);
+}
+
+bool
+moe_plot_folder(const char *folder, GError **error)
+{
+    if (g_mkdir_with_parents(folder, 0777) == 0)
+        return true;
+    moe_error_path(error, MOE_ERROR_FILE, folder, errno, "cannot be made");
+    return false;
 }
 
 static void
@@ -274,14 +283,13 @@ moe_plot_draw(const moe_plots *plots, size_t i, moe_store *store, const char *fo
     g_autoptr(GString) script = g_string_new(NULL);
     g_autofree char *target = below(folder, first);
     g_autofree char *target_folder = g_path_get_dirname(target);
-    if (g_mkdir_with_parents(target_folder, 0777) != 0) {
-        moe_error_path(error, MOE_ERROR_FILE, target_folder, errno, "cannot be made");
+    if (!moe_plot_folder(target_folder, error))
         return false;
-    }
     moe_plot_data_text(data, numbers);
     moe_plot_script(plot, data, data_file, script);
-    if (!write_text(folder, data_file, numbers, error) ||
-        !write_text(folder, script_file, script, error) || !run_gnuplot(folder, script_file, error))
+    if (!moe_plot_write(folder, data_file, numbers, error) ||
+        !moe_plot_write(folder, script_file, script, error) ||
+        !moe_plot_run(folder, script_file, error))
         return false;
     report_files(plot, folder, script_file, report);
     return true;

@@ -90,4 +90,16 @@ void moe_plot_data_text(const plot_data *data, GString *out);
 void moe_plot_script(const moe_plot *plot, const plot_data *data, const char *data_file,
                      GString *out);
 
+/* Makes a folder; writes a file in it; runs the script in it. */
+bool moe_plot_folder(const char *folder, GError **error);
+bool moe_plot_write(const char *folder, const char *name, const GString *text, GError **error);
+bool moe_plot_run(const char *folder, const char *script, GError **error);
+
+/* Lines that turn to a new file of this size, its terminal chosen by the name's ending. */
+void moe_plot_terminal(GString *out, const char *file, double width_cm, double height_cm);
+/* How the i-th curve looks, over and over. */
+const char *moe_plot_colour(size_t i);
+const char *moe_plot_dash(size_t i);
+int moe_plot_point(size_t i);
+
 #endif

@@ -44,6 +44,24 @@ find_terminal(const char *file)
     moe_assert(false, "figure '%s' has no terminal", file);
 }
 
+const char *
+moe_plot_colour(size_t i)
+{
+    return colours[i % MOE_COUNT(colours)];
+}
+
+const char *
+moe_plot_dash(size_t i)
+{
+    return dashes[i % MOE_COUNT(dashes)];
+}
+
+int
+moe_plot_point(size_t i)
+{
+    return points[i % MOE_COUNT(points)];
+}
+
 /* ---- data ---- */
 
 static void
@@ -226,6 +244,17 @@ append_curves(GString *out, const plot_data *data, const char *data_file, bool t
 }
 
 /* ---- blocks ---- */
+
+void
+moe_plot_terminal(GString *out, const char *file, double width_cm, double height_cm)
+{
+    const terminal *term = find_terminal(file);
+    g_string_append_printf(out, "reset\nset terminal %s size %.5g%s,%.5g%s %s\nset output ",
+                           term->name, width_cm * term->per_cm, term->size_unit,
+                           height_cm * term->per_cm, term->size_unit, term->options);
+    moe_plot_quote(out, file, false);
+    g_string_append(out, "\nset encoding utf8\nset datafile missing 'NaN'\n");
+}
 
 /* cairolatex writes FILE.tex and its picture FILE.pdf, or FILE.eps where FILE.pdf is wanted too. */
 static bool

@@ -11,6 +11,14 @@ MOE_SCHEMA(TABLE_COLUMNS)
     {#table, help, keys, MOE_COUNT(table##_columns), table##_columns},
 static const moe_table tables[] = {MOE_SCHEMA(TABLE_ROW)};
 
+/* What was measured of traces; layer -1: whole model, low and high NULL: no interval. */
+#define STATISTIC_TABLE                                                                            \
+    "CREATE TABLE trace_statistic(\n"                                                              \
+    "  trace TEXT NOT NULL, selection TEXT NOT NULL, statistic TEXT NOT NULL,\n"                   \
+    "  layer INTEGER NOT NULL, parameter TEXT NOT NULL, value REAL NOT NULL,\n"                    \
+    "  low REAL, high REAL, unit TEXT NOT NULL,\n"                                                 \
+    "  PRIMARY KEY(trace, selection, statistic, layer, parameter)) WITHOUT ROWID;\n"
+
 /* What is not filled by moe_result_add: the run itself (counterfactual: 1 when its routing was
  * transformed beyond a choice of tokens); the text of the scenario it was made from,
  * which with its overrides and the swept keys (`parameter`) says the run again; and what a scenario
@@ -29,7 +37,7 @@ static const char fixed_tables[] =
     "  metric TEXT NOT NULL, of TEXT NOT NULL, over TEXT NOT NULL, agg TEXT NOT NULL,\n"
     "  expected REAL NOT NULL, within REAL NOT NULL, bound TEXT NOT NULL, got REAL,\n"
     "  verdict TEXT NOT NULL, basis TEXT NOT NULL, source TEXT NOT NULL, note TEXT NOT NULL,\n"
-    "  PRIMARY KEY(scenario, number, pair)) WITHOUT ROWID;\n";
+    "  PRIMARY KEY(scenario, number, pair)) WITHOUT ROWID;\n" STATISTIC_TABLE;
 
 /* v_metric: every metric with its run's swept keys as one text.
  * v_blame: blame as a share of the run's whole device time.
@@ -63,6 +71,7 @@ static const char *const upgrades[MOE_SCHEMA_VERSION + 1] = {
           "CREATE VIEW v_metric AS SELECT r.scenario, r.parameters, r.seed, m.name, m.value,\n"
           "  m.unit, m.contention_free, m.perfect_cache, m.roofline, r.counterfactual, m.run\n"
           "  FROM metric m JOIN v_run r ON r.identity = m.run;\n",
+    [2] = STATISTIC_TABLE,
 };
 
 const moe_table *

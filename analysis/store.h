@@ -83,4 +83,16 @@ typedef struct moe_store_expectation {
 bool moe_store_set_expectations(moe_store *store, const char *scenario,
                                 const moe_store_expectation *rows, size_t n, GError **error);
 
+/* A value measured of a trace; layer -1: of the whole model; low and high NAN: no interval. */
+typedef struct moe_store_statistic {
+    const char *statistic, *parameter, *unit;
+    int64_t layer;
+    double value, low, high;
+} moe_store_statistic;
+
+/* Replaces all that the store has of `trace` and `selection` (of its sequences, and how they were
+ * measured) by these. */
+bool moe_store_set_statistics(moe_store *store, const char *trace, const char *selection,
+                              const moe_store_statistic *rows, size_t n, GError **error);
+
 #endif

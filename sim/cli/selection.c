@@ -1,11 +1,13 @@
 #include "sim/cli/selection.h"
 
+#include "sim/base/error.h"
 #include "sim/base/units.h"
 
+#include <errno.h>
 #include <string.h>
 
-/* "7" or "A..B", either end left out; false after a message. */
-static bool
+/* "7" or "A..B", either end left out. */
+static void
 mark_range(const moe_routing *routing, const char *text, uint8_t *wanted, moe_diag *diag)
 {
     moe_loc loc = {.file = "--sequences"};
@@ -20,24 +22,24 @@ mark_range(const moe_routing *routing, const char *text, uint8_t *wanted, moe_di
         to = from + 1;
     if (!ok) {
         moe_diag_error(diag, loc, "wants numbers and ranges such as 0..5,7,9..12, not '%s'", text);
-        return false;
+        return;
     }
     if (from < 0 || to > routing->n_sequences || from >= to) {
         moe_diag_error(diag, loc, "%s: the trace has sequences 0..%u (the end is not included)",
                        text, routing->n_sequences);
-        return false;
+        return;
     }
     memset(wanted + from, 1, (size_t)(to - from));
-    return true;
 }
 
 static void
 mark_ranges(const moe_routing *routing, const char *text, uint8_t *wanted, moe_diag *diag)
 {
     g_auto(GStrv) parts = g_strsplit(text, ",", -1);
-    bool ok = parts[0] || mark_range(routing, "", wanted, diag);
-    for (size_t i = 0; ok && parts[i]; i++)
-        ok = mark_range(routing, parts[i], wanted, diag);
+    if (!parts[0])
+        mark_range(routing, "", wanted, diag);
+    for (size_t i = 0; parts[i]; i++)
+        mark_range(routing, parts[i], wanted, diag);
 }
 
 /* ---- --select ---- */
@@ -92,8 +94,10 @@ mark_file(const moe_routing *routing, const char *path, uint8_t *wanted, moe_dia
     enum { MAX_ERRORS = 20 };
     g_autofree char *text = NULL;
     gsize length;
-    if (!g_file_get_contents(path, &text, &length, error))
+    if (!g_file_get_contents(path, &text, &length, NULL)) {
+        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot be read");
         return false;
+    }
     struct numbers numbers = {
         .routing = routing, .wanted = wanted, .diag = diag, .file = moe_diag_intern(diag, path)};
     numbers.index_of = g_hash_table_new(NULL, NULL);

@@ -1,7 +1,9 @@
 /* moesim trace stats: what a trace is like. */
+#include "analysis/store.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/cli/selection.h"
+#include "sim/cli/trace_figures.h"
 #include "traces/stats/measure.h"
 
 #include <math.h>
@@ -10,7 +12,7 @@
 #include <unistd.h>
 
 typedef struct stats_values {
-    const char *sequences, *select, *only;
+    const char *sequences, *select, *only, *output, *plot;
     int test, start, first_fill;
     int64_t sample, batch;
     bool csv;
@@ -27,6 +29,12 @@ static const moe_option options[] = {
     {"only", 0, MOE_OPTION_TEXT, AT(only), "GROUP,…",
      .help = "Only these groups of statistics (`moesim list statistics`); all by default."},
     {"csv", 0, MOE_OPTION_FLAG, AT(csv), .help = "Rows statistic,layer,parameter,value."},
+    {"output", 'o', MOE_OPTION_TEXT, AT(output), "DB",
+     .help =
+         "Add the values to an SQLite database (table trace_statistic), in place of what it has "
+         "of this trace and selection."},
+    {"plot", 0, MOE_OPTION_TEXT, AT(plot), "DIR",
+     .help = "Draw figures, and one page of all, below DIR (gnuplot)."},
     {"start", 0, MOE_OPTION_ENUM, AT(start), "HOW", "cold|warm",
      .help = "Caches are empty at the start of each sequence, as in the published metrics, or live "
              "on (no intervals then). Default: cold."},
@@ -175,17 +183,80 @@ print_notes(const moe_stats *stats)
         moe_say("%s", (const char *)g_ptr_array_index(stats->notes, i));
 }
 
+/* ---- elsewhere ---- */
+
+/* What tells one measurement of a trace from another: the options that change values. */
+static char *
+selection_text(const stats_values *values)
+{
+    GString *text = g_string_new(NULL);
+    if (values->sequences)
+        g_string_append_printf(text, "--sequences %s ", values->sequences);
+    if (values->select)
+        g_string_append_printf(text, "--select %s ", values->select);
+    if (values->start)
+        g_string_append(text, "--start warm ");
+    if (values->first_fill)
+        g_string_append(text, "--first-fill miss ");
+    if (values->test)
+        g_string_append(text, "--test access ");
+    if (values->batch)
+        g_string_append_printf(text, "--batch %" G_GINT64_FORMAT " ", values->batch);
+    if (values->sample)
+        g_string_append_printf(text, "--sample %" G_GINT64_FORMAT " ", values->sample);
+    return g_strchomp(g_string_free(text, FALSE));
+}
+
+static bool
+store(moe_store *db, const moe_stats *stats, const stats_values *values, GError **error)
+{
+    size_t n = stats->rows->len;
+    g_autofree char *selection = selection_text(values);
+    g_autofree moe_store_statistic *rows = g_new(moe_store_statistic, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const moe_stat_row *row = &g_array_index(stats->rows, moe_stat_row, i);
+        const moe_statistic_info *info = moe_statistic_get(row->statistic);
+        int64_t layer =
+            row->layer == MOE_NONE ? -1 : (int64_t)stats->routing->layer_ids[row->layer];
+        rows[i] = (moe_store_statistic){info->name, row->parameter, info->unit, layer,
+                                        row->value, row->low,       row->high};
+    }
+    return moe_store_set_statistics(db, stats->routing->path, selection, rows, n, error);
+}
+
+static bool
+plot(const moe_stats *stats, const moe_pick *pick, const stats_values *values, GError **error)
+{
+    g_autofree char *name = g_path_get_basename(pick->routing->path);
+    g_autofree char *title =
+        g_strdup_printf("%s: %u of %u sequences, %" G_GUINT64_FORMAT " tokens", name, pick->n,
+                        pick->routing->n_sequences, moe_pick_tokens(pick));
+    g_autoptr(moe_sheet) sheet = moe_trace_figures(stats, title);
+    g_autoptr(GString) report = g_string_new(NULL);
+    bool ok = moe_sheet_draw(sheet, values->plot, report, error);
+    if (values->csv)
+        fputs(report->str, stderr);
+    else
+        moe_out_text(report->str);
+    return ok;
+}
+
 /* ---- the command ---- */
 
-static void
-measure(const moe_pick *pick, const moe_measure_config *config, bool csv)
+static int
+measure(const moe_pick *pick, const moe_measure_config *config, const stats_values *values)
 {
+    GError *error = NULL;
+    g_autoptr(moe_store) db =
+        values->output ? moe_store_open(values->output, MOE_STORE_WRITE, &error) : NULL;
+    if (error)
+        return moe_say_error(error);
     struct shown shown = {0};
     bool tell = isatty(STDERR_FILENO);
-    g_autoptr(moe_stats) stats = moe_measure(pick, config, tell ? show : NULL, &shown);
+    g_autoptr(moe_stats) stats = moe_trace_measure(pick, config, tell ? show : NULL, &shown);
     if (shown.any)
         fputs("\r\x1b[K", stderr);
-    if (csv) {
+    if (values->csv) {
         g_autoptr(GString) text = g_string_new(NULL);
         moe_stats_csv(stats, text);
         moe_out_text(text->str);
@@ -196,6 +267,10 @@ measure(const moe_pick *pick, const moe_measure_config *config, bool csv)
         print_table(stats);
     }
     print_notes(stats);
+    if ((db && !store(db, stats, values, &error)) ||
+        (values->plot && !plot(stats, pick, values, &error)))
+        return moe_say_error(error);
+    return MOE_EXIT_OK;
 }
 
 static int
@@ -223,8 +298,7 @@ run(const void *data, const char *const *operands, size_t n)
     moe_pick pick = {.routing = moe_routing_get(file),
                      .sequences = (const uint32_t *)(const void *)sequences->data,
                      .n = sequences->len};
-    measure(&pick, &config, values->csv);
-    return MOE_EXIT_OK;
+    return measure(&pick, &config, values);
 }
 
 const moe_command moe_trace_stats_command = {

@@ -231,7 +231,8 @@ refuses_newer(void)
     MOE_CHECK(error && strstr(error->message, "newer moesim"), "%s", error ? error->message : "");
 }
 
-/* A database of schema 1 keeps its runs, which are no counterfactuals. */
+/* A database of schema 1 keeps its runs, which are no counterfactuals; statistics of
+ * traces came with schema 3. */
 static void
 upgrades_older(void)
 {
@@ -239,7 +240,8 @@ upgrades_older(void)
     moe_store *store = open_ok(path, MOE_STORE_WRITE);
     add(store, "aa", "lru", "1", 4);
     moe_store_close(store);
-    execute(path, "DROP VIEW v_metric; ALTER TABLE run DROP COLUMN counterfactual;"
+    execute(path, "DROP TABLE trace_statistic; DROP VIEW v_metric;"
+                  "ALTER TABLE run DROP COLUMN counterfactual;"
                   "CREATE VIEW v_metric AS SELECT * FROM metric; PRAGMA user_version = 1");
     g_autoptr(GError) error = NULL;
     CU_ASSERT_PTR_NULL(moe_store_open(path, MOE_STORE_READ, &error));
@@ -250,6 +252,8 @@ upgrades_older(void)
     g_autofree char *all = dump(path, "SELECT run, counterfactual FROM v_metric WHERE name = "
                                       "'speed' ORDER BY run");
     MOE_CHECK(!strcmp(all, "aa|0|\nbb|0|\n"), "%s", all);
+    g_autofree char *none = dump(path, "SELECT count(*) FROM trace_statistic");
+    CU_ASSERT_STRING_EQUAL(none, "0|\n");
 }
 
 static void
@@ -343,6 +347,24 @@ expectations_are_replaced(void)
     CU_ASSERT_STRING_EQUAL(all, "other|1|1.0|\ns|2|NULL|\n");
 }
 
+/* A trace's statistics take the place of those with the same selection. */
+static void
+statistics_are_replaced(void)
+{
+    g_autofree char *path = fresh("statistics.db");
+    moe_store *store = moe_store_open(path, MOE_STORE_WRITE, NULL);
+    const moe_store_statistic rows[] = {{"overlap", "lag=1", "share", -1, 0.5, NAN, NAN},
+                                        {"srp", "m=4", "F1", 3, 0.25, 0.125, 0.75}};
+    CU_ASSERT(moe_store_set_statistics(store, "t", "", rows, 2, NULL));
+    CU_ASSERT(moe_store_set_statistics(store, "t", "--sequences 1", rows, 1, NULL));
+    CU_ASSERT(moe_store_set_statistics(store, "t", "", rows + 1, 1, NULL));
+    moe_store_close(store);
+    g_autofree char *all = dump(path, "SELECT selection, statistic, layer, parameter, value, low, "
+                                      "high FROM trace_statistic");
+    CU_ASSERT_STRING_EQUAL(
+        all, "|srp|3|m=4|0.25|0.125|0.75|\n--sequences 1|overlap|-1|lag=1|0.5|NULL|NULL|\n");
+}
+
 static void
 removes_folder(void)
 {
@@ -363,4 +385,5 @@ MOE_TESTS({"keeps runs", keeps_runs}, {"order does not matter", order_does_not_m
           {"refuses strangers", refuses_strangers}, {"refuses newer", refuses_newer},
           {"upgrades older", upgrades_older}, {"reading needs a file", reading_needs_a_file},
           {"views answer", views_answer}, {"frame", frame_has_swept_keys},
-          {"expectations", expectations_are_replaced}, {"clean up", removes_folder})
+          {"expectations", expectations_are_replaced}, {"statistics", statistics_are_replaced},
+          {"clean up", removes_folder})

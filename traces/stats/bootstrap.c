@@ -3,6 +3,7 @@
 #include "sim/base/random.h"
 
 #include <glib.h>
+#include <math.h>
 #include <stdlib.h>
 
 moe_bootstrap *
@@ -41,6 +42,9 @@ moe_interval
 moe_bootstrap_basic(double value, double resampled[MOE_BOOTSTRAP_RESAMPLES])
 {
     enum { TAIL = 25 };
+    for (uint32_t r = 0; r < MOE_BOOTSTRAP_RESAMPLES; r++)
+        if (isnan(resampled[r]))
+            return (moe_interval){NAN, NAN};
     qsort(resampled, MOE_BOOTSTRAP_RESAMPLES, sizeof *resampled, rising);
     return (moe_interval){2 * value - resampled[MOE_BOOTSTRAP_RESAMPLES - TAIL],
                           2 * value - resampled[TAIL]};
@@ -62,7 +66,7 @@ moe_bootstrap_ratio(const moe_bootstrap *bootstrap, const uint64_t *parts, const
             part += times[i] * parts[i];
             whole += times[i] * wholes[i];
         }
-        ratios[r] = whole ? (double)part / (double)whole : 0;
+        ratios[r] = whole ? (double)part / (double)whole : NAN;
     }
-    return moe_bootstrap_basic(all_wholes ? (double)all_parts / (double)all_wholes : 0, ratios);
+    return moe_bootstrap_basic(all_wholes ? (double)all_parts / (double)all_wholes : NAN, ratios);
 }

@@ -28,7 +28,8 @@ moe_bootstrap_times(const moe_bootstrap *bootstrap, uint32_t r)
     return bootstrap->times + (size_t)r * bootstrap->n;
 }
 
-/* Of the statistic's value and its resampled values, which are left sorted. */
+/* Of the statistic's value and its resampled values, which are left sorted. NAN when one of these
+ * is: a resample without what the statistic is about. */
 moe_interval moe_bootstrap_basic(double value, double resampled[MOE_BOOTSTRAP_RESAMPLES]);
 /* Of the quotient sum of parts[n] / sum of wholes[n] over sequences. */
 moe_interval moe_bootstrap_ratio(const moe_bootstrap *bootstrap, const uint64_t *parts,

@@ -54,8 +54,8 @@ measure_sample(struct measure *m)
 }
 
 moe_stats *
-moe_measure(const moe_pick *pick, const moe_measure_config *config, moe_measure_progress *progress,
-            void *context)
+moe_trace_measure(const moe_pick *pick, const moe_measure_config *config,
+                  moe_measure_progress *progress, void *context)
 {
     moe_stats *stats = moe_stats_new(pick->routing);
     struct measure m = {

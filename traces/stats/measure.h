@@ -23,7 +23,7 @@ typedef struct moe_measure_config {
 /* progress (may be NULL) hears `what` is being done, and how much of it. */
 typedef void moe_measure_progress(void *context, const char *what, double done, double total);
 
-moe_stats *moe_measure(const moe_pick *pick, const moe_measure_config *config,
-                       moe_measure_progress *progress, void *context);
+moe_stats *moe_trace_measure(const moe_pick *pick, const moe_measure_config *config,
+                             moe_measure_progress *progress, void *context);
 
 #endif

@@ -264,7 +264,7 @@ moe_measure_tokens(struct measure *m)
     moe_popularity_free(c.popularity);
     moe_overlap_free(c.overlap);
     moe_reuse_free(c.reuse);
-    moe_affinity_free(c.affinity);
+    m->stats->affinity = c.affinity;
     moe_gate_free(c.gate);
     moe_recall_free(c.recall);
 }

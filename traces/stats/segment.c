@@ -181,8 +181,8 @@ moe_segments_intervals(const moe_segments *segments, const moe_bootstrap *bootst
                 sum[f] += (uint64_t)times[s] * from[f];
         }
         moe_srp resampled = moe_segment_srp(sum, m);
-        srps[r] = isnan(resampled.srp) ? 0 : resampled.srp;
-        rhos[r] = isnan(resampled.rho) ? 0 : resampled.rho;
+        srps[r] = resampled.srp;
+        rhos[r] = resampled.rho;
     }
     *srp = moe_bootstrap_basic(value.srp, srps);
     *rho = moe_bootstrap_basic(value.rho, rhos);

@@ -54,6 +54,7 @@ moe_stats_free(moe_stats *stats)
         return;
     g_array_unref(stats->rows);
     g_ptr_array_unref(stats->notes);
+    moe_affinity_free(stats->affinity);
     g_free(stats);
 }
 

@@ -6,7 +6,7 @@
 #ifndef MOE_TRACES_STATS_STATISTIC_H
 #define MOE_TRACES_STATS_STATISTIC_H
 
-#include "traces/stats/pick.h"
+#include "traces/stats/affinity.h"
 
 #include <glib.h>
 
@@ -57,8 +57,9 @@ typedef struct moe_stat_row {
 
 typedef struct moe_stats {
     const moe_routing *routing;
-    GArray *rows;     /* moe_stat_row, in the order of the table's groups */
-    GPtrArray *notes; /* texts: what was not measured and why, what was sampled */
+    GArray *rows;           /* moe_stat_row, in the order of the table's groups */
+    GPtrArray *notes;       /* texts: what was not measured and why, what was sampled */
+    moe_affinity *affinity; /* the whole table; NULL: not measured */
     moe_stat_row scratch;
 } moe_stats;
 
