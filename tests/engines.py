@@ -2,7 +2,7 @@
 
 The routing is the same in all files, so that one test knows it: expert j of token p of sequence s
 at layer l is (5 l + 11 s + 2 (p / 4) + 3 j) mod 16. Layers are 1, 2, 3 of a model whose layer 0 is
-dense. Wants numpy; the files are kept in the tree, so that tests do not."""
+dense. Wants numpy and safetensors; the files are kept in the tree, so that tests do not."""
 import base64
 import io
 import json
@@ -10,6 +10,7 @@ import os
 import sys
 
 import numpy as np
+from safetensors.numpy import save_file
 
 LAYERS, K, PROMPT, TOKENS = 3, 4, 5, 12
 os.chdir(sys.argv[1])
@@ -88,5 +89,68 @@ def vllm():
         write(f"vllm_{name}.json", answer({**rest, **more}))
 
 
+def sglang():
+    """meta_info of /generate, and sgl_ext of the OpenAI endpoints: raw int32, all layers."""
+    raw = text(with_dense(ids(0)).astype("<i4").tobytes())
+    meta = {"prompt_tokens": PROMPT, "completion_tokens": TOKENS + 1 - PROMPT, "cached_tokens": 0}
+    write("sglang_native.json", [{"text": "so", "output_ids": list(range(TOKENS + 1 - PROMPT)),
+                                  "meta_info": {"id": "1", "routed_experts": raw, **meta}}])
+    openai = answer(None)
+    del openai["choices"][0]["routed_experts"]
+    openai["choices"][0]["sgl_ext"] = {"routed_experts": raw}
+    write("sglang_openai.jsonl", [openai])
+
+
+def trtllm():
+    """Two requests that decode together for all iterations; a second rank that saw the same."""
+    rows = [ids(0), ids(1)]
+    tensors = {f"{100 + p}_{l}": np.stack([r[p, l - 1] for r in rows]).astype("<i4")
+               for p in range(TOKENS) for l in range(1, LAYERS + 1)}
+    save_file(tensors, "trtllm_steady.safetensors")
+    one = {f"7_{l}": ids(0)[:, l - 1].astype("<i4") for l in range(1, LAYERS + 1)}
+    two = {f"8_{l}": ids(1, 7)[:, l - 1].astype("<i4") for l in range(1, LAYERS + 1)}
+    save_file({**one, **two}, "trtllm_prompts.safetensors")
+    save_file({f"7_{l}": np.arange(16, dtype="<i4") for l in range(2)}, "trtllm_counts.safetensors")
+
+
+def llamacpp():
+    """A prompt of PROMPT tokens in two ubatches of 3 and 2, whose last layer has the last token only,
+    then one token at a time."""
+    rows = ids(0)
+    ubatches = [range(0, 3), range(3, PROMPT)] + [range(p, p + 1) for p in range(PROMPT, TOKENS)]
+    pairs, lists, ranks, binary = [], [], [], b""
+    for batch in ubatches:
+        for l in range(1, LAYERS + 1):
+            tokens = batch[-1:] if l == LAYERS else batch
+            for p in tokens:
+                row = rows[p, l - 1]
+                pairs += [f"{l},{e}" for e in row]
+                lists.append(f"{l}," + " ".join(str(e) for e in row))
+            binary += np.array([l, len(tokens), K], "<i4").tobytes()
+            binary += rows[tokens[0]:tokens[-1] + 1, l - 1].astype("<i4").tobytes()
+            phase = "prefill" if batch[0] < PROMPT else "decode"
+            ranks += [f"{phase},{p},{l},{j},{e}" for p in tokens for j, e in enumerate(rows[p, l - 1])]
+    for name, lines in (("pairs", ["layer,expert"] + pairs), ("bare", pairs[:-5]),
+                        ("lists", ["layer_id,expert_ids"] + lists),
+                        ("ranks", ["phase,token,layer,rank,expert"] + ranks)):
+        with open(f"llamacpp_{name}.csv", "w", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in lines)
+    with open("llamacpp.bin", "wb") as file:
+        file.write(binary)
+
+
+def megatron():
+    rows = np.stack([ids(0), ids(1)], axis=1)  # [s, b, layers, k]
+    flat = rows.reshape(-1, LAYERS, K)
+    np.savez("megatron_list.npz", **{f"layer_{l}": flat[:, l - 1].astype("i8")
+                                     for l in range(1, LAYERS + 1)})
+    buffer = np.concatenate([flat, np.zeros_like(flat[:4])])
+    np.save("megatron_buffer.npy", buffer.astype("<i2"))
+
+
 arrays()
 vllm()
+sglang()
+trtllm()
+llamacpp()
+megatron()

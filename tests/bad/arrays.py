@@ -98,6 +98,12 @@ def npz(fault):
             archive.writestr("ids.txt", "1 2 3")
         elif fault == "empty":
             pass
+        elif fault.startswith("logits"):
+            logits = [(7 * i + i // 8) % 11 / 4 for i in range(48)]
+            bad = {"logits-nan": float("nan"), "logits-infinite": float("inf")}
+            for layer in range(2):
+                archive.writestr(f"layer{layer}.npy", npy("float", logits, (6, 8)))
+                logits[19] = bad.get(fault, logits[19])
         else:
             archive.writestr("ids.npy", npy(fault))
     data = bytearray(file.getvalue())

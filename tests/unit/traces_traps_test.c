@@ -285,7 +285,7 @@ static const struct {
     {"failed partly", failed_partly, SHAPE, TOKENS, LAYERS,
      "layer 4: 2 of 300 tokens hold only zeros: taken as not run", NULL},
     {"all zeros", all_zeros, SHAPE, 0, 0, "300 of 300 tokens dropped: zeros in all layers",
-     "x: error: no token is left: none holds routing"},
+     "x: error: no token is left: all their ids are 0, so the capture failed"},
     {"all dummies", all_dummies, SHAPE, 0, 0, NULL,
      "x: error: all 300 tokens name experts 0 .. 1 in every layer: the capture failed"},
     {"twice", twice, SHAPE, TOKENS, LAYERS - 1,

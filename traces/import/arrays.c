@@ -276,7 +276,9 @@ static bool
 arrays_block(arrays_import *a, const arrays_input *in, const moe_array *array, uint32_t at)
 {
     uint32_t n = a->job->options->sequences ? a->job->options->sequences : 1;
-    moe_block b = {.place = moe_bundle_place(in->bundle, array), .total = a->total};
+    moe_block b = {.place = moe_bundle_place(in->bundle, array),
+                   .input = (size_t)(in - a->inputs),
+                   .total = a->total};
     b.done = a->done + moe_bundle_bytes(in->bundle) / MAX(in->sequences->len, 1u);
     b.n_layers = (uint32_t)(array ? array->shape[a->axis] : in->n_flat);
     b.n_tokens = array ? array->shape[1 - a->axis] : in->flat[0].shape[0];
@@ -403,7 +405,14 @@ moe_arrays_import(moe_import_job *job, const char *engine, moe_row_order order)
 }
 
 bool
-moe_arrays_are(const moe_import_job *job)
+moe_arrays_head(const char *head, size_t n)
+{
+    bool tensors = n >= 9 && head[7] == 0 && head[8] == '{';
+    return moe_npy_is(head, n) || moe_zip_is(head, n) || tensors;
+}
+
+bool
+moe_arrays_are(const moe_import_job *job, bool *safetensors)
 {
     g_autoptr(moe_text_source) source = moe_import_again(job, 0) ? moe_import_open(job, 0) : NULL;
     char head[9] = {0};
@@ -412,6 +421,8 @@ moe_arrays_are(const moe_import_job *job)
     while (source && n < sizeof head && got &&
            moe_text_source_read(source, head + n, sizeof head - n, &got, &damage, NULL))
         n += got;
-    bool tensors = n == sizeof head && head[7] == 0 && head[8] == '{';
-    return moe_npy_is(head, n) || moe_zip_is(head, n) || tensors;
+    bool arrays = moe_arrays_head(head, n);
+    if (safetensors)
+        *safetensors = arrays && !moe_npy_is(head, n) && !moe_zip_is(head, n);
+    return arrays;
 }

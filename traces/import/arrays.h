@@ -24,7 +24,9 @@ typedef enum moe_row_order {
 /* NULL after messages or with the job's error set. `engine` (metadata) may be NULL. */
 moe_routing_builder *moe_arrays_import(moe_import_job *job, const char *engine,
                                        moe_row_order order);
-/* Whether the first input is such a file, by its first bytes. */
-bool moe_arrays_are(const moe_import_job *job);
+/* Whether bytes (at least 9) begin as such a file does; whether the first input does, and is
+ * safetensors (may be NULL). */
+bool moe_arrays_head(const char *head, size_t n);
+bool moe_arrays_are(const moe_import_job *job, bool *safetensors);
 
 #endif

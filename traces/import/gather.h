@@ -2,18 +2,12 @@
  *
  * An importer knows how its format is laid out. It says so by a walk: a function that hands out
  * blocks, each a stretch of tokens with their ids (or router logits) as views into the input,
- * nothing copied. The walk is made twice: first everything is measured and checked (shapes agree,
- * ids in range, none twice in a row), then, when it is known which layers and slots there are, the
- * tokens are added. So memory holds one block's views, whatever the input's size.
- *
- * Traps that all of them share, each reported with its count:
- *   -1 (or a row of nothing but the largest unsigned number): an empty slot. A token without any
- *     expert at all was not computed (prefix cache, padding): dropped. A layer without experts
- *     for a token that has some elsewhere: "not run".
- *   All k ids 0 (k > 1): no top-k gives that, the buffer was never written. In every token of a
- *     layer: a dense layer, or one whose capture failed; dropped, the others keep their numbers.
- *     In some tokens: these tokens are dropped.
- *   Slots that no row uses (a buffer wider than k): dropped. */
+ * nothing copied. Token by token they go through the traps (traces/import/traps.h) into the
+ * builder, so that memory holds one block's views, whatever the input's size. What is done here:
+ *   empty slots (-1, or a row of nothing but the largest unsigned number) move to the end of a row
+ *   slots beyond what rows use (a buffer wider than k) are left out
+ *   logits become the k most probable experts, their gate weights, and logits in the trace
+ *   the shapes of all blocks agree, facts about tokens are there for all or for none */
 #ifndef MOE_TRACES_IMPORT_GATHER_H
 #define MOE_TRACES_IMPORT_GATHER_H
 
@@ -35,8 +29,11 @@ typedef enum moe_token_fact {
 } moe_token_fact;
 extern const char *const moe_token_fact_names[MOE_TOKEN_FACTS]; /* "sequence", … */
 
+#define MOE_BLOCK_NOT_RUN (-2) /* in all slots: the layer did not run for the token */
+
 typedef struct moe_block {
     moe_place place;
+    size_t input; /* of the job */
     uint64_t n_tokens;
     uint32_t n_layers, k;     /* of logits: k is the number of experts */
     const moe_array *layers;  /* [n_layers], each [n_tokens, k] */
@@ -46,13 +43,14 @@ typedef struct moe_block {
     uint32_t sequence, position; /* of the first token; the others follow */
     uint64_t n_prefill;          /* tokens of the sequence that are prompt; position counts */
     bool phase_known;
+    bool not_run;                            /* ids may be MOE_BLOCK_NOT_RUN */
     const moe_array *facts[MOE_TOKEN_FACTS]; /* NULL: as the fields above say, or absent */
     double done, total; /* bytes of the input read after this block, of all; for progress */
 } moe_block;
 
 typedef bool moe_block_sink(void *context, const moe_block *block);
 /* Hands all blocks to `sink`, in order; false when it cannot go on (after a message or with the
- * job's error set), or as soon as the sink returns false. Both walks must be the same. */
+ * job's error set), or as soon as the sink returns false. */
 typedef bool moe_block_walk(void *source, moe_block_sink *sink, void *context);
 
 /* The builder, NULL after messages or with the job's error set. `engine` is metadata. */

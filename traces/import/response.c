@@ -107,9 +107,8 @@ response_shape_raw(const response_import *r, response_rows *rows, const response
     uint64_t n = rows->array.shape[0], layers = 0, k = 0;
     if (!response_raw_unit(r, length, n, &layers, &k))
         return moe_place_error(place,
-                               "%" G_GUINT64_FORMAT " int32 numbers without a shape, and they do "
-                               "not follow: --layers (all of the model's) and --top-k, or --model, "
-                               "say it",
+                               "%" G_GUINT64_FORMAT " int32 numbers without a shape: --layers (all "
+                               "of the model's) and --top-k, or --model, must say one that fits",
                                n);
     rows->array.rank = 3;
     rows->array.shape[0] = n / (layers * k);
@@ -181,6 +180,7 @@ response_block(response_import *r, const response_rows *rows, const moe_place *p
     moe_block_views(a, 1, views);
     moe_json_progress(r->stream, &done, &total);
     moe_block b = {.place = *place,
+                   .input = r->input,
                    .n_tokens = a->shape[0],
                    .n_layers = (uint32_t)a->shape[1],
                    .k = (uint32_t)a->shape[2],
@@ -323,12 +323,6 @@ moe_routing_builder *
 moe_response_import(moe_import_job *job, const char *engine)
 {
     response_import r = {.job = job};
-    for (size_t i = 0; i < job->n_paths; i++) {
-        if (moe_import_again(job, i))
-            continue;
-        moe_import_fail(job, i, "is read twice, but is no regular file: save it first");
-        return NULL;
-    }
     moe_routing_builder *builder = moe_gather(job, engine, response_walk_all, &r);
     if (builder && r.n_without)
         moe_import_note(job,

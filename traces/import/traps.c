@@ -19,7 +19,10 @@ traps_fail(moe_traps *t, uint32_t layer, const char *fmt, ...)
     g_autofree char *message = g_strdup_vprintf(fmt, args);
     va_end(args);
     g_autoptr(GString) place = g_string_new(NULL);
-    if (!t->line)
+    if (t->part)
+        g_string_append_printf(place, "%.100s%stoken %" G_GUINT64_FORMAT ", ", t->part,
+                               *t->part ? ": " : "", t->part_token);
+    else if (!t->line)
         g_string_append_printf(place, "token %" G_GUINT64_FORMAT ", ", t->n_tokens);
     if (layer != MOE_NONE)
         g_string_append_printf(place, "layer %u, ", t->layer_ids[layer]);
@@ -139,6 +142,13 @@ void
 moe_traps_line(moe_traps *t, uint64_t line)
 {
     t->line = line;
+}
+
+void
+moe_traps_part(moe_traps *t, const char *part, uint64_t token)
+{
+    t->part = part;
+    t->part_token = token;
 }
 
 void

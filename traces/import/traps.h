@@ -49,6 +49,10 @@ void moe_traps_widen(moe_traps *traps, uint32_t k);
 /* The line of the next token, for messages ("x.jsonl:12: …"); without, its number is named. */
 void moe_traps_line(moe_traps *traps, uint64_t line);
 
+/* Which part of the input the next token is of ("member ids", borrowed until the next call), and
+ * its number there, for messages; before the line if both are said. NULL: none. */
+void moe_traps_part(moe_traps *traps, const char *part, uint64_t token);
+
 /* One token: ids[n_layers * k], weights likewise or NULL (for all tokens or for none). False after
  * a message when it is no use to go on. */
 bool moe_traps_add(moe_traps *traps, uint32_t sequence, uint32_t position, moe_phase phase,

@@ -258,6 +258,9 @@ report_nothing(const moe_traps *t)
                                "layer: the capture failed",
                                t->n_tokens, t->k - 1);
     report_tokens(t);
+    if (t->padding && t->padding == t->n_tokens)
+        return moe_import_fail(t->job, t->input,
+                               "no token is left: all their ids are 0, so the capture failed");
     return moe_import_fail(t->job, t->input, "%s",
                            t->n_tokens ? "no token is left: none holds routing"
                                        : "holds no tokens");

@@ -31,6 +31,8 @@ struct moe_traps {
     bool limit_known;
     size_t input;
     uint64_t line;
+    const char *part; /* of the input, NULL: none */
+    uint64_t part_token;
     unsigned errors;
     bool failed; /* the builder; its error is set */
 

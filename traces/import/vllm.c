@@ -23,7 +23,7 @@ vllm_sniff(const char *path, const char *head, size_t n)
 static moe_routing_builder *
 vllm_run(moe_import_job *job)
 {
-    if (moe_arrays_are(job))
+    if (moe_arrays_are(job, NULL))
         return moe_arrays_import(job, "vllm", MOE_ROWS_BATCH_FIRST);
     return moe_response_import(job, "vllm");
 }

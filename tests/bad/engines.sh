@@ -1,0 +1,69 @@
+# What engines write, and what can be wrong with it beside its arrays (arrays.sh). Nothing is written.
+command -v python3 >/dev/null || exit 77
+data=$source/tests/unit/data/engines
+import()
+{
+    "$moesim" trace import "$@" -o routing.safetensors 2>&1
+    echo "exit $?"
+}
+# text WHAT OPTIONS TEXT: as rows of llama.cpp
+text()
+{
+    echo "== llamacpp: $1"
+    printf "$3" >rows.csv
+    import --format llamacpp $2 rows.csv
+    rm rows.csv
+}
+# arrays WHAT OPTIONS FAULT
+arrays()
+{
+    echo "== $1"
+    python3 -B "$source/tests/bad/arrays.py" npz "$3"
+    import $2 "$3.npz"
+    rm "$3.npz"
+}
+cp "$data/trtllm_counts.safetensors" "$data/megatron_list.npz" "$data/sglang_native.json" \
+    "$data/hf_mixtral.safetensors" "$data/vllm_lists.json" "$data/llamacpp_pairs.csv" .
+echo "== trtllm: counts"
+import --format trtllm trtllm_counts.safetensors
+echo "== trtllm: other tensors"
+import --format trtllm hf_mixtral.safetensors
+echo "== megatron: how many sequences"
+import --format megatron megatron_list.npz
+echo "== megatron: not so many"
+import --format megatron --sequences 5 megatron_list.npz
+echo "== sglang: k is not said"
+import sglang_native.json
+echo "== sglang: another k"
+import --top-k 5 sglang_native.json
+echo "== hf-logits: k is not said"
+import hf_mixtral.safetensors
+echo "== hf-logits: more than there are"
+import --top-k 9 hf_mixtral.safetensors
+echo "== hf-logits: of another model"
+import --model qwen3-30b-a3b hf_mixtral.safetensors
+echo "== another format"
+import --format vllm llamacpp_pairs.csv
+import --format llamacpp vllm_lists.json
+arrays "logits: not a number" "--format hf-logits --top-k 2" logits-nan
+arrays "logits: infinite" "--format hf-logits --top-k 2" logits-infinite
+arrays "logits: rows of three sequences" "--format hf-logits --top-k 2 --sequences 4" logits-good
+text "no form" "" 'time,layer\n1,2\n'
+text "no number" "" 'layer,expert\n0,1\n0,x\n'
+text "negative" "" 'layer,expert\n0,1\n0,-2\n'
+text "too long" "" 'layer,expert\n0,1,2\n'
+text "too short" "" 'layer,expert\n0\n'
+text "no multiple of k" "--top-k 2" 'layer,expert\n0,1\n0,2\n0,3\n1,0\n1,1\n'
+text "layers differ" "--top-k 1" 'layer,expert\n0,1\n0,2\n1,1\n2,1\n2,0\n0,1\n'
+text "k varies" "" 'layer_id,expert_ids\n0,1 2\n1,1 2 3\n'
+text "a layer is absent" "--top-k 1" 'layer,expert\n0,1\n1,2\n2,3\n0,1\n2,2\n0,1\n1,1\n2,1\n'
+text "ranks" "" 'phase,token,layer,rank,expert\ndecode,0,0,0,1\ndecode,0,0,2,1\n'
+text "phase" "" 'phase,token,layer,rank,expert\nwarmup,0,0,0,1\n'
+text "expert twice" "--top-k 2" 'layer,expert\n0,1\n0,1\n'
+text "beyond the model" "--top-k 1 --experts 4" 'layer,expert\n0,1\n1,4\n'
+text "k is not to be seen" "" "$(awk 'BEGIN { for (i = 0; i < 300; i++) printf "0,%d\\n", i }')"
+text "binary, cut short" "" '\0\0\0\0\1\0\0\0\2\0\0\0\1\0\0\0'
+text "binary, no record" "" '\0\0\0\0\377\377\377\377\2\0\0\0\1\0\0\0'
+text "nothing" "" ''
+text "a header alone" "" 'layer,expert\n'
+rm -f *.safetensors megatron_list.npz sglang_native.json vllm_lists.json llamacpp_pairs.csv
