@@ -14,7 +14,7 @@ typedef struct import_values {
     const char *output, *model, *licence, *memory, *shard_size;
     int format; /* 0: auto, else moe_importers[format - 1] */
     int64_t layers, experts, top_k, sequences, block_tokens, seed;
-    bool sort, renormalise;
+    bool sort, renormalise, by_weight;
 } import_values;
 
 #define MOE_IMPORTER(symbol, name) "|" name
@@ -51,6 +51,8 @@ static const moe_option options[] = {
     {"renormalise", 0, MOE_OPTION_FLAG, AT(renormalise),
      .help = "Router logits: the gate weights of a token's experts sum to 1 (Mixtral, "
              "norm_topk_prob)."},
+    {"by-weight", 0, MOE_OPTION_FLAG, AT(by_weight),
+     .help = "Ids of a row stand in order of falling gate weight, though no weights are recorded."},
     {"licence", 0, MOE_OPTION_TEXT, AT(licence), "TEXT",
      .help = "Licence of the data, for the metadata."},
     {"shard-size", 0, MOE_OPTION_TEXT, AT(shard_size), "SIZE",
@@ -175,6 +177,7 @@ import_options_of(const import_values *values)
         .experts = (uint32_t)values->experts,
         .top_k = (uint32_t)values->top_k,
         .sequences = (uint32_t)values->sequences,
+        .by_weight = values->by_weight,
         .renormalise = values->renormalise,
         .sort = values->sort,
         .block_tokens = (uint32_t)values->block_tokens,

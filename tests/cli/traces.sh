@@ -45,4 +45,13 @@ expect 1 "bad.csv:2:9: error: expert 1 twice" "$moesim" trace import bad.csv -o 
 expect 1 "bad.csv:3:3: error: .*pos" "$moesim" trace import bad.csv -o bad.safetensors
 [ -e bad.safetensors ] && { echo "bad.safetensors was made"; failed=1; }
 expect 3 "absent.csv" "$moesim" trace import absent.csv -o bad.safetensors
+
+# The order of ids, where a file does not have it from weights.
+expect 0 "written" "$moesim" trace import turn.csv --by-weight -o ordered.safetensors
+expect 0 "order  *weight" "$moesim" trace info ordered.safetensors
+expect 0 "order  *file" "$moesim" trace info turn.safetensors
+printf 'seq,pos,layer,experts,weights\n0,0,0,0 1,0.4 0.6\n' >weighted.csv
+expect 1 "by-weight is for files without gate weights" "$moesim" trace import weighted.csv \
+    --by-weight -o weighted.safetensors
+[ -e weighted.safetensors ] && { echo "weighted.safetensors was made"; failed=1; }
 exit $failed

@@ -1,6 +1,7 @@
 #include "traces/import/import.h"
 
 #include "sim/base/error.h"
+#include "traces/routing_builder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -247,6 +248,20 @@ import_prepare(const moe_importer *importer, const moe_import_job *job, moe_impo
     return ok;
 }
 
+/* What the user says of the order of ids holds where no weights tell. */
+static bool
+import_order(const moe_import_job *job, moe_routing_builder *builder)
+{
+    if (!job->options->by_weight)
+        return true;
+    if (moe_columns_row_bytes(builder->columns, COLUMN_WEIGHTS))
+        return moe_import_fail(job, 0,
+                               "--by-weight is for files without gate weights: these say "
+                               "themselves how ids are ordered");
+    moe_routing_builder_meta(builder, "order", "weight");
+    return true;
+}
+
 moe_routing_builder *
 moe_import_run(const moe_importer *importer, moe_import_job *job)
 {
@@ -258,6 +273,8 @@ moe_import_run(const moe_importer *importer, moe_import_job *job)
     if (import_prepare(importer, job, &own, unheard, &error))
         builder = importer->run(&own);
     if (builder && moe_routing_builder_failed(builder, job->paths[0], &error))
+        g_clear_pointer(&builder, moe_routing_builder_free);
+    if (builder && !import_order(job, builder))
         g_clear_pointer(&builder, moe_routing_builder_free);
     moe_assert(builder || error || moe_diag_errors(job->diag) > before,
                "importer %s: neither a routing nor a message", importer->name);

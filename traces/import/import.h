@@ -27,6 +27,7 @@ typedef struct moe_import_options {
     uint32_t block_tokens;  /* tokens in a prefix block, of formats that list tokens */
     uint64_t seed;          /* of what a format describes and does not list (servegen) */
     bool renormalise;       /* of router logits: gate weights are softmax over the chosen experts */
+    bool by_weight;         /* ids of a row stand by falling gate weight, though none is recorded */
     const char *scratch;    /* folder for what does not fit into memory; NULL: the system's */
     uint64_t scratch_above; /* bytes in memory before that; 0: the default of the builder */
 } moe_import_options;
