@@ -103,7 +103,7 @@ moe_columns_error(const moe_columns *c, const char *name, GError **error)
                        "cannot write a temporary file");
     else
         moe_error_path(error, MOE_ERROR_MEMORY, name, 0,
-                       "no memory for more than %" G_GUINT64_FORMAT " tokens", c->n_rows);
+                       "no memory for more than %" G_GUINT64_FORMAT " rows", c->n_rows);
     return true;
 }
 

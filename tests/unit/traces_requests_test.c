@@ -107,17 +107,10 @@ numbers_names(void)
 
 /* ---- building, writing, opening ---- */
 
-static uint32_t
-session(moe_requests_builder *b, const char *name)
-{
-    return moe_requests_builder_session(b, name, strlen(name));
-}
-
-static uint32_t
-model(moe_requests_builder *b, const char *name)
-{
-    return moe_requests_builder_model(b, name, strlen(name));
-}
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof text - 1                                                                      \
+    }
 
 /* Three requests, the last one first: sessions, models and blocks are numbered by time. */
 static moe_requests_file *
@@ -130,13 +123,10 @@ build(void)
     CU_ASSERT_FALSE(moe_requests_builder_clock(b, MOE_CLOCK_TRACE));
     CU_ASSERT_TRUE(moe_requests_builder_clock(b, MOE_CLOCK_UNIX));
     CU_ASSERT_TRUE(moe_requests_builder_blocks(b, 4));
-    moe_requests_builder_add(b,
-                             &(moe_request){5000, 8, 1, session(b, "x"), model(b, "big"), late, 2});
-    moe_requests_builder_add(b, &(moe_request){1000, 3, 2, session(b, "y"), MOE_NONE, early, 1});
-    moe_requests_builder_add(b,
-                             &(moe_request){1500, 9, 3, MOE_NONE, model(b, "s\"mall"), middle, 3});
-    moe_requests_builder_add(b,
-                             &(moe_request){5000, 2, 4, session(b, "y"), model(b, "big"), NULL, 0});
+    moe_requests_builder_add(b, &(moe_request){5000, 8, 1, NAME("x"), NAME("big"), late, 2});
+    moe_requests_builder_add(b, &(moe_request){1000, 3, 2, NAME("y"), {0}, early, 1});
+    moe_requests_builder_add(b, &(moe_request){1500, 9, 3, {0}, NAME("s\"mall"), middle, 3});
+    moe_requests_builder_add(b, &(moe_request){5000, 2, 4, NAME("y"), NAME("big"), NULL, 0});
     moe_requests_builder_meta(b, "source", "test");
     CU_ASSERT_EQUAL(moe_requests_builder_late(b), 2);
     moe_requests_file *file = moe_requests_builder_finish(b, "built", &error);

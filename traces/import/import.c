@@ -110,6 +110,14 @@ moe_import_builder(const moe_import_job *job, uint32_t n_layers, uint32_t n_expe
     return builder;
 }
 
+moe_requests_builder *
+moe_import_requests_builder(const moe_import_job *job)
+{
+    moe_requests_builder *builder = moe_requests_builder_new();
+    moe_requests_builder_spill(builder, job->options->scratch, job->options->scratch_above);
+    return builder;
+}
+
 /* ---- which importer ---- */
 
 bool

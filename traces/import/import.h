@@ -90,6 +90,7 @@ moe_requests_builder *moe_import_requests(const moe_importer *importer, moe_impo
 /* A builder as the job's options want it. */
 moe_routing_builder *moe_import_builder(const moe_import_job *job, uint32_t n_layers,
                                         uint32_t n_experts, uint32_t k);
+moe_requests_builder *moe_import_requests_builder(const moe_import_job *job);
 /* The text of input `i`, unpacked on the way; yours. NULL with `error` set. */
 moe_text_source *moe_import_open(const moe_import_job *job, size_t i);
 /* Whether input `i` can be read a second time: a regular file, or in memory. */

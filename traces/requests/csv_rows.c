@@ -203,15 +203,11 @@ csv_blocks(csv_rows *c, request_rows *rows, uint32_t prompt)
     return true;
 }
 
-static uint32_t
-csv_named(const csv_rows *c, request_rows *rows, request_role role)
+static moe_request_name
+csv_named(const csv_rows *c, request_role role)
 {
     const moe_csv_field *field = csv_field(c, role);
-    if (!field || field->n == 0)
-        return MOE_NONE;
-    return role == REQUEST_SESSION
-               ? moe_requests_builder_session(rows->builder, field->at, field->n)
-               : moe_requests_builder_model(rows->builder, field->at, field->n);
+    return field ? (moe_request_name){field->at, field->n} : (moe_request_name){NULL, 0};
 }
 
 static bool
@@ -225,7 +221,8 @@ csv_row(void *importer, request_rows *rows)
     if (MOE_UNLIKELY(c->fields.n != c->n_columns))
         return request_fail(rows, NULL, "%u fields; the header names %u", c->fields.n,
                             c->n_columns);
-    moe_request request = {.session = MOE_NONE, .model = MOE_NONE};
+    moe_request request = {.session = csv_named(c, REQUEST_SESSION),
+                           .model = csv_named(c, REQUEST_MODEL)};
     const char *end;
     if (!request_read_time(rows, c->columns[c->at[REQUEST_TIME]], csv_field(c, REQUEST_TIME)->at,
                            &end, &request.time_ns) ||
@@ -234,10 +231,6 @@ csv_row(void *importer, request_rows *rows)
         !csv_tokens(c, rows, REQUEST_OUTPUT, &request.output) ||
         (c->block_tokens && !csv_blocks(c, rows, request.prompt)))
         return false;
-    if (request.output && request.prompt) {
-        request.session = csv_named(c, rows, REQUEST_SESSION);
-        request.model = csv_named(c, rows, REQUEST_MODEL);
-    }
     return request_rows_add(rows, &request);
 }
 

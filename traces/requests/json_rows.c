@@ -20,10 +20,10 @@ typedef struct json_rows {
     size_t n_tokens, max_tokens;
     moe_names prefixes; /* (block before, tokens or name of the block) -> block */
 
-    uint64_t chat, parent; /* of the request at hand */
+    uint64_t chat, parent, root; /* of the request at hand */
     bool has_parent;
     moe_index_map chats; /* number of a chat -> index */
-    GArray *sessions;    /* of uint32_t: session of each */
+    GArray *roots;       /* of uint64_t: the first chat of the session of each */
 } json_rows;
 
 /* ---- values ---- */
@@ -108,26 +108,20 @@ json_token(json_rows *j, request_rows *rows, uint64_t number)
     return true;
 }
 
+/* A text or a whole number. */
 static bool
-json_session(json_rows *j, request_rows *rows, uint32_t *session)
+json_session(moe_scan *scan, moe_request_name *session)
 {
-    moe_scan *scan = &j->scan;
-    json_space(scan);
     const char *text = scan->at;
-    size_t n;
+    uint64_t number;
     if (text < scan->end && *text == '"') {
         text = moe_scan_text(scan);
-        n = text ? strlen(text) : 0;
-    } else {
-        uint64_t number;
-        if (!moe_scan_whole(scan, &number))
-            return false;
-        n = (size_t)(scan->at - text);
+        *session = (moe_request_name){text, text ? strlen(text) : 0};
+        return text != NULL;
     }
-    if (!text)
-        return false;
-    *session = moe_requests_builder_session(rows->builder, text, n);
-    return true;
+    bool ok = moe_scan_whole(scan, &number);
+    *session = (moe_request_name){text, (size_t)(scan->at - text)};
+    return ok;
 }
 
 /* "55", or "-1" for none. */
@@ -157,7 +151,7 @@ json_value(json_rows *j, request_rows *rows, const request_key *key, moe_request
     case REQUEST_OUTPUT:
         return request_read_tokens(rows, key->name, scan->at, &scan->at, &request->output);
     case REQUEST_SESSION:
-        return json_session(j, rows, &request->session);
+        return json_session(scan, &request->session);
     case REQUEST_BLOCKS:
         return json_numbers(j, rows, json_block);
     case REQUEST_TOKENS:
@@ -250,31 +244,29 @@ json_blocks(json_rows *j, request_rows *rows, const moe_request *request)
                         rows->n_blocks, j->block_tokens, request->prompt, wanted);
 }
 
-/* The session of a chat that is known, MOE_NONE when it is not: then it may be given one. */
-static uint32_t *
-json_chat_session(json_rows *j, uint64_t chat)
+/* The first chat of the session that a chat is of, itself if it is new; NULL: no memory. */
+static uint64_t *
+json_root(json_rows *j, uint64_t chat)
 {
-    uint32_t none = MOE_NONE, at = moe_index_map_add(&j->chats, chat);
+    uint32_t at = moe_index_map_add(&j->chats, chat);
     if (at == MOE_NONE)
         return NULL;
-    if (at == j->sessions->len)
-        g_array_append_val(j->sessions, none);
-    return &g_array_index(j->sessions, uint32_t, at);
+    if (at == j->roots->len)
+        g_array_append_val(j->roots, chat);
+    return &g_array_index(j->roots, uint64_t, at);
 }
 
 /* A session is named by its first chat, or by the one that its first chat goes on from. */
 static bool
 json_chat(json_rows *j, request_rows *rows, moe_request *request)
 {
-    uint64_t root = j->has_parent ? j->parent : j->chat;
-    uint32_t *session = json_chat_session(j, root);
-    if (session && *session == MOE_NONE)
-        *session = moe_requests_builder_session(rows->builder, &root, sizeof root);
-    request->session = session ? *session : MOE_NONE;
-    uint32_t *own = json_chat_session(j, j->chat);
-    if (!session || !own)
+    const uint64_t *root = json_root(j, j->has_parent ? j->parent : j->chat);
+    j->root = root ? *root : 0;
+    uint64_t *own = json_root(j, j->chat);
+    if (!root || !own)
         return request_fail(rows, NULL, "no memory for more than %u chats", j->chats.n);
-    *own = request->session;
+    *own = j->root;
+    request->session = (moe_request_name){&j->root, sizeof j->root};
     return true;
 }
 
@@ -283,7 +275,7 @@ json_row(void *importer, request_rows *rows)
 {
     json_rows *j = importer;
     const moe_text_lines *lines = &rows->lines;
-    moe_request request = {.session = MOE_NONE, .model = MOE_NONE};
+    moe_request request = {0};
     unsigned seen = 0, before = rows->errors;
     if (j->max_store < lines->length + 1) {
         j->max_store = 2 * lines->length + 1;
@@ -325,13 +317,13 @@ request_json_read(const request_json *json, moe_import_job *job)
     json_rows j = {.json = json, .block_tokens = json->block_tokens};
     if (!j.block_tokens)
         j.block_tokens = job->options->block_tokens ? job->options->block_tokens : JSON_BLOCK;
-    j.sessions = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    j.roots = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     moe_requests_builder *builder = request_rows_read(job, JSON_MAX_LINE, json_first, json_row, &j);
     g_free(j.store);
     g_free(j.tokens);
     moe_names_clear(&j.prefixes);
     moe_index_map_clear(&j.chats);
-    g_array_free(j.sessions, TRUE);
+    g_array_free(j.roots, TRUE);
     return builder;
 }
 

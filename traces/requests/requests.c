@@ -28,6 +28,9 @@ moe_requests_close(moe_requests_file *file)
     if (!file)
         return;
     moe_safetensors_close(file->tensors);
+    moe_columns_free(file->rows);
+    moe_columns_free(file->block_first);
+    moe_columns_free(file->blocks);
     g_ptr_array_free(file->owned, TRUE);
     g_free(file->meta);
     g_free(file->path);

@@ -71,34 +71,44 @@ void moe_requests_csv_row(const moe_requests *requests, uint64_t i, GString *out
 
 /* ---- building ---- */
 
+/* A name, of any bytes; n 0: not known. */
+typedef struct moe_request_name {
+    const void *at;
+    size_t n;
+} moe_request_name;
+
 typedef struct moe_request {
     int64_t time_ns; /* on the trace's clock */
     uint32_t prompt, output;
-    uint32_t session;       /* from moe_requests_builder_session, or MOE_NONE */
-    uint32_t model;         /* from moe_requests_builder_model, or MOE_NONE */
+    moe_request_name session, model;
     const uint64_t *blocks; /* any numbers; n_blocks = ceil(prompt / block_tokens) or 0 */
     size_t n_blocks;
 } moe_request;
 
-/* Holds what is appended, about 40 bytes a request and 4 a block. What is appended must be within
- * the limits above (asserted). Running out of memory is remembered and reported at the end. */
+/* Takes requests one by one. What is appended must be within the limits above (asserted). Columns
+ * that outgrow their share of memory go to unlinked temporary files; what stays are the names of
+ * sessions and the numbers of blocks, once each, and, when requests come late, 16 bytes for each
+ * while they are put in order. Failures are remembered and reported at the end. */
 typedef struct moe_requests_builder moe_requests_builder;
 moe_requests_builder *moe_requests_builder_new(void);
+/* Where temporary files go (NULL: the system's folder for them) and from how many bytes of a column
+ * on (0: the default). Before the first request. */
+void moe_requests_builder_spill(moe_requests_builder *builder, const char *folder,
+                                uint64_t limit_bytes);
 /* The clock of all times (MOE_CLOCK_TRACE unless said), the tokens in a block, before the first
  * request that needs it. Said again it must be the same, else false. */
 bool moe_requests_builder_clock(moe_requests_builder *builder, moe_request_clock clock);
 bool moe_requests_builder_blocks(moe_requests_builder *builder, uint32_t block_tokens);
-uint32_t moe_requests_builder_session(moe_requests_builder *builder, const void *name, size_t n);
-/* MOE_NONE when there are more than 65534. */
-uint32_t moe_requests_builder_model(moe_requests_builder *builder, const void *name, size_t n);
-void moe_requests_builder_add(moe_requests_builder *builder, const moe_request *request);
+/* False, and nothing is added, for a model beyond the 65,535th. */
+bool moe_requests_builder_add(moe_requests_builder *builder, const moe_request *request);
 /* Free metadata; a key written again is replaced. The format's own keys are the builder's. */
 void moe_requests_builder_meta(moe_requests_builder *builder, const char *key, const char *value);
 uint64_t moe_requests_builder_count(const moe_requests_builder *builder);
 /* How many requests came with a time before that of one added earlier. */
 uint64_t moe_requests_builder_late(const moe_requests_builder *builder);
 /* Turns it into an open trace named `name`: sorts by time (equal times keep their order) and makes
- * the first one zero; frees the builder. At least one request. NULL with `error`: no memory. */
+ * the first one zero; frees the builder. At least one request. NULL with `error` set: no memory,
+ * no room for temporary files. */
 moe_requests_file *moe_requests_builder_finish(moe_requests_builder *builder, const char *name,
                                                GError **error);
 void moe_requests_builder_free(moe_requests_builder *builder);

@@ -2,6 +2,7 @@
 #ifndef MOE_TRACES_REQUESTS_REQUESTS_FILE_H
 #define MOE_TRACES_REQUESTS_REQUESTS_FILE_H
 
+#include "traces/columns.h"
 #include "traces/requests/requests.h"
 #include "traces/safetensors.h"
 
@@ -10,9 +11,10 @@
 struct moe_requests_file {
     moe_requests requests;
     char *path;
-    moe_safetensors *tensors; /* NULL: built in memory */
-    GPtrArray *owned;         /* buffers, freed with the file */
-    moe_meta *meta;           /* texts owned by `owned` or `tensors` */
+    moe_safetensors *tensors;                 /* NULL: built in memory */
+    moe_columns *rows, *block_first, *blocks; /* if it was */
+    GPtrArray *owned;                         /* buffers, freed with the file */
+    moe_meta *meta;                           /* texts owned by `owned` or `tensors` */
     size_t n_meta;
 };
 

@@ -155,9 +155,9 @@ request_rows_add(request_rows *rows, moe_request *request)
     rows->n_rows++;
     request->blocks = rows->blocks;
     request->n_blocks = rows->n_blocks;
-    moe_requests_builder_add(rows->builder, request);
+    bool added = moe_requests_builder_add(rows->builder, request);
     rows->n_blocks = 0;
-    return true;
+    return added || request_fail(rows, NULL, "more than %u models", MOE_REQUESTS_NO_MODEL);
 }
 
 static void
@@ -227,7 +227,7 @@ moe_requests_builder *
 request_rows_read(const moe_import_job *job, size_t max_line, request_line *first,
                   request_line *row, void *importer)
 {
-    request_rows rows = {.job = job, .builder = moe_requests_builder_new()};
+    request_rows rows = {.job = job, .builder = moe_import_requests_builder(job)};
     bool ok = true;
     for (size_t i = 0; ok && i < job->n_paths; i++)
         ok = request_input(&rows, i, max_line, first, row, importer);

@@ -250,7 +250,7 @@ servegen_draw(servegen_import *s, size_t i)
     moe_renewal_fill(w->family, w->shape, &arrivals, s->at, n);
     double span = (double)w->length * 1e9;
     for (size_t j = 0; j < n; j++) {
-        moe_request request = {.session = MOE_NONE, .model = MOE_NONE};
+        moe_request request = {0};
         request.time_ns = (int64_t)w->second * MOE_NS_PER_S + (int64_t)(span * s->at[j]);
         request.prompt = request_distribution_draw(&lengths->prompt, &prompts);
         request.output = request_distribution_draw(&lengths->output, &outputs);
@@ -297,7 +297,7 @@ servegen_report(const servegen_import *s)
 static moe_requests_builder *
 servegen_read(moe_import_job *job)
 {
-    servegen_import s = {.job = job, .builder = moe_requests_builder_new()};
+    servegen_import s = {.job = job, .builder = moe_import_requests_builder(job)};
     s.windows = g_array_new(FALSE, FALSE, sizeof(servegen_window));
     bool ok = true;
     for (size_t i = 0; ok && i < job->n_paths; i++)
