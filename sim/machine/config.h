@@ -29,6 +29,10 @@ typedef struct moe_cache_config {
     moe_choice evict;
 } moe_cache_config;
 
+typedef struct moe_pin_config {
+    int64_t layer, expert;
+} moe_pin_config;
+
 typedef struct moe_config {
     const char *name, *label, *model, *hardware;
     int64_t seed;
@@ -59,6 +63,7 @@ typedef struct moe_config {
     struct {
         const char *home;
         moe_cache_config cache;
+        moe_list pin;     /* of moe_pin_config */
         moe_list staging; /* of moe_cache_config, fast to slow */
         int retention, granularity, join;
         moe_choice predict, prefetch, serve;

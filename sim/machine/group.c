@@ -173,7 +173,8 @@ close_group(moe_machine *machine, moe_task *last)
     if (machine->residency && machine->config->experts.retention == MOE_RETENTION_NONE)
         for (uint32_t e = 0; e < machine->n_experts; e++) {
             uint32_t object = group->layer * machine->n_experts + e;
-            if (moe_residency_where(machine->residency, 0, object) == MOE_RESIDENT)
+            if (moe_residency_where(machine->residency, 0, object) == MOE_RESIDENT &&
+                !moe_residency_pinned(machine->residency, object))
                 moe_residency_remove(machine->residency, object);
         }
     moe_machine_next_segment(machine, last);

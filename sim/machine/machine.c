@@ -243,6 +243,8 @@ open_policies(moe_machine *machine)
         .n_experts = machine->n_experts,
         .n_tiers = plan->n_tiers,
         .popularity = plan->schedule->popularity,
+        .always = plan->always,
+        .n_always = plan->n_always,
     };
     memcpy(residency.tiers, plan->tiers, sizeof residency.tiers);
     machine->residency = moe_residency_new(&residency);

@@ -225,6 +225,60 @@ add_tier(maker *m, const moe_cache_config *cache, const char *prefix, int fallba
     return true;
 }
 
+/* The object that a pin names; MOE_NONE after a message. */
+static uint32_t
+pinned_object(const maker *m, const char *key, const moe_pin_config *pin)
+{
+    const moe_routing *routing = m->plan->schedule->routing;
+    uint32_t layer = 0;
+    while (layer < routing->n_layers && routing->layer_ids[layer] != (uint64_t)pin->layer)
+        layer++;
+    if (layer < routing->n_layers && pin->expert < routing->n_experts)
+        return layer * routing->n_experts + (uint32_t)pin->expert;
+    if (layer < routing->n_layers)
+        moe_diag_error(m->diag, at(m, key), "expert %lld, but there are %u experts",
+                       (long long)pin->expert, routing->n_experts);
+    else
+        moe_diag_error(m->diag, at(m, key), "%s has no MoE layer %lld; they are %u to %u",
+                       routing->path, (long long)pin->layer, routing->layer_ids[0],
+                       routing->layer_ids[routing->n_layers - 1]);
+    return MOE_NONE;
+}
+
+/* Pinned experts must exist once, and leave each pool a slot. */
+static bool
+plan_pins(maker *m)
+{
+    moe_plan *plan = m->plan;
+    const moe_list *list = &plan->config->experts.pin;
+    const moe_pin_config *pins = list->items;
+    const moe_demand *demand = &plan->schedule->demand;
+    bool per_layer = plan->tiers[0].scope == MOE_SCOPE_LAYER;
+    g_autofree uint32_t *used = g_new0(uint32_t, demand->n_layers);
+    g_autofree bool *known = g_new0(bool, (size_t)demand->n_layers * demand->n_experts);
+    plan->always = g_new(uint32_t, list->n + 1);
+    for (size_t i = 0; i < list->n; i++) {
+        g_autofree char *key = g_strdup_printf("experts.cache.pin.%zu", i);
+        uint32_t object = pinned_object(m, key, &pins[i]);
+        if (object == MOE_NONE)
+            return false;
+        if (known[object]) {
+            moe_diag_error(m->diag, at(m, key), "layer %lld, expert %lld is pinned twice",
+                           (long long)pins[i].layer, (long long)pins[i].expert);
+            return false;
+        }
+        if (++used[per_layer ? object / demand->n_experts : 0] >= plan->tiers[0].slots) {
+            moe_diag_error(m->diag, at(m, key),
+                           "pinned experts take all %u slots %s; one must be left to the others",
+                           plan->tiers[0].slots, per_layer ? "of the layer" : "there are");
+            return false;
+        }
+        known[object] = true;
+        plan->always[plan->n_always++] = object;
+    }
+    return true;
+}
+
 static bool
 route_tiers(maker *m)
 {
@@ -265,7 +319,7 @@ plan_tiers(maker *m)
             return false;
     }
     plan->tier_place[plan->n_tiers] = plan->home_place;
-    return route_tiers(m);
+    return plan_pins(m) && route_tiers(m);
 }
 
 static bool
@@ -394,6 +448,12 @@ moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
     return check_policies(&m) && check_memory(&m) && check_clock(&m);
 }
 
+void
+moe_plan_clear(moe_plan *plan)
+{
+    g_clear_pointer(&plan->always, g_free);
+}
+
 int64_t
 moe_plan_static_bytes(const moe_plan *plan, int place)
 {
@@ -429,4 +489,7 @@ moe_plan_describe(const moe_plan *plan, GString *out)
                                plan->hw->places[plan->tier_place[t]].name, plan->tiers[t].slots,
                                plan->tiers[t].scope == MOE_SCOPE_LAYER ? "per layer" : "in all",
                                plan->tiers[t].evict.variant->name);
+    if (plan->n_always > 0)
+        g_string_append_printf(out, "  %u expert%s pinned in tier 0\n", plan->n_always,
+                               plan->n_always == 1 ? " is" : "s are");
 }

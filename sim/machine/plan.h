@@ -35,6 +35,8 @@ typedef struct moe_plan {
     int64_t least_bytes;  /* of the smallest expert that is there */
     double full_bytes;    /* of an expert of size 1 */
     const double *sizes;  /* per object, NULL: all 1; see schedule.h */
+    uint32_t n_always;    /* objects that are always in the cache, in order of writing */
+    uint32_t *always;     /* moe_plan_clear frees them */
     uint32_t n_objects;   /* experts that are there, in all layers */
     moe_account accounts[16];
     size_t n_accounts;
@@ -47,6 +49,7 @@ typedef moe_loc moe_locate(const void *context, const char *key);
 bool moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
                    const moe_hardware *hw, const moe_schedule *schedule, moe_locate *locate,
                    const void *context, moe_diag *diag);
+void moe_plan_clear(moe_plan *plan);
 /* Bytes of an object, as loaded and as read. */
 static inline int64_t
 moe_plan_object_bytes(const moe_plan *plan, uint32_t object)

@@ -297,6 +297,7 @@ clear_run(moe_prepared *run)
     g_free((void *)(uintptr_t)run->public.keys);
     g_free((char *)(uintptr_t)run->public.identity);
     moe_settings_free(run->settings);
+    moe_plan_clear(&run->plan);
 }
 
 /* Cache keys without a home elsewhere have no effect: probably the home was forgotten. */

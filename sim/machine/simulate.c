@@ -71,7 +71,7 @@ static moe_fewest
 fewest_loads(moe_scenario *scenario, const moe_plan *plan, bool decode_only)
 {
     const moe_serve_ops *serve = plan->config->experts.serve.variant->ops;
-    if (!plan->offloaded || serve->uses_host)
+    if (!plan->offloaded || serve->uses_host || plan->n_always > 0) /* those are never loaded */
         return (moe_fewest){UINT64_MAX, UINT64_MAX};
     const moe_schedule *schedule = plan->schedule;
     const moe_tier_config *tier = &plan->tiers[0];

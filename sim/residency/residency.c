@@ -7,13 +7,15 @@ struct pool {
     const moe_evict_ops *evict;
     void *state;
     uint32_t base;
-    uint32_t occupied, held; /* of the tier's slots; held: occupied and pinned */
+    uint32_t slots;          /* but those of experts that are always there */
+    uint32_t occupied, held; /* of these; held: occupied and pinned */
     uint32_t most;           /* highest `occupied` ever: slots beyond were never filled */
 };
 
 enum {
-    UNUSED = 1, /* prefetched and not demanded since */
-    FEEDING = 2 /* a load from here into the tier above is under way: one of its pins */
+    UNUSED = 1,  /* prefetched and not demanded since */
+    FEEDING = 2, /* a load from here into the tier above is under way: one of its pins */
+    ALWAYS = 4   /* there from the start, with a pin that is never undone; no policy knows it */
 };
 
 struct tier {
@@ -22,7 +24,7 @@ struct tier {
     uint8_t *flags;
     uint16_t *pins;
     uint32_t *pool; /* per object: its pool */
-    uint32_t slots, pool_objects, n_pools;
+    uint32_t pool_objects, n_pools;
     uint32_t occupied;
     moe_tier_counts counts;
 };
@@ -46,15 +48,31 @@ pool_open(struct moe_residency *residency, struct tier *tier, uint32_t i,
           const moe_tier_config *config, const uint32_t *popularity)
 {
     struct pool *pool = &tier->pools[i];
+    moe_assert(pool->slots, "no slot of pool %u is free", i);
     pool->base = i * tier->pool_objects;
     pool->evict = config->evict.variant->ops;
     moe_evict_setup setup = {
         .n_objects = tier->pool_objects,
-        .n_slots = tier->slots,
+        .n_slots = pool->slots,
         .next_use = residency->next_use + pool->base,
         .popularity = popularity ? popularity + pool->base : NULL,
     };
     pool->state = pool->evict->open(&setup, config->evict.config);
+}
+
+/* Experts that are always in tier 0 take slots from their pools. */
+static void
+keep_always(struct tier *tier, const moe_residency_config *config)
+{
+    for (size_t i = 0; i < config->n_always; i++) {
+        uint32_t object = config->always[i];
+        moe_assert(tier->where[object] == MOE_ABSENT, "object %u is pinned twice", object);
+        tier->where[object] = MOE_RESIDENT;
+        tier->flags[object] = ALWAYS;
+        tier->pins[object] = 1;
+        tier->occupied++;
+        tier->pools[tier->pool[object]].slots--;
+    }
 }
 
 moe_residency *
@@ -74,7 +92,6 @@ moe_residency_new(const moe_residency_config *config)
         bool per_layer = tier_config->scope == MOE_SCOPE_LAYER;
         tier->n_pools = per_layer ? config->n_layers : 1;
         tier->pool_objects = per_layer ? config->n_experts : residency->n_objects;
-        tier->slots = tier_config->slots;
         tier->where = moe_policy_alloc(residency->n_objects, sizeof *tier->where);
         tier->flags = moe_policy_alloc(residency->n_objects, sizeof *tier->flags);
         tier->pins = moe_policy_alloc(residency->n_objects, sizeof *tier->pins);
@@ -82,6 +99,10 @@ moe_residency_new(const moe_residency_config *config)
         for (uint32_t i = 0; i < residency->n_objects; i++)
             tier->pool[i] = i / tier->pool_objects;
         tier->pools = moe_policy_alloc(tier->n_pools, sizeof *tier->pools);
+        for (uint32_t i = 0; i < tier->n_pools; i++)
+            tier->pools[i].slots = tier_config->slots;
+        if (t == 0)
+            keep_always(tier, config);
         for (uint32_t i = 0; i < tier->n_pools; i++)
             pool_open(residency, tier, i, tier_config, config->popularity);
     }
@@ -189,6 +210,8 @@ moe_residency_begin(moe_residency *residency, const uint32_t *objects, const uin
             in_order = false;
             continue;
         }
+        if (tier->flags[object] & ALWAYS)
+            continue;
         struct pool *pool = pool_of(tier, object);
         pin(tier, pool, object);
         if (tier->flags[object] & UNUSED)
@@ -220,9 +243,9 @@ bar_of(const struct tier *tier, const struct pool *pool, const uint32_t *outlook
 static bool
 has_room(const struct tier *tier, const struct pool *pool, const uint32_t *outlook, uint32_t limit)
 {
-    if (pool->occupied < tier->slots)
+    if (pool->occupied < pool->slots)
         return true;
-    if (pool->held == tier->slots)
+    if (pool->held == pool->slots)
         return false;
     if (!limit)
         return true;
@@ -249,9 +272,9 @@ evict(struct tier *tier, struct pool *pool, uint32_t object, const uint32_t *out
       uint32_t limit, uint32_t *victim)
 {
     *victim = MOE_NONE;
-    if (pool->occupied < tier->slots)
+    if (pool->occupied < pool->slots)
         return true;
-    if (pool->held == tier->slots)
+    if (pool->held == pool->slots)
         return false;
     moe_evict_bar bar = bar_of(tier, pool, outlook, limit);
     uint32_t local = pool->evict->victim(pool->state, object - pool->base, &bar);
@@ -394,7 +417,7 @@ moe_residency_release(moe_residency *residency, uint32_t object)
 {
     struct tier *tier = &residency->tiers[0];
     touch_until(residency, residency->turn[object] + 1);
-    if (residency->n_tiers)
+    if (residency->n_tiers && !(tier->flags[object] & ALWAYS))
         unpin(tier, pool_of(tier, object), object);
 }
 

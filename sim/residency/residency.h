@@ -14,6 +14,7 @@
  * released. release unpins a member when it is computed. The eviction policy meets the members in
  * order of first appearance, hits and misses alike: a hit is told to it before the next miss is
  * admitted, before the hit is released, and before any prefetch, removal or group that follows.
+ * Objects that are always in tier 0 are hits that no policy is told of; they are never removed.
  * Counts are kept per tier; first-ever fills of free slots are counted apart. */
 #ifndef MOE_RESIDENCY_RESIDENCY_H
 #define MOE_RESIDENCY_RESIDENCY_H
@@ -38,6 +39,9 @@ typedef struct moe_residency_config {
     uint32_t n_tiers; /* 0..MOE_MAX_TIERS */
     moe_tier_config tiers[MOE_MAX_TIERS];
     const uint32_t *popularity; /* [n_layers * n_experts] or NULL */
+    const uint32_t *always;     /* n_always objects that are in tier 0 from the start and never
+                                   leave; at least one slot of each pool is left to the others */
+    size_t n_always;
 } moe_residency_config;
 
 typedef struct moe_tier_counts {

@@ -143,6 +143,25 @@ three_tiers(void)
                    "  workload.batch: [1, 3]\n");
 }
 
+/* Pruned, merged and capped routing, and experts that never leave. */
+static void
+transformed(void)
+{
+    check_scenario(
+        "experts: {home: dram, cache: {capacity: 50%}}\n"
+        "sweep:\n"
+        "  routing.transform: [[{kind: mask, keep: 4}], [{kind: remap, from: groups, groups: 4}],\n"
+        "                      [{kind: capacity, factor: 0.5, drop: random}]]\n"
+        "  experts.cache.pin: [[], [{layer: 3, expert: 1}, {layer: 9, expert: 0}]]\n"
+        "  experts.cache.scope: [model, layer]\n"
+        "  experts.cache.evict: [lru, belady, arc]\n"
+        "  experts.prefetch.kind: [none, next-layer, whole-next-layer]\n"
+        "  experts.retention: [cache, none]\n"
+        "  experts.granularity: [layer, expert]\n"
+        "  experts.join: [demanded, wanted]\n"
+        "  workload.batch: [1, 3]\n");
+}
+
 static void
 without_offloading(void)
 {
@@ -181,5 +200,5 @@ same_twice(void)
 }
 
 MOE_TESTS({"every policy against every other", every_policy}, {"every knob", every_knob},
-          {"three tiers", three_tiers}, {"without offloading", without_offloading},
-          {"the same run twice", same_twice})
+          {"three tiers", three_tiers}, {"transformed", transformed},
+          {"without offloading", without_offloading}, {"the same run twice", same_twice})

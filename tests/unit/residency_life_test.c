@@ -1,4 +1,5 @@
 /* The life of an object in one tier and through two, step by step. */
+#include "sim/base/random.h"
 #include "sim/residency/residency.h"
 #include "tests/property/policy_config.h"
 #include "tests/test.h"
@@ -251,10 +252,49 @@ without_tiers_everything_comes_from_home(void)
     close_tiers(&s);
 }
 
+/* Whatever comes and goes, pinned experts are there, and the others have the slots that are left.
+ */
+static void
+pinned_experts_stay(void)
+{
+    static const uint32_t always[] = {0, 9, 15};
+    size_t n_policies;
+    const moe_variant *const *policies = moe_policy_list(MOE_POLICY_EVICT, &n_policies);
+    moe_stream stream = moe_stream_new(11, "pinned", 0);
+    for (size_t p = 0; p < n_policies; p++)
+        for (int scope = MOE_SCOPE_MODEL; scope <= MOE_SCOPE_LAYER; scope++) {
+            policy_config evict = policy_config_new(MOE_POLICY_EVICT, policies[p]->name);
+            moe_residency_config config = {
+                .n_layers = 2, .n_experts = 8, .n_tiers = 1, .always = always, .n_always = 3};
+            config.tiers[0] =
+                (moe_tier_config){(moe_scope)scope, scope ? 3 : 5, {evict.variant, evict.config}};
+            moe_residency *residency = moe_residency_new(&config);
+            uint64_t pinned = 0;
+            for (uint32_t i = 0; i < 400; i++) {
+                uint32_t object = (uint32_t)moe_stream_below(&stream, 16);
+                bool is_pinned = object == 0 || object == 9 || object == 15;
+                const char *outcome = DEMAND(residency, object);
+                pinned += is_pinned;
+                MOE_CHECK(!is_pinned || !strcmp(outcome, "H"), "%s: object %u was %s",
+                          policies[p]->name, object, outcome);
+                MOE_CHECK(moe_residency_occupied(residency, 0) <= (scope ? 6u : 5u),
+                          "%s: %u occupied", policies[p]->name,
+                          moe_residency_occupied(residency, 0));
+            }
+            const moe_tier_counts *counts = moe_residency_counts(residency, 0);
+            CU_ASSERT_EQUAL(counts->hits + counts->misses, 400);
+            MOE_CHECK(counts->hits >= pinned, "%s", policies[p]->name);
+            CU_ASSERT_EQUAL(counts->admits - counts->evictions,
+                            moe_residency_occupied(residency, 0) - 3);
+            moe_residency_free(residency);
+            policy_config_free(&evict);
+        }
+}
+
 MOE_TESTS({"life", a_load_is_in_flight_then_resident},
           {"group", a_group_is_tested_before_any_of_it_is_loaded},
           {"turns", hits_and_misses_take_turns}, {"wait", a_demand_waits_for_a_slot},
           {"prefetch", a_prefetch_may_be_refused_late_or_wasted},
           {"tiers", loads_pass_through_the_tiers_between},
-          {"source", a_source_is_kept_while_it_is_read},
+          {"source", a_source_is_kept_while_it_is_read}, {"pinned", pinned_experts_stay},
           {"no tiers", without_tiers_everything_comes_from_home})
