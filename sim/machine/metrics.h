@@ -37,7 +37,10 @@
     X(routing_reuse, "share", false, "Tokens whose trace row had been replayed before.")           \
     X(experts_per_token, "experts", false, "Experts a token is routed to at a layer; mean.")       \
     X(active_parameters, "parameters", false,                                                      \
-      "Parameters a token uses: embeddings aside, all but routed experts, and its experts.")       \
+      "Parameters a token uses: all but routed experts, and its experts; embeddings count.")       \
+    X(active_bytes, "bytes", false, "Bytes of these parameters, experts of their own precision.")  \
+    X(weight_bytes, "bytes", false, "Bytes of all weights, wherever they live.")                   \
+    X(distinct_experts, "experts", false, "Distinct experts that a layer needs in a decode step.") \
     X(flops_per_token, "FLOP", false, "FLOPs of the device per token, prompt and decoded.")
 
 enum {
