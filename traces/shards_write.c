@@ -1,6 +1,7 @@
 #include "traces/shards.h"
 
 #include "sim/base/error.h"
+#include "traces/json_scan.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -70,22 +71,6 @@ shards_one(const shards_plan *p, uint32_t i, const moe_tensor *tensors, size_t n
     return moe_safetensors_write_aligned(name, part, n_tensors, meta, n_meta, p->align, error);
 }
 
-/* A file's name as JSON has it. */
-static char *
-shards_quote(const char *name)
-{
-    GString *text = g_string_new(NULL);
-    for (const char *c = name; *c; c++) {
-        if ((unsigned char)*c < 0x20)
-            g_string_append_printf(text, "\\u%04x", (unsigned char)*c);
-        else if (*c == '"' || *c == '\\')
-            g_string_append_printf(text, "\\%c", *c);
-        else
-            g_string_append_c(text, *c);
-    }
-    return g_string_free(text, FALSE);
-}
-
 static char *
 shards_index(const shards_plan *p, const moe_tensor *tensors, size_t n_tensors)
 {
@@ -96,12 +81,13 @@ shards_index(const shards_plan *p, const moe_tensor *tensors, size_t n_tensors)
                            p->n_rows * p->row_bytes);
     for (uint32_t i = 0; i < p->n; i++) {
         g_autofree char *path = shards_name(p, i), *name = g_path_get_basename(path);
-        g_autofree char *shown = shards_quote(name);
-        for (size_t t = 0; t < n_tensors; t++)
+        for (size_t t = 0; t < n_tensors; t++) {
             g_string_append_printf(
-                text, "%s\n    \"%s[%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT "]\": \"%s\"",
-                i || t ? "," : "", tensors[t].name, i * p->rows, MIN((i + 1) * p->rows, p->n_rows),
-                shown);
+                text,
+                "%s\n    \"%s[%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT "]\": ", i || t ? "," : "",
+                tensors[t].name, shards_first(p, i), shards_first(p, i + 1));
+            moe_json_put_text(text, name);
+        }
     }
     g_string_append(text, "\n  }\n}\n");
     return g_string_free(text, FALSE);

@@ -4,6 +4,6 @@
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    moe_import_options options = {0};
+    moe_import_options options = {.scratch_above = 64};
     return fuzz_importer(&moe_importer_csv, "x.csv", data, size, &options);
 }

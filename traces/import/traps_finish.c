@@ -46,15 +46,17 @@ static bool
 model_numbered(moe_traps *t, const moe_model *model, uint32_t n_moe)
 {
     const moe_stack *stack = moe_model_decoder(model);
-    if (t->layer_ids[t->n_layers - 1] < n_moe)
-        return true;
-    for (uint32_t i = 0; i < t->n_layers; i++) {
+    bool by_moe = t->layer_ids[t->n_layers - 1] < n_moe; /* or all of them are experts' */
+    for (uint32_t i = 0; !by_moe && i < t->n_layers; i++) {
         uint32_t number = t->layer_ids[i];
         if (number >= (uint32_t)stack->n_layers)
             return moe_import_fail(t->job, 0, "layer %u, but %s has %d layers", number, model->name,
                                    stack->n_layers);
         t->dense[i] = !model_is_moe(model, number);
     }
+    if (t->n_layers < n_moe)
+        moe_import_note(t->job, "%u of the %u layers with experts of %s", t->n_layers, n_moe,
+                        model->name);
     return true;
 }
 
