@@ -149,13 +149,24 @@ list_metrics(bool verbose)
 
 /* ---- importers ---- */
 
+static void
+list_importers_of(bool requests)
+{
+    for (size_t i = 0; moe_importers[i]; i++) {
+        if ((moe_importers[i]->requests != NULL) != requests)
+            continue;
+        moe_out("  %-15s", moe_importers[i]->name);
+        moe_out_wrapped(moe_importers[i]->help, 17, 17);
+    }
+}
+
 static int
 list_importers(bool verbose)
 {
-    for (size_t i = 0; moe_importers[i]; i++) {
-        moe_out("  %-12s", moe_importers[i]->name);
-        moe_out_wrapped(moe_importers[i]->help, 14, 14);
-    }
+    moe_out("routing:\n");
+    list_importers_of(false);
+    moe_out("\nrequests:\n");
+    list_importers_of(true);
     return MOE_EXIT_OK;
 }
 
