@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define JSON_MAX_LINE (64u << 20) /* prompts of a million token ids */
-#define JSON_MAX_DEPTH 32
 #define JSON_BLOCK 16 /* tokens in a block made from ids, unless the user says another number */
 
 typedef struct json_rows {
@@ -27,48 +26,6 @@ typedef struct json_rows {
 } json_rows;
 
 /* ---- values ---- */
-
-static void
-json_space(moe_scan *scan)
-{
-    while (scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\t'))
-        scan->at++;
-}
-
-/* Any value, whose content does not matter. */
-static bool
-json_skip(moe_scan *scan)
-{
-    char closing[JSON_MAX_DEPTH];
-    unsigned depth = 0;
-    do {
-        json_space(scan);
-        if (scan->at == scan->end)
-            return moe_scan_fail(scan, "the line ends inside a value");
-        char c = *scan->at;
-        if (c == '"') {
-            if (!moe_scan_text(scan))
-                return false;
-        } else if (c == '[' || c == '{') {
-            if (depth == JSON_MAX_DEPTH)
-                return moe_scan_fail(scan, "lists within lists, too deep");
-            closing[depth++] = c == '[' ? ']' : '}';
-            scan->at++;
-        } else if (depth && c == closing[depth - 1]) {
-            depth--;
-            scan->at++;
-        } else if (depth && (c == ',' || c == ':')) {
-            scan->at++;
-        } else {
-            const char *first = scan->at;
-            while (scan->at < scan->end && !strchr(",:]}[{\" \t", *scan->at))
-                scan->at++;
-            if (scan->at == first)
-                return moe_scan_fail(scan, "wants a value");
-        }
-    } while (depth);
-    return true;
-}
 
 /* "[1, 2, 3]"; each number goes to `take`. */
 typedef bool json_take(json_rows *j, request_rows *rows, uint64_t number);
@@ -142,7 +99,7 @@ static bool
 json_value(json_rows *j, request_rows *rows, const request_key *key, moe_request *request)
 {
     moe_scan *scan = &j->scan;
-    json_space(scan);
+    moe_scan_peek(scan);
     switch (key->role) {
     case REQUEST_TIME:
         return request_read_time(rows, key, scan->at, &scan->at, &request->time_ns);
@@ -186,7 +143,7 @@ json_members(json_rows *j, request_rows *rows, moe_request *request, unsigned *s
     if (moe_scan_maybe(scan, '}'))
         return moe_scan_end(scan);
     do {
-        json_space(scan);
+        moe_scan_peek(scan);
         const char *place = scan->at, *name = moe_scan_text(scan);
         if (!name || !moe_scan_take(scan, ':'))
             return false;
@@ -194,7 +151,7 @@ json_members(json_rows *j, request_rows *rows, moe_request *request, unsigned *s
         if (key && *seen & 1u << key->role)
             return request_fail(rows, place, "key '%s' twice", name);
         *seen |= key ? 1u << key->role : 0;
-        if (key ? !json_value(j, rows, key, request) : !json_skip(scan))
+        if (key ? !json_value(j, rows, key, request) : !moe_scan_skip(scan))
             return false;
     } while (moe_scan_maybe(scan, ','));
     return moe_scan_take(scan, '}') && moe_scan_end(scan);

@@ -1,6 +1,5 @@
 #include "traces/requests/lengths.h"
 
-#include "sim/base/decimal.h"
 #include "traces/json_scan.h"
 
 #include <math.h>
@@ -36,19 +35,14 @@ static bool
 lengths_entry_read(moe_scan *scan, lengths_entry *entry)
 {
     uint64_t tokens;
-    moe_decimal decimal;
     if (!moe_scan_whole(scan, &tokens))
         return false;
     if (tokens > MOE_REQUESTS_MAX_TOKENS)
         return moe_scan_fail(scan, "too many tokens");
-    if (!moe_scan_take(scan, ':'))
+    if (!moe_scan_take(scan, ':') || !moe_scan_real(scan, &entry->share))
         return false;
-    while (scan->at < scan->end && *scan->at == ' ')
-        scan->at++;
-    const char *rest = moe_decimal_read(scan->at, &decimal);
-    if (!rest || !moe_decimal_real(&decimal, 0, &entry->share) || entry->share < 0)
+    if (entry->share < 0)
         return moe_scan_fail(scan, "wants a probability");
-    scan->at = rest;
     entry->tokens = (uint32_t)tokens;
     return true;
 }
@@ -125,8 +119,7 @@ lengths_member(lengths_parser *p, request_lengths_window *window)
     const char *key = moe_scan_text(scan);
     if (!key || !moe_scan_take(scan, ':'))
         return false;
-    while (scan->at < scan->end && *scan->at == ' ')
-        scan->at++;
+    moe_scan_peek(scan);
     const char *at = scan->at, *text = moe_scan_text(scan);
     if (!text)
         return false;
