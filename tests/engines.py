@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import os
+import struct
 import sys
 
 import numpy as np
@@ -69,6 +70,27 @@ def arrays():
         layer_ids=[1, 2, 3], weights=(np.ones(both.shape) * [.4, .3, .2, .1]).astype("f2"))
     np.savez("layers.npz", prompt_lengths=[PROMPT],
              **{f"layer{l}": ids(0)[:, l - 1].astype("i1") for l in (3, 1, 2)})
+
+
+def zip64():
+    """An archive whose directory is written as if it were beyond 4 GiB."""
+    file = io.BytesIO()
+    np.savez(file, a=with_dense(ids(0)).astype("u1"))
+    data = file.getvalue()
+    start, end = data.index(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    entry = bytearray(data[start:end])
+    sizes = entry[24:28] + bytes(4) + entry[20:24] + bytes(4) + entry[42:46] + bytes(4)
+    entry[20:28] = b"\xff" * 8
+    entry[42:46] = b"\xff" * 4
+    entry[30:32] = struct.pack("<H", 28)
+    name = 46 + struct.unpack("<H", entry[28:30])[0]
+    entry = entry[:name] + struct.pack("<HH", 1, 24) + sizes
+    at = start + len(entry)
+    whole = struct.pack("<LQHHLLQQQQ", 0x06064B50, 44, 45, 45, 0, 0, 1, 1, len(entry), start)
+    locator = struct.pack("<LLQL", 0x07064B50, 0, at, 1)
+    last = struct.pack("<LHHHHLLH", 0x06054B50, 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    with open("zip64.npz", "wb") as out:
+        out.write(data[:start] + entry + whole + locator + last)
 
 
 def vllm():
@@ -149,6 +171,7 @@ def megatron():
 
 
 arrays()
+zip64()
 vllm()
 sglang()
 trtllm()

@@ -109,6 +109,7 @@ numpy_arrays(void)
          4,
          .report = "2 of 6 slots are -1 in every row: left out"},
         {&moe_importer_npy, "top_1.npy", {.experts = 16}, 12, 0, 1, 1, .from_zero = true},
+        {&moe_importer_npz, "zip64.npz", {.experts = 16}, 12, 0, 1, 4},
         {&moe_importer_npz, "two.npz", {.experts = 16}, 19, 0, 2, 4},
         {&moe_importer_npz,
          "facts.npz",

@@ -70,10 +70,31 @@ text_end(llamacpp_import *m, const char *at)
            llamacpp_fail(&m->batch, "the row goes on; wants %s", llamacpp_forms[m->form].header);
 }
 
+/* The digits at *at, which moves behind them; false: there are none, or too many. */
+static inline bool
+text_quick(const char **at, uint32_t *out)
+{
+    const char *c = *at;
+    uint32_t value = (unsigned char)(*c - '0');
+    if (value > 9)
+        return false;
+    for (uint32_t digit; (digit = (unsigned char)(*++c - '0')) <= 9 && c - *at < 9;)
+        value = value * 10 + digit;
+    *out = value;
+    *at = c;
+    return true;
+}
+
 static bool
 text_pair(llamacpp_import *m, const char *at)
 {
     uint32_t layer, expert;
+    const char *quick = at;
+    if (text_quick(&quick, &layer) && *quick++ == ',' && text_quick(&quick, &expert) &&
+        *quick == '\n') {
+        int32_t id = (int32_t)expert;
+        return llamacpp_row(&m->batch, layer, &id, 1, true);
+    }
     if (!text_whole(m, &at, "layer", &layer) || !text_comma(m, &at) ||
         !text_whole(m, &at, "expert", &expert) || !text_end(m, at))
         return false;
@@ -212,7 +233,7 @@ text_lines(llamacpp_import *m, char *at, char *end)
     }
     while (at < end) {
         char *stop = memchr(at, '\n', (size_t)(end - at));
-        if (at[strspn(at, " \r")] == '\n')
+        if (*at <= ' ' && at[strspn(at, " \r")] == '\n')
             m->batch.line++;
         else if (!text_line(m, at))
             return false;
@@ -301,7 +322,8 @@ input_read(llamacpp_import *m, moe_text_source *source)
         double done, total;
         moe_text_source_progress(source, &done, &total);
         m->batch.done = (double)m->batch.input + (total > 0 ? done / total : 0);
-        if (!input_part(m, (char *)buffer->data, buffer->len, n == 0, &used))
+        used = 0;
+        if (buffer->len && !input_part(m, (char *)buffer->data, buffer->len, n == 0, &used))
             return false;
         if (used)
             g_byte_array_remove_range(buffer, 0, (guint)used);

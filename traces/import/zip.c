@@ -121,9 +121,9 @@ zip_extra64(const zip_entry *entry, moe_zip_member *m, uint64_t *local)
 static bool
 zip_local(zip_reader *r, const zip_entry *entry, moe_zip_member *m)
 {
-    const uint8_t *at = r->bytes + entry->local;
-    if (entry->local > r->directory || r->directory - entry->local < ZIP_LOCAL_BYTES ||
-        zip_32(at) != ZIP_LOCAL)
+    bool inside = entry->local <= r->directory && r->directory - entry->local >= ZIP_LOCAL_BYTES;
+    const uint8_t *at = r->bytes + (inside ? entry->local : 0);
+    if (!inside || zip_32(at) != ZIP_LOCAL)
         return moe_place_error(
             r->place, "member %.100s: no member where the directory says; damaged", m->name);
     uint64_t head = ZIP_LOCAL_BYTES + (uint64_t)zip_16(at + 26) + zip_16(at + 28);
