@@ -4,9 +4,11 @@
  */
 #include "traces/generate.h"
 #include "traces/stats/affinity.h"
+#include "traces/stats/balance.h"
 #include "traces/stats/coverage.h"
 #include "traces/stats/curve.h"
 #include "traces/stats/overlap.h"
+#include "traces/stats/reuse.h"
 #include "traces/stats/segment.h"
 
 #include <stdio.h>
@@ -67,14 +69,17 @@ sweeps(const moe_pick *pick)
 {
     moe_popularity *popularity = moe_popularity_new(pick->routing);
     moe_overlap *overlap = moe_overlap_new(pick->routing);
+    moe_reuse *reuse = moe_reuse_new(pick->routing);
     moe_affinity *affinity = moe_affinity_new(pick->routing);
     sweep(pick, "sweep alone", NULL, NULL);
     sweep(pick, "sweep + popularity", moe_popularity_add, popularity);
     sweep(pick, "sweep + overlap", moe_overlap_add, overlap);
+    sweep(pick, "sweep + reuse", moe_reuse_add, reuse);
     if (affinity)
         sweep(pick, "sweep + affinity", moe_affinity_add, affinity);
     moe_popularity_free(popularity);
     moe_overlap_free(overlap);
+    moe_reuse_free(reuse);
     moe_affinity_free(affinity);
 }
 
@@ -84,6 +89,9 @@ batches(const moe_pick *pick)
     gint64 begun = g_get_monotonic_time();
     moe_coverage_free(moe_coverage_new(pick, MOE_DECODE, NULL, NULL));
     print("coverage, decode", begun);
+    begun = g_get_monotonic_time();
+    moe_balance_free(moe_balance_new(pick, MOE_BALANCE_DECODE, 64, NULL, NULL));
+    print("balance, decode", begun);
     begun = g_get_monotonic_time();
     moe_segments_free(moe_segments_new(pick, NULL, NULL));
     print("segments, four sizes", begun);

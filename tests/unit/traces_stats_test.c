@@ -1,12 +1,18 @@
 /* Statistics of traces made by hand, with answers known beforehand. */
 #include "tests/test.h"
 
+#include "traces/generate.h"
 #include "traces/stats/affinity.h"
+#include "traces/stats/balance.h"
 #include "traces/stats/bootstrap.h"
 #include "traces/stats/coverage.h"
 #include "traces/stats/curve.h"
+#include "traces/stats/gate.h"
+#include "traces/stats/measure.h"
 #include "traces/stats/overlap.h"
 #include "traces/stats/popularity.h"
+#include "traces/stats/recall.h"
+#include "traces/stats/reuse.h"
 #include "traces/stats/segment.h"
 
 #include <math.h>
@@ -167,6 +173,156 @@ coverage(void)
     moe_coverage_free(prefill);
 }
 
+/* ---- reuse, balance, gates, look-ahead ---- */
+
+static void
+reuse(void)
+{
+    /* gaps 1, 1, 3 and 1, with three first uses; a second sequence begins anew */
+    const uint16_t ids[] = {0, 0, 0, 1, 2, 0, 0};
+    moe_routing_builder *builder = moe_routing_builder_new(1, 3, 1);
+    add_sequence(builder, 0, ids, 7, 1);
+    add_sequence(builder, 1, ids, 1, 1);
+    g_autoptr(moe_routing_file) file = moe_routing_builder_finish(builder, "hand");
+    moe_reuse *r = moe_reuse_new(moe_routing_get(file));
+    sweep(moe_routing_get(file), moe_reuse_add, r);
+    CU_ASSERT_EQUAL(moe_reuse_count(r, 0, 0), 4);
+    CU_ASSERT_EQUAL(moe_reuse_count(r, MOE_NONE, 1), 3);
+    CU_ASSERT_EQUAL(moe_reuse_count(r, 0, 3), 1);
+    CU_ASSERT_EQUAL(moe_reuse_quantile(r, 0, 0.75), 1);
+    CU_ASSERT_EQUAL(moe_reuse_quantile(r, 0, 0.76), 3);
+    moe_reuse_free(r);
+}
+
+static void
+balance(void)
+{
+    /* two decode batches of two tokens, four experts: 0 0 and 0 3 */
+    const uint16_t ids[2][2] = {{0, 0}, {0, 3}};
+    moe_routing_builder *builder = moe_routing_builder_new(1, 4, 1);
+    for (uint32_t s = 0; s < 2; s++)
+        for (uint32_t t = 0; t < 2; t++) {
+            moe_routing_builder_add(builder, s, t, MOE_DECODE, &ids[t][s], NULL);
+            moe_routing_builder_step(builder, 7);
+        }
+    g_autoptr(moe_routing_file) file = moe_routing_builder_finish(builder, "hand");
+    moe_pick pick = moe_pick_all(moe_routing_get(file));
+    moe_balance *b = moe_balance_new(&pick, MOE_BALANCE_DECODE, 2, NULL, NULL);
+    CHECK_NEAR(moe_balance_mean(b, 0, 1), 1);
+    CHECK_NEAR(moe_balance_mean(b, MOE_NONE, 2), (2 + 1) / 2.0);
+    CHECK_NEAR(moe_balance_mean(b, 0, 4), (4 + 2) / 2.0);
+    moe_balance *step = moe_balance_new(&pick, MOE_BALANCE_STEP, 0, NULL, NULL);
+    CHECK_NEAR(moe_balance_mean(step, 0, 2), 3 / 2.0);
+    moe_balance *none = moe_balance_new(&pick, MOE_BALANCE_PREFILL, 2, NULL, NULL);
+    CU_ASSERT_TRUE(isnan(moe_balance_mean(none, 0, 2)));
+    moe_balance_free(b);
+    moe_balance_free(step);
+    moe_balance_free(none);
+}
+
+static void
+gates(void)
+{
+    /* two sequences of a token each, experts 0 1 and 2 3, shares 3/4 and 1/4, once in rising order:
+     * within a sequence 4 (1/2 3/4 + 1/2 1/4) = 2, over both 4 * 4 * 1/4 * 1/4 = 1 */
+    const uint16_t ids[2][2] = {{0, 1}, {2, 3}};
+    const float weights[2][2] = {{0.75f, 0.25f}, {1, 3}};
+    moe_routing_builder *builder = moe_routing_builder_new(1, 4, 2);
+    for (uint32_t s = 0; s < 2; s++)
+        moe_routing_builder_add(builder, s, 0, MOE_DECODE, ids[s], weights[s]);
+    g_autoptr(moe_routing_file) file = moe_routing_builder_finish(builder, "hand");
+    moe_gate *g = moe_gate_new(moe_routing_get(file));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(g);
+    sweep(moe_routing_get(file), moe_gate_add, g);
+    moe_gate_finish(g);
+    CHECK_NEAR(moe_gate_share(g, 0, 0), 0.75);
+    CHECK_NEAR(moe_gate_share(g, MOE_NONE, 1), 0.25);
+    CHECK_NEAR(moe_gate_top_quantile(g, 0, 0.5), 0.751);
+    CHECK_NEAR(moe_gate_loss_micro(g, MOE_NONE), 2);
+    CHECK_NEAR(moe_gate_loss_global(g, 0), 1);
+    moe_gate_free(g);
+}
+
+/* Router logits come before gate weights: equal ones make the loss 1 whatever is chosen. */
+static void
+gates_with_logits(void)
+{
+    const float logits[4] = {2, 2, 2, 2};
+    const uint16_t ids[2] = {0, 1};
+    moe_routing_builder *builder = moe_routing_builder_new(1, 4, 2);
+    moe_routing_builder_add(builder, 0, 0, MOE_DECODE, ids, NULL);
+    moe_routing_builder_logits(builder, logits);
+    g_autoptr(moe_routing_file) file = moe_routing_builder_finish(builder, "hand");
+    moe_gate *g = moe_gate_new(moe_routing_get(file));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(g);
+    sweep(moe_routing_get(file), moe_gate_add, g);
+    moe_gate_finish(g);
+    CHECK_NEAR(moe_gate_loss_micro(g, 0), 1);
+    CHECK_NEAR(moe_gate_loss_global(g, 0), 1);
+    CU_ASSERT_TRUE(isnan(moe_gate_share(g, 0, 0)));
+    moe_gate_free(g);
+}
+
+static void
+recall(void)
+{
+    moe_generate_config config = moe_generate_sample();
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(moe_routing_file) file =
+        moe_routing_builder_finish(moe_generate(&config, (moe_loc){0}, diag), "sample");
+    const moe_routing *routing = moe_routing_get(file);
+    moe_recall *r = moe_recall_new(routing);
+    sweep(routing, moe_recall_add, r);
+    CHECK_NEAR(moe_recall_at(r, 0, MOE_NONE), moe_routing_recall(routing, 0));
+    CU_ASSERT_TRUE(isnan(moe_recall_at(r, 0, 0)));
+    moe_recall_free(r);
+}
+
+/* ---- picks and measurements ---- */
+
+static void
+thinned(void)
+{
+    const uint16_t ids[10] = {0};
+    moe_routing_builder *builder = moe_routing_builder_new(1, 2, 1);
+    for (uint32_t s = 0; s < 10; s++)
+        add_sequence(builder, s, ids, 10, 1);
+    g_autoptr(moe_routing_file) file = moe_routing_builder_finish(builder, "hand");
+    moe_pick all = moe_pick_all(moe_routing_get(file));
+    const struct {
+        uint64_t tokens;
+        uint32_t sequences, n, second;
+    } cases[] = {{100, 10, 10, 1}, {99, 10, 5, 2}, {1000, 4, 4, 3}, {1, 10, 1, 0}};
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        uint32_t *indices;
+        moe_pick pick = moe_pick_thinned(&all, cases[i].tokens, cases[i].sequences, &indices);
+        MOE_CHECK(pick.n == cases[i].n, "case %zu: %u", i, pick.n);
+        CU_ASSERT_TRUE(pick.n < 2 || moe_pick_sequence(&pick, 1) == cases[i].second);
+        g_free(indices);
+    }
+}
+
+/* A trace in which no layer ran has no rows rather than wrong ones. */
+static void
+nothing_to_measure(void)
+{
+    const uint16_t ids[4] = {MOE_ROUTING_NOT_RUN, MOE_ROUTING_NOT_RUN, MOE_ROUTING_NOT_RUN,
+                             MOE_ROUTING_NOT_RUN};
+    moe_routing_builder *builder = moe_routing_builder_new(2, 4, 2);
+    add_sequence(builder, 0, ids, 1, 4);
+    g_autoptr(moe_routing_file) file = moe_routing_builder_finish(builder, "empty");
+    moe_pick pick = moe_pick_all(moe_routing_get(file));
+    moe_measure_config config = {.groups = MOE_MEASURE_ALL};
+    g_autoptr(moe_stats) stats = moe_trace_measure(&pick, &config, NULL, NULL);
+    for (size_t i = 0; i < stats->rows->len; i++) {
+        const moe_stat_row *row = &g_array_index(stats->rows, moe_stat_row, i);
+        bool given = row->statistic == MOE_STAT_overlap_uniform ||
+                     row->statistic == MOE_STAT_coverage_uniform;
+        MOE_CHECK(given || (row->statistic == MOE_STAT_coverage_decode && row->value == 0),
+                  "%s %s %g", moe_statistic_get(row->statistic)->name, row->parameter, row->value);
+    }
+}
+
 /* ---- segments ---- */
 
 static void
@@ -267,5 +423,7 @@ bootstrap(void)
 }
 
 MOE_TESTS({"spread", spread}, {"overlap", overlap}, {"overlap at the edge", overlap_at_the_edge},
-          {"affinity", affinity}, {"coverage", coverage}, {"srp", srp}, {"segments", segments},
-          {"caches", caches}, {"bootstrap", bootstrap})
+          {"affinity", affinity}, {"reuse", reuse}, {"balance", balance}, {"gates", gates},
+          {"gates with logits", gates_with_logits}, {"recall", recall}, {"thinned", thinned},
+          {"nothing to measure", nothing_to_measure}, {"coverage", coverage}, {"srp", srp},
+          {"segments", segments}, {"caches", caches}, {"bootstrap", bootstrap})
