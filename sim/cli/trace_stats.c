@@ -177,6 +177,19 @@ print_table(const moe_stats *stats)
 }
 
 static void
+print_heading(const moe_pick *pick, const moe_measure_config *config)
+{
+    moe_out("%u of %u sequences, %" G_GUINT64_FORMAT " tokens, %u layers, %u experts, top-%u\n",
+            pick->n, pick->routing->n_sequences, moe_pick_tokens(pick), pick->routing->n_layers,
+            pick->routing->n_experts, pick->routing->k);
+    if (config->groups >> MOE_STATS_caches & 1)
+        moe_out("caches: %s, first fills are %s, accesses tested %s\n",
+                config->warm ? "sequences are one history" : "empty at the start of a sequence",
+                config->first_fill_miss ? "misses" : "hits",
+                config->singly ? "one by one" : "a token at a time");
+}
+
+static void
 print_notes(const moe_stats *stats)
 {
     for (size_t i = 0; i < stats->notes->len; i++)
@@ -261,9 +274,7 @@ measure(const moe_pick *pick, const moe_measure_config *config, const stats_valu
         moe_stats_csv(stats, text);
         moe_out_text(text->str);
     } else {
-        moe_out("%u of %u sequences, %" G_GUINT64_FORMAT " tokens, %u layers, %u experts, top-%u\n",
-                pick->n, pick->routing->n_sequences, moe_pick_tokens(pick), pick->routing->n_layers,
-                pick->routing->n_experts, pick->routing->k);
+        print_heading(pick, config);
         print_table(stats);
     }
     print_notes(stats);

@@ -57,7 +57,8 @@ compare(const moe_routing *routing, const moe_curve_config *config, const moe_re
 {
     moe_pick pick = moe_pick_all(routing);
     moe_curve *curve = moe_curve_new(&pick, config, NULL, NULL);
-    const char *policy = moe_curve_policy_name(config->policy);
+    static const char *const policies[] = {"lru", "{kind: lfu, counts: history}", "belady"};
+    const char *policy = policies[config->policy];
     uint64_t wanted = replay_hits(routing, replay, policy, slots);
     uint64_t got = moe_curve_hits(curve, MOE_NONE, slots);
     MOE_CHECK(wanted == got, "%s, k %u, %u slots, layers %d: %llu hits, not %llu", policy,
@@ -70,13 +71,13 @@ compare(const moe_routing *routing, const moe_curve_config *config, const moe_re
 static void
 single_accesses(void)
 {
-    for (uint32_t at = 0; at < 2 * 2 * 2 * 2; at++) {
-        g_autoptr(moe_routing_file) file = random_trace(at, 1 + at % 4, at & 8);
+    for (uint32_t at = 0; at < 2 * 2 * 3 * 2; at++) {
+        g_autoptr(moe_routing_file) file = random_trace(at, 1 + at % 4, at >= 12);
         moe_replay_config replay = {.group = MOE_GROUP_ACCESS,
                                     .scope = at & 1 ? MOE_SCOPE_LAYER : MOE_SCOPE_MODEL,
                                     .first_fill_hit = at & 2,
                                     .to = UINT32_MAX};
-        moe_curve_config config = {.policy = at & 4 ? MOE_CURVE_LRU : MOE_CURVE_BELADY,
+        moe_curve_config config = {.policy = (moe_curve_policy)(at / 4 % 3),
                                    .per_layer = at & 1,
                                    .first_fill_hit = at & 2};
         for (uint32_t slots = 1; slots <= OBJECTS; slots += slots < 6 ? 1 : 5)

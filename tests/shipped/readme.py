@@ -1,16 +1,17 @@
-"""Runs the README's commands and compares what they print with what it shows.
+"""Runs the READMEs' commands and compares what they print with what they show.
 
-In README.md, a comment <!-- test --> before a ```sh block says that it is run, in one folder for
+In README.md and traces/README.md, a comment <!-- test --> before a ```sh block says that it is run, in one folder for
 all blocks, with `moesim` in the path and links to the folders of the source tree that commands name. A comment
 <!-- output --> before the ```text block that follows says that the text is exactly its output.
 <!-- test exit N --> is for a command that must fail with N, and <!-- save: NAME --> before any
-block makes it a file there. MOE_UPDATE_GOLDEN=1 rewrites the outputs in README.md."""
+block makes it a file there. MOE_UPDATE_GOLDEN=1 rewrites the outputs there."""
 import difflib
 import os
 import re
 import subprocess
 import sys
 
+READMES = ("README.md", "traces/README.md")
 FOLDERS = ("scenarios", "traces", "hw", "models")
 BLOCK = re.compile(
     r"<!-- test(?: exit (?P<exit>\d+))? -->\n```sh\n(?P<command>.*?)```\n"
@@ -37,16 +38,14 @@ def run(block):
     return done.returncode == expected, done.stdout
 
 
-def main():
-    program, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-    path = os.path.join(source, "README.md")
+def check(name, source, update):
+    """Runs the blocks of one file; the number of blocks and of failures."""
+    path = os.path.join(source, name)
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    prepare(program, source)
-    for name, content in SAVED.findall(text):
-        with open(name, "x", encoding="utf-8") as file:
+    for saved, content in SAVED.findall(text):
+        with open(saved, "x", encoding="utf-8") as file:
             file.write(content)
-    update = os.environ.get("MOE_UPDATE_GOLDEN") == "1"
     failures, changes, blocks = 0, [], list(BLOCK.finditer(text))
     for block in blocks:
         passed, output = run(block)
@@ -57,18 +56,25 @@ def main():
             changes.append((block.span("output"), output))
             continue
         failures += 1
-        print(f"README.md shows something else after:\n{block['command']}")
+        print(f"{name} shows something else after:\n{block['command']}")
         sys.stdout.writelines(difflib.unified_diff(
-            block["output"].splitlines(True), output.splitlines(True), "README.md", "now"))
+            block["output"].splitlines(True), output.splitlines(True), name, "now"))
     for (start, end), output in reversed(changes):
         text = text[:start] + output + text[end:]
     if changes:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
-    print(f"README.md: {len(blocks)} blocks run, {failures} failures, {len(changes)} rewritten")
+    print(f"{name}: {len(blocks)} blocks run, {failures} failures, {len(changes)} rewritten")
     if not blocks:
         print("no <!-- test --> block was found")
-    sys.exit(1 if failures or not blocks else 0)
+    return failures or not blocks
+
+
+def main():
+    program, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    prepare(program, source)
+    update = os.environ.get("MOE_UPDATE_GOLDEN") == "1"
+    sys.exit(1 if any([check(name, source, update) for name in READMES]) else 0)
 
 
 main()
