@@ -25,6 +25,8 @@ static const moe_param generate_rows[] = {
      .flags = MOE_PARAM_IDENTITY, .help = "Decode tokens of each sequence."},
     {"domains", MOE_PARAM_INT, AT(domains), "1", 1, 1024, .flags = MOE_PARAM_IDENTITY,
      .help = "Kinds of text; each ranks the experts in its own order."},
+    {"modalities", MOE_PARAM_INT, AT(modalities), "0", 0, 255, .flags = MOE_PARAM_IDENTITY,
+     .help = "Kinds of token, such as text and image; each token is of any of them."},
     {"skew_min", MOE_PARAM_REAL, AT(skew_min), "0.05", 0, 8, .flags = MOE_PARAM_IDENTITY,
      .help = "Least Zipf exponent of a layer's expert popularity."},
     {"skew_max", MOE_PARAM_REAL, AT(skew_max), "0.25", 0, 8, .flags = MOE_PARAM_IDENTITY,
@@ -280,6 +282,7 @@ generate_sequence(generator *g, uint32_t s, moe_routing_builder *builder)
     uint64_t domain = s % (uint64_t)config->domains;
     moe_stream routed = moe_stream_new((uint64_t)config->seed, "routed", s);
     moe_stream predicted = moe_stream_new((uint64_t)config->seed, "look-ahead", s);
+    moe_stream mixed = moe_stream_new((uint64_t)config->seed, "modality", s);
     for (uint32_t i = 0; i < config->prompt + config->output; i++) {
         const float *logits = generate_routed(g, domain, i == 0, &routed);
         moe_phase phase = i < config->prompt ? MOE_PREFILL : MOE_DECODE;
@@ -288,12 +291,27 @@ generate_sequence(generator *g, uint32_t s, moe_routing_builder *builder)
             moe_routing_builder_logits(builder, logits);
         if (config->domains > 1)
             moe_routing_builder_domain(builder, (uint16_t)domain);
+        if (config->modalities > 1)
+            moe_routing_builder_modality(
+                builder, (uint8_t)moe_stream_below(&mixed, (uint64_t)config->modalities));
         if (!config->lookahead)
             continue;
         generate_predicted(g, &predicted);
         generate_name(g, domain, g->predicted, g->predicted);
         moe_routing_builder_predicted(builder, 0, g->predicted);
     }
+}
+
+/* ["d0","d1",...]; nothing of a single one. */
+static void
+generate_names(moe_routing_builder *builder, const char *key, char letter, int64_t n)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    for (int i = 0; i < n; i++)
+        g_string_append_printf(names, "%s\"%c%d\"", i ? "," : "[", letter, i);
+    g_string_append_c(names, ']');
+    if (n > 1)
+        moe_routing_builder_meta(builder, key, names->str);
 }
 
 static void
@@ -309,13 +327,8 @@ generate_meta(const moe_generate_config *config, moe_routing_builder *builder)
             g_strdup_printf("spread %g, taste %g", config->logits, config->taste);
         moe_routing_builder_meta(builder, "synthetic.logits", law);
     }
-    if (config->domains > 1) {
-        g_autoptr(GString) names = g_string_new("[");
-        for (int d = 0; d < config->domains; d++)
-            g_string_append_printf(names, "%s\"d%d\"", d ? "," : "", d);
-        g_string_append_c(names, ']');
-        moe_routing_builder_meta(builder, "domains", names->str);
-    }
+    generate_names(builder, "domains", 'd', config->domains);
+    generate_names(builder, "modalities", 'm', config->modalities);
     if (config->model)
         moe_routing_builder_meta(builder, "model", config->model);
     moe_routing_builder_meta(builder, "engine", "synthetic");

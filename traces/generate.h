@@ -13,8 +13,9 @@
  *
  * With `logits` the experts are instead those of the k highest router logits (generate_logits.h:
  * `logits` is their spread, `stickiness` the memory), and logits and the softmax over the routed
- * experts are recorded; there is no `affinity` then. With several domains each token's is recorded
- * too. */
+ * experts are recorded; there is no `affinity` then. With several domains or modalities each
+ * token's is recorded too; a token is of any modality with equal chance, which changes nothing
+ * else. */
 #ifndef MOE_TRACES_GENERATE_H
 #define MOE_TRACES_GENERATE_H
 
@@ -26,6 +27,7 @@ typedef struct moe_generate_config {
     int64_t layers, experts, top_k;
     int64_t sequences, prompt, output; /* tokens per sequence: prefill, then decode */
     int64_t domains;
+    int64_t modalities; /* 0 or 1: none are recorded */
     double skew_min, skew_max;
     double stickiness, affinity;
     double logits, taste; /* spread of router logits; 0: none are made */

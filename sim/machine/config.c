@@ -59,6 +59,8 @@ static const moe_param rows[] = {
     {"routing.synthetic.domains", MOE_PARAM_INT, AT(routing.synthetic.domains), "1", 1, 1024,
      .flags = ID,
      .help = "Kinds of text, each with its own popular experts; sequences take them in turn."},
+    {"routing.synthetic.modalities", MOE_PARAM_INT, AT(routing.synthetic.modalities), "1", 1, 255,
+     .flags = ID, .help = "Kinds of token, such as text and image; each token is of any of them."},
     {"routing.synthetic.skew", MOE_PARAM_REAL, AT(routing.synthetic.skew), "0", 0, 8, .flags = ID,
      .help = "Zipf exponent of expert popularity; 0: all alike."},
     {"routing.synthetic.stickiness", MOE_PARAM_SHARE, AT(routing.synthetic.stickiness), "0", 0, 1,

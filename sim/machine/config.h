@@ -46,7 +46,7 @@ typedef struct moe_config {
         double profile;     /* share of the sequences whose popularity policies may know */
         struct {
             int64_t sequences, prompt, output; /* sequences 0: not synthetic */
-            int64_t experts, top_k, domains, lookahead;
+            int64_t experts, top_k, domains, modalities, lookahead;
             double skew, stickiness, affinity, logits, taste, recall;
         } synthetic;
     } routing;

@@ -29,6 +29,7 @@ make_trace(const moe_config *config, const moe_model *model, moe_loc at, moe_dia
         .prompt = config->routing.synthetic.prompt,
         .output = config->routing.synthetic.output,
         .domains = config->routing.synthetic.domains,
+        .modalities = config->routing.synthetic.modalities,
         .skew_min = config->routing.synthetic.skew,
         .skew_max = config->routing.synthetic.skew,
         .stickiness = config->routing.synthetic.stickiness,

@@ -89,6 +89,7 @@ static const struct {
     {"routing.synthetic.experts", "10", NULLS},
     {"routing.synthetic.top_k", "3", NULLS},
     {"routing.synthetic.domains", "2", IN_DRAM},
+    {"routing.synthetic.modalities", "2", IN_DRAM},
     {"routing.synthetic.logits", "0.5", IN_DRAM},
     {"routing.synthetic.taste", "5%", NULLS},
     {"routing.synthetic.skew", "0.5", IN_DRAM},

@@ -211,6 +211,7 @@ logits(void)
     config.experts = 16;
     config.sequences = 64;
     config.domains = 2;
+    config.modalities = 3;
     config.skew_min = config.skew_max = 0;
     config.affinity = 0;
     config.logits = 1.5;
@@ -219,12 +220,13 @@ logits(void)
     g_autoptr(moe_routing_file) file = generated(&config);
     const moe_routing *r = moe_routing_get(file);
     size_t cells = (size_t)r->n_layers * r->n_experts;
-    double square = 0, product = 0, pairs = 0;
+    double square = 0, product = 0, pairs = 0, images = 0;
     uint64_t wrong = 0;
     CU_ASSERT_PTR_NOT_NULL_FATAL(r->logits);
     CU_ASSERT_PTR_NOT_NULL_FATAL(r->weights);
     for (uint64_t row = 0; row < r->n_tokens; row++) {
-        wrong += r->domain[row] != r->sequence[row] % 2;
+        wrong += r->domain[row] != r->sequence[row] % 2 || r->modality[row] > 2;
+        images += r->modality[row] == 2;
         for (size_t i = 0; i < cells; i++) {
             double x = (double)moe_routing_f16(r->logits[row * cells + i]);
             double before =
@@ -245,6 +247,7 @@ logits(void)
         }
     }
     CU_ASSERT_EQUAL(wrong, 0);
+    MOE_CHECK(fabs(images / (double)r->n_tokens - 1.0 / 3) < 0.03, "%g images", images);
     /* 64 x 512 draws of taste bound how well it is met: 0.3 / sqrt(16384) */
     square /= (double)r->n_tokens * (double)cells;
     MOE_CHECK(fabs(square - 2.25) < 0.03, "variance %g", square);
