@@ -132,6 +132,8 @@ static const moe_command *const children[] = {
     &moe_trace_mrc_command,
     &moe_trace_stats_command,
     &moe_trace_transform_command,
+    &moe_trace_score_command,
+    &moe_trace_bits_command,
     NULL,
 };
 

@@ -108,3 +108,12 @@ moe_score_domain(const moe_routing *routing, const char *name, uint32_t *domain,
     *domain = (uint32_t)number;
     return true;
 }
+
+double
+moe_score_distance(const double *a, const double *b, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return sqrt(sum);
+}

@@ -32,6 +32,9 @@ double *moe_score(const moe_routing *routing, const moe_score_of *of);
 /* The number of a domain given by name or number; false after a message. */
 bool moe_score_domain(const moe_routing *routing, const char *name, uint32_t *domain, moe_loc at,
                       moe_diag *diag);
+/* Euclidean distance of two layers' scores: PreMoe's retrieval takes the nearest stored pattern of
+ * the first layer. */
+double moe_score_distance(const double *a, const double *b, uint32_t n);
 /* Merge groups as MC-SMoE makes them (arXiv 2310.01334), from the trace alone: the `groups` x
  * n_layers most used experts of the whole model stay (each layer keeps one at least), the others
  * join the most similar one of their layer. Similarity is the cosine of their router logits over

@@ -49,7 +49,7 @@ table_header(const table_reader *r)
                        r->shape->column, NULL);
 }
 
-/* Splits a line into exactly the wanted cells, blanks around them gone. */
+/* Splits a line into the wanted cells, more to the right ignored, blanks around them gone. */
 static bool
 table_split(table_reader *r, const char *at, const char *end, table_cell *cells)
 {
@@ -77,7 +77,7 @@ table_split(table_reader *r, const char *at, const char *end, table_cell *cells)
             break;
         at = comma;
     }
-    if (n == wanted)
+    if (n >= wanted)
         return true;
     g_autofree char *header = table_header(r);
     table_fail(r, 1, "%u columns, but '%s' has %u", n, header, wanted);
@@ -187,7 +187,10 @@ moe_table_parse(const char *name, const char *text, size_t length, const moe_tab
         } else if (first < stop && *first != '#') {
             g_autofree char *wanted = table_header(&r);
             g_autofree char *line = g_strndup(first, (size_t)(stop - first));
-            header = strcmp(g_strchomp(line), wanted) == 0;
+            size_t length_of = strlen(wanted);
+            header =
+                strncmp(line, wanted, length_of) == 0 &&
+                (line[length_of] == ',' || g_ascii_isspace(line[length_of]) || !line[length_of]);
             if (!header) {
                 table_fail(&r, 1, "the first line must be '%s'", wanted);
                 break;

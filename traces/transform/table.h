@@ -3,9 +3,9 @@
  *     layer,expert,bits            layer,bound
  *     1,68,3                       *,0.5
  *
- * A header line with exactly these columns in this order; `layer` is the layer's number in the
- * model (metadata layer_ids), or * for every layer. Blank lines and lines that begin with # are
- * skipped. */
+ * A header line with these columns in this order, perhaps more to the right of them; `layer` is the
+ * layer's number in the model (metadata layer_ids), or * for every layer. Blank lines and lines
+ * that begin with # are skipped. */
 #ifndef MOE_TRACES_TRANSFORM_TABLE_H
 #define MOE_TRACES_TRANSFORM_TABLE_H
 
