@@ -102,6 +102,8 @@ one_norm(const moe_model *model)
 int64_t
 moe_norm_params(const moe_model *model, const moe_layer *layer)
 {
+    if (layer->ffn.again)
+        return 0;
     int norms = (layer->attention.kind != MOE_ATTENTION_NONE) +
                 (layer->cross.kind != MOE_ATTENTION_NONE) + (layer->ffn.kind != MOE_FFN_NONE);
     return norms * one_norm(model);
@@ -125,7 +127,7 @@ layer_params(const moe_model *model, const moe_layer *layer, int64_t experts)
 int64_t
 moe_layer_params(const moe_model *model, const moe_layer *layer)
 {
-    return layer_params(model, layer, layer->ffn.experts);
+    return layer_params(model, layer, layer->ffn.again ? 0 : layer->ffn.experts);
 }
 
 static int64_t
@@ -149,7 +151,8 @@ stacks_params(const moe_model *model, bool active)
         const moe_stack *stack = &model->stacks[s];
         for (int l = 0; l < stack->n_layers; l++) {
             const moe_layer *layer = &stack->layers[l];
-            n += layer_params(model, layer, active ? layer->ffn.top_k : layer->ffn.experts);
+            n += active ? layer_params(model, layer, layer->ffn.top_k)
+                        : moe_layer_params(model, layer);
         }
         n += one_norm(model); /* behind the last layer */
     }

@@ -41,7 +41,8 @@ typedef struct moe_ffn {
     int shared_width; /* all shared experts together; 0: none */
     bool shared_gate; /* the shared expert is scaled by a sigmoid gate */
     bool router_bias;
-    bool bias; /* biases in the expert's or dense matrices */
+    bool bias;  /* biases in the expert's or dense matrices */
+    bool again; /* a further round: a router of its own over the experts of the layer before it */
 } moe_ffn;
 
 typedef enum moe_stack_kind { MOE_STACK_DECODER, MOE_STACK_ENCODER } moe_stack_kind;
@@ -50,13 +51,13 @@ typedef struct moe_layer {
     moe_attention attention;
     moe_attention cross; /* decoder of an encoder-decoder model; kind NONE otherwise */
     moe_ffn ffn;
-    int moe_index; /* which MoE layer of its stack, from 0; -1: dense */
+    int moe_index; /* which MoE layer of its stack, from 0, further rounds counted; -1: dense */
 } moe_layer;
 
 typedef struct moe_stack {
     moe_stack_kind kind;
     int n_layers, n_moe;
-    const moe_layer *layers;
+    const moe_layer *layers; /* a further round is a layer without attention */
 } moe_stack;
 
 typedef struct moe_model {

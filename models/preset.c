@@ -109,6 +109,9 @@ static const moe_param rows[] = {
     S_INT("moe.width", moe.width, "0", 0, WIDTH, "Intermediate size of one expert."),
     S_INT("moe.experts", moe.experts, "0", 0, 65533, "Routed experts of a layer; 0: none."),
     S_INT("moe.top_k", moe.top_k, "0", 0, 65533, "Experts per token."),
+    S_INT("moe.rounds", moe.rounds, "1", 1, 64,
+          "Times in a row that a layer's experts are used, each with a router of its own and top_k "
+          "experts; a trace has a layer for each."),
     S_INT("moe.shared_width", moe.shared_width, "0", 0, WIDTH,
           "Intermediate size of all shared experts together; 0: none."),
     S_BOOL("moe.shared_gate", moe.shared_gate, "The shared expert is scaled by a sigmoid gate."),

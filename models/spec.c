@@ -188,15 +188,25 @@ layer_of(const moe_stack_spec *s, int64_t l, int moe_index)
 static void
 build_stack(moe_model_set *set, size_t i, const moe_stack_spec *s)
 {
-    moe_layer *layers = g_new0(moe_layer, (gsize)s->layers);
-    int n_moe = 0;
+    int64_t rounds = MAX(s->moe.rounds, 1);
+    moe_layer *layers = g_new0(moe_layer, (gsize)(s->layers * rounds));
+    int n = 0, n_moe = 0;
 
     for (int64_t l = 0; l < s->layers; l++) {
-        layers[l] = layer_of(s, l, n_moe);
-        n_moe += layers[l].ffn.kind == MOE_FFN_MOE;
+        layers[n++] = layer_of(s, l, n_moe);
+        if (layers[n - 1].ffn.kind != MOE_FFN_MOE)
+            continue;
+        n_moe++;
+        for (int64_t r = 1; r < rounds; r++, n++) {
+            layers[n].ffn = layers[n - 1].ffn;
+            layers[n].ffn.again = true;
+            layers[n].ffn.shared_width = 0;
+            layers[n].ffn.shared_gate = false;
+            layers[n].moe_index = n_moe++;
+        }
     }
     set->layers[i] = layers;
-    set->stacks[i] = (moe_stack){(moe_stack_kind)s->kind, (int)s->layers, n_moe, layers};
+    set->stacks[i] = (moe_stack){(moe_stack_kind)s->kind, n, n_moe, layers};
 }
 
 /* The sum of all layers in floating point: says whether the exact counts fit int64. */

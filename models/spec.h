@@ -24,6 +24,7 @@ typedef struct moe_attention_spec {
 typedef struct moe_ffn_spec {
     int64_t matrices, width; /* width 0: absent */
     int64_t experts, top_k;  /* MoE only */
+    int64_t rounds;          /* MoE only; 0: as 1 */
     int64_t shared_width;
     bool shared_gate, router_bias, bias;
 } moe_ffn_spec;

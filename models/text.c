@@ -51,6 +51,8 @@ ffn_text(const moe_ffn *f, GString *out)
                                "router_bias=%d",
                                f->experts, f->top_k, f->shared_width, f->shared_gate,
                                f->router_bias);
+    if (f->again)
+        g_string_append(out, " again");
 }
 
 static char *
@@ -126,6 +128,8 @@ describe_ffn(const moe_ffn *f, GString *out)
     if (f->shared_width)
         g_string_append_printf(out, ", shared %d", f->shared_width);
     g_string_append_printf(out, ", %d matrices", f->matrices);
+    if (f->again)
+        g_string_append(out, ", the same experts again");
 }
 
 /* Layers of one shape as "layers 0-2, 5: shape"; `seen` marks those already listed. */

@@ -192,9 +192,10 @@ cost_tokens(const moe_lowering *lowering, shape *s, uint32_t tokens)
     const moe_ffn *ffn = &s->layer.ffn;
     double rows = tokens;
     s->tokens = tokens;
-    s->projection =
-        product(lowering, rows, (double)moe_attention_params(model, &s->layer.attention),
-                PROJECTION_KERNELS);
+    if (s->layer.attention.kind != MOE_ATTENTION_NONE)
+        s->projection =
+            product(lowering, rows, (double)moe_attention_params(model, &s->layer.attention),
+                    PROJECTION_KERNELS);
     if (s->layer.cross.kind != MOE_ATTENTION_NONE) /* q and o; k and v belong to the encoder */
         s->cross_projection =
             product(lowering, rows, (double)moe_attention_params(model, &s->layer.cross) / 2, 2);
@@ -276,7 +277,8 @@ cost_pattern(const moe_lowering *lowering, pattern *p, const moe_step *step)
         add_part(segment, MOE_CAUSE_attention, &s->cross, p->count[i]);
         add_part(segment, MOE_CAUSE_dense, &s->dense, p->count[i]);
         add_part(segment, MOE_CAUSE_router, &s->router, p->count[i]);
-        segment->parts[MOE_CAUSE_overhead] += p->count[i] * lowering->config->overhead.layer_ps;
+        if (!s->layer.ffn.again)
+            segment->parts[MOE_CAUSE_overhead] += p->count[i] * lowering->config->overhead.layer_ps;
     }
     if (p->gate != MOE_NONE && step->n > 0)
         segment->gate = lowering->shapes[p->gate].router.total_ps;
@@ -310,8 +312,9 @@ moe_lowering_step(moe_lowering *lowering, uint32_t number)
         shape *s = &lowering->shapes[i];
         if (s->tokens != step->n)
             cost_tokens(lowering, s, step->n);
-        s->attention = attend(lowering, step, &s->layer.attention,
-                              self_reach(schedule, step, &s->layer.attention));
+        if (s->layer.attention.kind != MOE_ATTENTION_NONE)
+            s->attention = attend(lowering, step, &s->layer.attention,
+                                  self_reach(schedule, step, &s->layer.attention));
         if (s->layer.cross.kind != MOE_ATTENTION_NONE)
             s->cross = attend(lowering, step, &s->layer.cross, cross_reach(schedule, step));
     }

@@ -35,7 +35,7 @@ routed_params(const moe_model *model)
     for (int s = 0; s < model->n_stacks; s++)
         for (int i = 0; i < model->stacks[s].n_layers; i++) {
             const moe_ffn *ffn = &model->stacks[s].layers[i].ffn;
-            if (ffn->kind == MOE_FFN_MOE)
+            if (ffn->kind == MOE_FFN_MOE && !ffn->again)
                 params += moe_expert_params(model, ffn) * ffn->experts;
         }
     return params;
@@ -404,6 +404,26 @@ check_equal_experts(const maker *m)
     return true;
 }
 
+/* The experts of further rounds are those of the layer before, but objects here belong to a layer.
+ */
+static bool
+check_rounds(const maker *m)
+{
+    const moe_plan *plan = m->plan;
+    const moe_stack *stack = moe_model_decoder(plan->model);
+    bool again = false;
+    for (int i = 0; i < stack->n_layers; i++)
+        again |= stack->layers[i].ffn.again;
+    if (!again || (!plan->offloaded && !plan->sizes))
+        return true;
+    moe_diag_error(m->diag, at(m, plan->offloaded ? "experts.home" : "routing.transform"),
+                   "%s uses its experts in several rounds ('moe.rounds'); %s", plan->model->name,
+                   plan->offloaded
+                       ? "such experts cannot be offloaded yet"
+                       : "transforms that change what experts weigh do not know that yet");
+    return false;
+}
+
 /* Stated times alone must leave room on the clock (int64 picoseconds, 106 days). */
 static bool
 check_clock(const maker *m)
@@ -442,6 +462,8 @@ moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
     if (plan->home_place < 0 || !check_equal_experts(&m))
         return false;
     plan->offloaded = plan->home_place != plan->device_place;
+    if (!check_rounds(&m))
+        return false;
     account_static(plan);
     if (plan->offloaded && !plan_tiers(&m))
         return false;

@@ -106,6 +106,31 @@ relative_paths(void)
     CU_ASSERT_EQUAL(moe_model_get(set)->hidden, 2048);
 }
 
-MOE_TESTS({"presets that are wrong", presets_that_are_wrong},
+/* Two rounds of two experts over two layers: four routers, the experts and all else of two. */
+static void
+rounds(void)
+{
+    static const char *const once = HEAD "  - {layers: 2, " ATTENTION ", " MOE "}\n";
+    static const char *const twice =
+        HEAD "  - {layers: 2, " ATTENTION ", moe: {experts: 4, top_k: 2, rounds: 2, width: 8}}\n";
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(moe_model_set) a = moe_preset_parse("m.yaml", once, strlen(once), NULL, diag);
+    g_autoptr(moe_model_set) b = moe_preset_parse("m.yaml", twice, strlen(twice), NULL, diag);
+    CU_ASSERT_TRUE_FATAL(a && b);
+    const moe_model *one = moe_model_get(a), *two = moe_model_get(b);
+    const moe_stack *stack = moe_model_decoder(two);
+    const moe_ffn *ffn = &stack->layers[1].ffn;
+    CU_ASSERT_EQUAL(stack->n_layers, 4);
+    CU_ASSERT_EQUAL(stack->n_moe, 4);
+    CU_ASSERT_EQUAL(stack->layers[1].moe_index, 1);
+    CU_ASSERT_EQUAL(stack->layers[2].moe_index, 2);
+    CU_ASSERT_EQUAL(stack->layers[1].attention.kind, MOE_ATTENTION_NONE);
+    CU_ASSERT_TRUE(ffn->again && !stack->layers[2].ffn.again);
+    CU_ASSERT_EQUAL(moe_model_total(two) - moe_model_total(one), 2 * 4 * 64);
+    CU_ASSERT_EQUAL(moe_model_active(two, "all") - moe_model_active(one, "all"),
+                    2 * 4 * 64 + 2 * 2 * moe_expert_params(two, ffn));
+}
+
+MOE_TESTS({"rounds", rounds}, {"presets that are wrong", presets_that_are_wrong},
           {"names from files", names_from_files}, {"unknown names", unknown_names},
           {"relative paths", relative_paths})
