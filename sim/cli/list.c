@@ -7,6 +7,7 @@
 #include "sim/cli/output.h"
 #include "sim/machine/scenario.h"
 #include "sim/policy/policy.h"
+#include "traces/export/export.h"
 #include "traces/import/import.h"
 #include "traces/stats/statistic.h"
 #include "traces/transform/transform.h"
@@ -213,6 +214,16 @@ list_transforms(bool verbose)
     return MOE_EXIT_OK;
 }
 
+static int
+list_exporters(bool verbose)
+{
+    for (size_t i = 0; moe_exporters[i]; i++) {
+        moe_out("  %-14s", moe_exporters[i]->name);
+        moe_out_wrapped(moe_exporters[i]->help, 16, 16);
+    }
+    return MOE_EXIT_OK;
+}
+
 /* ---- the command ---- */
 
 typedef struct listing {
@@ -228,6 +239,7 @@ static const listing listings[] = {
     {"transforms", "transforms (routing.transform, moesim trace transform --step)",
      list_transforms},
     {"importers", "importers (moesim trace import --format NAME)", list_importers},
+    {"exporters", "exporters (moesim trace export --format NAME)", list_exporters},
     {"statistics", "statistics (trace stats)", list_statistics},
 };
 

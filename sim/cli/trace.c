@@ -128,6 +128,7 @@ static const moe_command sample_command = {
 static const moe_command *const children[] = {
     &info_command,
     &moe_trace_import_command,
+    &moe_trace_export_command,
     &sample_command,
     &moe_trace_mrc_command,
     &moe_trace_stats_command,

@@ -139,6 +139,7 @@ csv_pass(moe_import_job *job, bool stream, bool *again)
     c.lines.context = job->context;
     c.id_limit_given = n_experts > 0;
     c.id_limit = n_experts ? MIN(n_experts, MOE_ROUTING_MAX_EXPERTS) : MOE_ROUTING_MAX_EXPERTS;
+    c.k = MIN(job->options->top_k, MOE_ROUTING_MAX_K);
     c.stamps = g_new0(uint32_t, 65536);
     c.layers = g_new0(uint8_t, CSV_MAX_LAYER + 1);
     c.stream = stream ? csv_stream_new() : NULL;

@@ -73,8 +73,8 @@ typedef struct jsonl_reader {
     GHashTable *ignored; /* names of keys */
     uint64_t n_records, n_skipped;
     unsigned errors;
-    uint32_t n_experts; /* as a record of type "meta" says; 0: none */
-    char *model;        /* likewise; NULL: none */
+    uint32_t n_experts, top_k; /* as a record of type "meta" says; 0: it does not */
+    char *model;               /* likewise; NULL: none */
 } jsonl_reader;
 
 /* The record of the line at hand; false after a message. *skip: it is no routing. */

@@ -283,10 +283,14 @@ record_meta(jsonl_reader *r)
         if (!name || !moe_scan_take(scan, ':'))
             return false;
         char c = moe_scan_peek(scan);
-        if (strcmp(name, "n_experts") == 0 && c >= '0' && c <= '9') {
+        bool number = c >= '0' && c <= '9', experts = strcmp(name, "n_experts") == 0;
+        if (number && (experts || strcmp(name, "top_k") == 0)) {
             if (!moe_scan_whole(scan, &n))
                 return false;
-            r->n_experts = n >= 1 && n <= MOE_ROUTING_MAX_EXPERTS ? (uint32_t)n : 0;
+            if (experts)
+                r->n_experts = n >= 1 && n <= MOE_ROUTING_MAX_EXPERTS ? (uint32_t)n : 0;
+            else
+                r->top_k = n >= 1 && n <= MOE_ROUTING_MAX_K ? (uint32_t)n : 0;
         } else if (strcmp(name, "model") == 0 && c == '"') {
             g_free(r->model);
             r->model = g_strdup(moe_scan_text(scan));

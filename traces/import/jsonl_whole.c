@@ -145,7 +145,8 @@ static bool
 tokens_layers_known(jsonl_tokens *t)
 {
     uint32_t n = 0;
-    t->k = MAX(t->k, 1);
+    const jsonl_reader *r = t->reader;
+    t->k = MAX(MAX(t->k, 1), MAX(r->top_k, r->job->options->top_k));
     t->layer_ids = g_new(uint32_t, t->n_layers);
     t->column = g_new0(uint16_t, JSONL_MAX_LAYER + 1);
     for (uint32_t layer = 0; layer <= JSONL_MAX_LAYER; layer++) {

@@ -1,0 +1,171 @@
+#include "traces/export/output.h"
+
+#include "sim/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OUTPUT_BUFFER (256u << 10)
+
+struct moe_output {
+    char *path, *temporary; /* temporary: NULL when written in place */
+    int fd;
+    int problem; /* errno; 0: none */
+    uint8_t *buffer;
+    size_t n;
+};
+
+moe_output *
+moe_output_new(const char *path, GError **error)
+{
+    struct stat status;
+    bool special = stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+    g_autofree char *temporary = special ? NULL : g_strconcat(path, ".XXXXXX", NULL);
+    int fd = special ? open(path, O_WRONLY | O_CLOEXEC)
+                     : g_mkstemp_full(temporary, O_WRONLY | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot create");
+        return NULL;
+    }
+    moe_output *o = g_new0(moe_output, 1);
+    o->path = g_strdup(path);
+    o->temporary = g_steal_pointer(&temporary);
+    o->fd = fd;
+    o->buffer = g_malloc(OUTPUT_BUFFER);
+    return o;
+}
+
+static void
+output_all(moe_output *o, const void *bytes, size_t n)
+{
+    const uint8_t *at = bytes;
+    while (n && !o->problem) {
+        ssize_t done = write(o->fd, at, MIN(n, 1u << 30));
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0) {
+            o->problem = errno;
+            return;
+        }
+        at += done;
+        n -= (size_t)done;
+    }
+}
+
+static void
+output_flush(moe_output *o)
+{
+    output_all(o, o->buffer, o->n);
+    o->n = 0;
+}
+
+void
+moe_output_write(moe_output *o, const void *bytes, size_t n)
+{
+    if (n > OUTPUT_BUFFER - o->n)
+        output_flush(o);
+    if (n >= OUTPUT_BUFFER) {
+        output_all(o, bytes, n);
+        return;
+    }
+    memcpy(o->buffer + o->n, bytes, n);
+    o->n += n;
+}
+
+void
+moe_output_text(moe_output *o, const char *text)
+{
+    moe_output_write(o, text, strlen(text));
+}
+
+void
+moe_output_format(moe_output *o, const char *fmt, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    moe_assert(n >= 0 && (size_t)n < sizeof text, "%d bytes in a line of output", n);
+    moe_output_write(o, text, (size_t)n);
+}
+
+void
+moe_output_at(moe_output *o, uint64_t offset, const void *bytes, size_t n)
+{
+    const uint8_t *at = bytes;
+    while (n && !o->problem) {
+        ssize_t done = pwrite(o->fd, at, MIN(n, 1u << 30), (off_t)offset);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0) {
+            o->problem = errno;
+            return;
+        }
+        at += done;
+        offset += (uint64_t)done;
+        n -= (size_t)done;
+    }
+}
+
+bool
+moe_output_seekable(const moe_output *o)
+{
+    return o->temporary != NULL;
+}
+
+bool
+moe_output_failed(const moe_output *o)
+{
+    return o->problem != 0;
+}
+
+/* Closes, keeps or removes, frees; false when something failed. */
+static bool
+output_end(moe_output *o, bool keep)
+{
+    if (keep)
+        output_flush(o);
+    if (keep && o->temporary && !o->problem && fsync(o->fd) != 0)
+        o->problem = errno;
+    if (close(o->fd) != 0 && !o->problem)
+        o->problem = errno;
+    if (keep && o->temporary && !o->problem && rename(o->temporary, o->path) != 0)
+        o->problem = errno;
+    if (o->temporary && (!keep || o->problem))
+        unlink(o->temporary);
+    return o->problem == 0;
+}
+
+static void
+output_free(moe_output *o)
+{
+    g_free(o->path);
+    g_free(o->temporary);
+    g_free(o->buffer);
+    g_free(o);
+}
+
+bool
+moe_output_finish(moe_output *o, GError **error)
+{
+    bool ok = output_end(o, true);
+    if (!ok)
+        moe_error_path(error, MOE_ERROR_FILE, o->path, o->problem, "cannot write");
+    output_free(o);
+    return ok;
+}
+
+void
+moe_output_discard(moe_output *o)
+{
+    if (!o)
+        return;
+    output_end(o, false);
+    output_free(o);
+}
