@@ -1,18 +1,21 @@
 /* moesim trace stats: what a trace is like. */
 #include "analysis/store.h"
+#include "sim/base/error.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/cli/selection.h"
 #include "sim/cli/trace_figures.h"
 #include "traces/stats/measure.h"
+#include "traces/transform/table.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 typedef struct stats_values {
-    const char *sequences, *select, *only, *output, *plot;
+    const char *sequences, *select, *only, *output, *plot, *placement;
     int test, start, first_fill;
     int64_t sample, batch;
     bool csv;
@@ -41,9 +44,13 @@ static const moe_option options[] = {
     {"first-fill", 0, MOE_OPTION_ENUM, AT(first_fill), "HOW", "hit|miss",
      .help = "What the first use of an expert counts as while slots are free. Default: hit, as in "
              "the published metrics."},
-    {"test", 0, MOE_OPTION_ENUM, AT(test), "WHAT", "token|access",
+    {"test", 0, MOE_OPTION_ENUM, AT(test), "WHAT", "token|access|group",
      .help = "Accesses of a token are tested together before caches change, as in the published "
              "metrics, or one by one. Default: token."},
+    {"placement", 0, MOE_OPTION_TEXT, AT(placement), "FILE",
+     .help =
+         "Where experts stand, for the load of ranks: CSV with the columns layer,expert,rank. By "
+         "default contiguous, on 1 to 8 ranks."},
     {"batch", 0, MOE_OPTION_INT, AT(batch), "TOKENS", NULL, 1, 1024,
      "Tokens of a batch for the load of ranks; by default 64, or as many as the sequences can "
      "fill."},
@@ -79,6 +86,36 @@ read_groups(const char *text, moe_diag *diag)
     if (!parts[0])
         moe_diag_error(diag, (moe_loc){.file = "--only"}, "names no group");
     return groups;
+}
+
+/* The ranks of all experts, [n_layers * n_experts]; NULL after messages or with `error` set. */
+static uint16_t *
+read_placement(const char *path, const moe_routing *routing, moe_rank_table *table, moe_diag *diag,
+               GError **error)
+{
+    g_autofree char *text = NULL;
+    gsize length;
+    moe_table_shape shape = {routing->layer_ids,    routing->n_layers, routing->n_experts, "rank",
+                             .max = UINT16_MAX - 1, .whole = true};
+    if (!g_file_get_contents(path, &text, &length, NULL)) {
+        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot be read");
+        return NULL;
+    }
+    g_autofree double *values = moe_table_parse(path, text, length, &shape, diag);
+    size_t n = (size_t)routing->n_layers * routing->n_experts;
+    g_autofree uint16_t *ranks = g_new(uint16_t, n);
+    for (size_t i = 0; values && i < n; i++) {
+        if (isnan(values[i])) {
+            moe_diag_error(diag, (moe_loc){.file = moe_diag_intern(diag, path)},
+                           "expert %zu of layer %u has no rank", i % routing->n_experts,
+                           routing->layer_ids[i / routing->n_experts]);
+            return NULL;
+        }
+        ranks[i] = (uint16_t)values[i];
+        table->n_ranks = MAX(table->n_ranks, ranks[i] + 1u);
+    }
+    table->rank = ranks;
+    return values ? g_steal_pointer(&ranks) : NULL;
 }
 
 /* ---- progress ---- */
@@ -186,7 +223,9 @@ print_heading(const moe_pick *pick, const moe_measure_config *config)
         moe_out("caches: %s, first fills are %s, accesses tested %s\n",
                 config->warm ? "sequences are one history" : "empty at the start of a sequence",
                 config->first_fill_miss ? "misses" : "hits",
-                config->singly ? "one by one" : "a token at a time");
+                config->singly   ? "one by one"
+                : config->pinned ? "a token at a time, which keeps its experts"
+                                 : "a token at a time");
 }
 
 static void
@@ -212,7 +251,9 @@ selection_text(const stats_values *values)
     if (values->first_fill)
         g_string_append(text, "--first-fill miss ");
     if (values->test)
-        g_string_append(text, "--test access ");
+        g_string_append_printf(text, "--test %s ", values->test == 1 ? "access" : "group");
+    if (values->placement)
+        g_string_append_printf(text, "--placement %s ", values->placement);
     if (values->batch)
         g_string_append_printf(text, "--batch %" G_GINT64_FORMAT " ", values->batch);
     if (values->sample)
@@ -296,11 +337,17 @@ run(const void *data, const char *const *operands, size_t n)
                                  .batch = (uint32_t)values->batch,
                                  .warm = values->start == 1,
                                  .first_fill_miss = values->first_fill == 1,
-                                 .singly = values->test == 1};
+                                 .singly = values->test == 1,
+                                 .pinned = values->test == 2};
     g_autoptr(moe_routing_file) file = moe_routing_open(operands[0], diag, &error);
     if (file)
         sequences = moe_selection_read(moe_routing_get(file), values->sequences, values->select,
                                        diag, &error);
+    moe_rank_table table = {0};
+    g_autofree uint16_t *ranks = NULL;
+    if (file && !error && values->placement)
+        ranks = read_placement(values->placement, moe_routing_get(file), &table, diag, &error);
+    config.table = ranks ? &table : NULL;
     int code = moe_say_diag(diag);
     if (error)
         return moe_say_error(error);

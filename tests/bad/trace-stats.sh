@@ -32,6 +32,10 @@ done
 printf '1\n' >one.txt
 stats "$source/$sample" --select one.txt --sequences 4..8
 stats "$source/$sample" --only gate,lookahead --sequences 1
+printf 'layer,expert,rank\n*,0,0\n3,9,1\n3,1,x\n' >ranks.csv
+stats "$source/$sample" --only balance --placement ranks.csv
+printf 'layer,expert,rank\n*,0,0\n' >few.csv
+stats "$source/$sample" --only balance --placement few.csv
 printf 'text' >text.db
 stats "$source/$sample" --only gate --sequences 1 -o text.db
 stats "$source/$sample" --only gate --sequences 1 -o absent/x.db

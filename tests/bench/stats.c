@@ -90,7 +90,7 @@ batches(const moe_pick *pick)
     moe_coverage_free(moe_coverage_new(pick, MOE_DECODE, NULL, NULL));
     print("coverage, decode", begun);
     begun = g_get_monotonic_time();
-    moe_balance_free(moe_balance_new(pick, MOE_BALANCE_DECODE, 64, NULL, NULL));
+    moe_balance_free(moe_balance_new(pick, MOE_BALANCE_DECODE, 64, NULL, NULL, NULL));
     print("balance, decode", begun);
     begun = g_get_monotonic_time();
     moe_segments_free(moe_segments_new(pick, NULL, NULL));

@@ -28,6 +28,11 @@ printf '# some of them\n5, 1\n\n3 1 # again\n' >keep.txt
         { echo "no sample"; failed=1; }
 }
 
+# Experts on three ranks as a file says, which says what is the default.
+awk 'BEGIN { print "layer,expert,rank"; for (e = 0; e < 9; e++) print "*," e "," int(e * 3 / 9) }' >ranks.csv
+$stats --only balance --placement ranks.csv 2>/dev/null >placed.csv || failed=1
+$stats --only balance 2>/dev/null | grep -e statistic, -e ranks=3 | cmp - placed.csv || failed=1
+
 # Into a database, twice: the second takes the place of the first; another selection stands beside.
 "$moesim" trace stats random.safetensors -o stats.db >/dev/null 2>&1 || failed=1
 "$moesim" trace stats random.safetensors -o stats.db >/dev/null 2>&1 || failed=1

@@ -85,29 +85,27 @@ single_accesses(void)
     }
 }
 
-/* Groups of one expert are single accesses; and with as many slots as a token has experts LRU
- * holds the token before, whoever counts. */
+/* Groups of a token, from their size on. LRU is the same whether what is asked for is pinned or
+ * not; for Belady it has to be. */
 static void
 grouped_accesses(void)
 {
-    for (uint32_t k = 1; k <= 4; k++) {
-        g_autoptr(moe_routing_file) file = random_trace(k, k, false);
-        moe_replay_config replay = {.group = MOE_GROUP_TOKEN_LAYER,
-                                    .scope = MOE_SCOPE_LAYER,
-                                    .first_fill_hit = true,
+    for (uint32_t at = 0; at < 2 * 2 * 2 * 4; at++) {
+        uint32_t k = 1 + at % 4;
+        bool layer = at & 4, belady = at & 8;
+        g_autoptr(moe_routing_file) file = random_trace(at, k, at & 16);
+        moe_replay_config replay = {.group = layer ? MOE_GROUP_TOKEN_LAYER : MOE_GROUP_TOKEN,
+                                    .scope = layer ? MOE_SCOPE_LAYER : MOE_SCOPE_MODEL,
+                                    .first_fill_hit = at & 16,
                                     .to = UINT32_MAX};
-        moe_curve_config config = {
-            .policy = MOE_CURVE_LRU, .per_layer = true, .together = true, .first_fill_hit = true};
-        compare(moe_routing_get(file), &config, &replay, k);
-        for (uint32_t slots = 1; k == 1 && slots <= EXPERTS; slots++) {
+        moe_curve_config config = {.policy = belady ? MOE_CURVE_BELADY : MOE_CURVE_LRU,
+                                   .per_layer = layer,
+                                   .together = true,
+                                   .first_fill_hit = at & 16};
+        for (uint32_t slots = layer ? k : k * LAYERS; slots <= OBJECTS; slots++) {
+            config.pinned = belady || slots % 2;
             compare(moe_routing_get(file), &config, &replay, slots);
-            config.policy = config.policy == MOE_CURVE_LRU ? MOE_CURVE_BELADY : MOE_CURVE_LRU;
         }
-        replay.group = MOE_GROUP_TOKEN;
-        replay.scope = MOE_SCOPE_MODEL;
-        config =
-            (moe_curve_config){.policy = MOE_CURVE_LRU, .together = true, .first_fill_hit = true};
-        compare(moe_routing_get(file), &config, &replay, k * LAYERS);
     }
 }
 

@@ -207,14 +207,20 @@ balance(void)
         }
     g_autoptr(moe_routing_file) file = moe_routing_builder_finish(builder, "hand");
     moe_pick pick = moe_pick_all(moe_routing_get(file));
-    moe_balance *b = moe_balance_new(&pick, MOE_BALANCE_DECODE, 2, NULL, NULL);
+    moe_balance *b = moe_balance_new(&pick, MOE_BALANCE_DECODE, 2, NULL, NULL, NULL);
     CHECK_NEAR(moe_balance_mean(b, 0, 1), 1);
     CHECK_NEAR(moe_balance_mean(b, MOE_NONE, 2), (2 + 1) / 2.0);
     CHECK_NEAR(moe_balance_mean(b, 0, 4), (4 + 2) / 2.0);
-    moe_balance *step = moe_balance_new(&pick, MOE_BALANCE_STEP, 0, NULL, NULL);
+    moe_balance *step = moe_balance_new(&pick, MOE_BALANCE_STEP, 0, NULL, NULL, NULL);
     CHECK_NEAR(moe_balance_mean(step, 0, 2), 3 / 2.0);
-    moe_balance *none = moe_balance_new(&pick, MOE_BALANCE_PREFILL, 2, NULL, NULL);
+    moe_balance *none = moe_balance_new(&pick, MOE_BALANCE_PREFILL, 2, NULL, NULL, NULL);
     CU_ASSERT_TRUE(isnan(moe_balance_mean(none, 0, 2)));
+    /* with experts 0 and 3 on one of two ranks all pairs are there */
+    const uint16_t rank[4] = {1, 0, 0, 1};
+    const moe_rank_table table = {2, rank};
+    moe_balance *placed = moe_balance_new(&pick, MOE_BALANCE_DECODE, 2, &table, NULL, NULL);
+    CHECK_NEAR(moe_balance_mean(placed, 0, 2), 2);
+    moe_balance_free(placed);
     moe_balance_free(b);
     moe_balance_free(step);
     moe_balance_free(none);

@@ -7,8 +7,9 @@
 struct weigh {
     const moe_routing *routing;
     moe_balance *balance;
-    uint32_t *uses; /* [n_layers][n_experts], of the step at hand */
-    uint16_t *rank; /* [MOE_BALANCE_RANKS][n_experts] */
+    const moe_rank_table *table; /* NULL: contiguous */
+    uint32_t *uses;              /* [n_layers][n_experts], of the step at hand */
+    uint32_t *loads;             /* of the ranks */
 };
 
 static void
@@ -26,25 +27,35 @@ count_row(struct weigh *weigh, uint64_t row)
     }
 }
 
+static uint32_t
+busiest_load(struct weigh *weigh, uint32_t layer, uint32_t ranks)
+{
+    uint32_t n_experts = weigh->routing->n_experts, busiest = 0;
+    const uint32_t *uses = weigh->uses + (size_t)layer * n_experts;
+    const uint16_t *rank = weigh->table ? weigh->table->rank + (size_t)layer * n_experts : NULL;
+    memset(weigh->loads, 0, ranks * sizeof *weigh->loads);
+    for (uint32_t e = 0; e < n_experts; e++)
+        weigh->loads[rank ? rank[e] : e * ranks / n_experts] += uses[e];
+    for (uint32_t i = 0; i < ranks; i++)
+        busiest = MAX(busiest, weigh->loads[i]);
+    return busiest;
+}
+
 static void
 weigh_layer(struct weigh *weigh, uint32_t layer)
 {
-    uint32_t n_experts = weigh->routing->n_experts, pairs = 0;
-    const uint32_t *uses = weigh->uses + (size_t)layer * n_experts;
-    double *imbalance = weigh->balance->imbalance + (size_t)layer * MOE_BALANCE_RANKS;
-    for (uint32_t e = 0; e < n_experts; e++)
+    moe_balance *balance = weigh->balance;
+    const uint32_t *uses = weigh->uses + (size_t)layer * weigh->routing->n_experts;
+    double *imbalance = balance->imbalance + (size_t)layer * balance->n;
+    uint32_t pairs = 0;
+    for (uint32_t e = 0; e < weigh->routing->n_experts; e++)
         pairs += uses[e];
     if (!pairs)
         return;
-    weigh->balance->steps[layer]++;
-    for (uint32_t r = 0; r < MOE_BALANCE_RANKS; r++) {
-        const uint16_t *rank = weigh->rank + (size_t)r * n_experts;
-        uint32_t loads[MOE_BALANCE_RANKS] = {0}, busiest = 0;
-        for (uint32_t e = 0; e < n_experts; e++)
-            loads[rank[e]] += uses[e];
-        for (uint32_t i = 0; i <= r; i++)
-            busiest = MAX(busiest, loads[i]);
-        imbalance[r] += (double)busiest * (r + 1) / pairs;
+    balance->steps[layer]++;
+    for (uint32_t i = 0; i < balance->n; i++) {
+        uint32_t ranks = balance->first + i;
+        imbalance[i] += (double)busiest_load(weigh, layer, ranks) * ranks / pairs;
     }
 }
 
@@ -75,29 +86,27 @@ weigh_batches(void *state, const uint64_t *rows, uint32_t n)
 }
 
 moe_balance *
-moe_balance_new(const moe_pick *pick, moe_balance_of of, uint32_t batch, moe_progress *progress,
-                void *context)
+moe_balance_new(const moe_pick *pick, moe_balance_of of, uint32_t batch,
+                const moe_rank_table *table, moe_progress *progress, void *context)
 {
     const moe_routing *routing = pick->routing;
     moe_balance *balance = g_new0(moe_balance, 1);
     balance->n_layers = routing->n_layers;
     balance->batch = batch;
+    balance->first = table ? table->n_ranks : 1;
+    balance->n = table ? 1 : MOE_BALANCE_RANKS;
     balance->steps = g_new0(uint64_t, routing->n_layers);
-    balance->imbalance = g_new0(double, (size_t)routing->n_layers *MOE_BALANCE_RANKS);
-    struct weigh weigh = {.routing = routing, .balance = balance};
+    balance->imbalance = g_new0(double, (size_t)routing->n_layers * balance->n);
+    struct weigh weigh = {.routing = routing, .balance = balance, .table = table};
     weigh.uses = g_new(uint32_t, (size_t)routing->n_layers * routing->n_experts);
-    weigh.rank = g_new(uint16_t, (size_t)MOE_BALANCE_RANKS * routing->n_experts);
-    for (uint32_t r = 0; r < MOE_BALANCE_RANKS; r++)
-        for (uint32_t e = 0; e < routing->n_experts; e++)
-            weigh.rank[(size_t)r * routing->n_experts + e] =
-                (uint16_t)(e * (r + 1) / routing->n_experts);
+    weigh.loads = g_new(uint32_t, balance->first + balance->n);
     if (of == MOE_BALANCE_STEP)
         moe_batch_steps(pick, weigh_whole, &weigh);
     else
         moe_batches(pick, of == MOE_BALANCE_DECODE ? MOE_DECODE : MOE_PREFILL, weigh_batches,
                     &weigh, progress, context);
     g_free(weigh.uses);
-    g_free(weigh.rank);
+    g_free(weigh.loads);
     return balance;
 }
 
@@ -118,7 +127,7 @@ moe_balance_mean(const moe_balance *balance, uint32_t layer, uint32_t ranks)
     for (uint32_t l = 0; l < balance->n_layers; l++) {
         if (layer != MOE_NONE && layer != l)
             continue;
-        sum += balance->imbalance[(size_t)l * MOE_BALANCE_RANKS + ranks - 1];
+        sum += balance->imbalance[(size_t)l * balance->n + ranks - balance->first];
         steps += (double)balance->steps[l];
     }
     return steps > 0 ? sum / steps : NAN;

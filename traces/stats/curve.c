@@ -1,21 +1,10 @@
 #include "traces/stats/curve.h"
 
+#include "traces/stats/stack.h"
+
 #include <glib.h>
 #include <math.h>
 #include <string.h>
-
-#define RUN 16u
-
-/* The caches of all sizes of one scope: the first C of `order` are what C slots hold. */
-struct stack {
-    uint32_t n, n_objects;
-    uint32_t *order;    /* [n] objects */
-    uint64_t *priority; /* [n] of the objects in `order`: larger stays */
-    uint64_t *floors;   /* of each RUN places: no priority there is lower */
-    uint32_t *place;    /* [n_objects] in `order`; MOE_NONE: not there */
-    uint64_t *waiting;  /* [n_objects]: priority that an object comes in with */
-    uint64_t clock;     /* accesses */
-};
 
 struct run {
     const moe_pick *pick;
@@ -27,147 +16,9 @@ struct run {
     uint32_t *seen;    /* belady: per object of all caches, access that comes next */
     uint32_t *objects; /* of the token at hand, cache by cache; [L * k] */
     uint32_t *counts;  /* of each cache; [n_caches] */
+    uint64_t *worths;  /* [L * k], for use_pinned */
+    struct pushed pushed;
 };
-
-/* ---- the stack ---- */
-
-static void
-stack_open(struct stack *stack, uint32_t n_objects)
-{
-    stack->n_objects = n_objects;
-    stack->order = g_new(uint32_t, n_objects);
-    stack->priority = g_new(uint64_t, n_objects);
-    stack->floors = g_new(uint64_t, n_objects / RUN + 1);
-    stack->place = g_new(uint32_t, n_objects);
-    stack->waiting = g_new(uint64_t, n_objects);
-}
-
-static void
-stack_close(struct stack *stack)
-{
-    g_free(stack->order);
-    g_free(stack->priority);
-    g_free(stack->floors);
-    g_free(stack->place);
-    g_free(stack->waiting);
-}
-
-static void
-stack_clear(struct stack *stack)
-{
-    stack->n = 0;
-    stack->clock = 0;
-    memset(stack->floors, 0xFF, (stack->n_objects / RUN + 1) * sizeof *stack->floors);
-    memset(stack->place, 0xFF, stack->n_objects * sizeof *stack->place);
-    memset(stack->waiting, 0, stack->n_objects * sizeof *stack->waiting);
-}
-
-static inline void
-stack_put(struct stack *stack, uint32_t at, uint32_t object, uint64_t priority)
-{
-    stack->order[at] = object;
-    stack->priority[at] = priority;
-    stack->place[object] = at;
-    stack->floors[at / RUN] = MIN(stack->floors[at / RUN], priority);
-}
-
-/* Where the object stands, or will: at the end. */
-static inline uint32_t
-stack_end(struct stack *stack, uint32_t object)
-{
-    uint32_t end = stack->place[object];
-    return end == MOE_NONE ? stack->n++ : end;
-}
-
-/* Order of last use is the order of the stack: everything above the object moves down one. */
-static inline void
-stack_use_latest(struct stack *stack, uint32_t object)
-{
-    uint32_t end = stack_end(stack, object), above = object;
-    for (uint32_t i = 0; i <= end; i++) {
-        uint32_t here = stack->order[i];
-        stack->order[i] = above;
-        stack->place[above] = i;
-        above = here;
-    }
-}
-
-/* The same for n different objects at once: they stand on top, the last one first. */
-static void
-stack_use_all_latest(struct stack *stack, const uint32_t *objects, uint32_t n)
-{
-    uint32_t deepest = 0, fresh = 0;
-    for (uint32_t j = 0; j < n; j++) {
-        uint32_t place = stack->place[objects[j]];
-        fresh += place == MOE_NONE;
-        deepest = place == MOE_NONE ? deepest : MAX(deepest, place + 1);
-        stack->place[objects[j]] = MOE_NONE;
-    }
-    deepest = fresh ? stack->n : deepest;
-    stack->n += fresh;
-    for (uint32_t from = deepest, to = deepest + fresh; from-- > 0;) {
-        uint32_t object = stack->order[from];
-        if (stack->place[object] == MOE_NONE)
-            continue;
-        stack->order[--to] = object;
-        stack->place[object] = to;
-    }
-    for (uint32_t j = 0; j < n; j++) {
-        stack->order[n - 1 - j] = objects[j];
-        stack->place[objects[j]] = n - 1 - j;
-    }
-}
-
-/* Whether a whole run of places has none of a lower priority; a floor that what has left holds down
- * is lifted on the way. */
-static inline bool
-run_passes(struct stack *stack, uint32_t from, uint64_t priority)
-{
-    uint64_t *floor = &stack->floors[from / RUN], lowest = UINT64_MAX;
-    if (*floor >= priority)
-        return true;
-    for (uint32_t i = 0; i < RUN; i++)
-        lowest = MIN(lowest, stack->priority[from + i]);
-    *floor = lowest;
-    return lowest >= priority;
-}
-
-/* The first place from `from` on, before `end`, of a lower priority; else `end`. */
-static inline uint32_t
-stack_lower(struct stack *stack, uint32_t from, uint32_t end, uint64_t priority)
-{
-    for (uint32_t i = from; i < end;) {
-        if (i % RUN == 0 && i + RUN <= end && run_passes(stack, i, priority)) {
-            i += RUN;
-            continue;
-        }
-        for (uint32_t stop = MIN(end, i / RUN * RUN + RUN); i < stop; i++)
-            if (stack->priority[i] < priority)
-                return i;
-    }
-    return end;
-}
-
-/* Moves the object to the top; the lowest of what stood above each place goes on down. */
-static inline void
-stack_use(struct stack *stack, uint32_t object, uint64_t used)
-{
-    uint32_t end = stack_end(stack, object), out = stack->order[0];
-    uint64_t priority = stack->priority[0];
-    stack_put(stack, 0, object, used);
-    for (uint32_t i = 1; end; i++) {
-        i = stack_lower(stack, i, end, priority);
-        if (i == end) {
-            stack_put(stack, end, out, priority);
-            return;
-        }
-        uint32_t here = stack->order[i];
-        uint64_t lower = stack->priority[i];
-        stack_put(stack, i, out, priority);
-        out = here;
-        priority = lower;
-    }
-}
 
 /* ---- priorities ---- */
 
@@ -249,6 +100,22 @@ use_together(struct run *run, uint32_t cache, const uint32_t *objects, uint32_t 
         take_in(run, stack, objects[j]);
 }
 
+/* The n objects of a token in one cache, in which they stay until all are in. */
+static void
+use_pinned(struct run *run, uint32_t cache, const uint32_t *objects, uint32_t n)
+{
+    struct stack *stack = &run->stacks[cache];
+    uint32_t fills = stack->n;
+    for (uint32_t j = 0; j < n; j++) {
+        uint32_t place = stack->place[objects[j]];
+        uint64_t was = place == MOE_NONE ? stack->waiting[objects[j]] : stack->priority[place];
+        count_access(run, cache, place, &fills);
+        run->worths[j] = worth(run, stack, was);
+    }
+    if (n)
+        stack_use_group(stack, objects, run->worths, n, &run->pushed);
+}
+
 static void
 use_singly(struct run *run, uint32_t cache, const uint32_t *objects, uint32_t n)
 {
@@ -266,7 +133,9 @@ use_token(struct run *run, uint64_t row)
     const uint32_t *objects = run->objects;
     read_token(run, row, run->objects, run->counts);
     for (uint32_t c = 0; c < run->curve->n_caches; c++) {
-        if (run->config->together)
+        if (run->config->pinned)
+            use_pinned(run, c, objects, run->counts[c]);
+        else if (run->config->together)
             use_together(run, c, objects, run->counts[c]);
         else
             use_singly(run, c, objects, run->counts[c]);
@@ -417,7 +286,12 @@ run_all(struct run *run, uint64_t longest, moe_progress *progress, void *context
     g_autofree uint32_t *counts = g_new(uint32_t, run->curve->n_caches);
     g_autofree uint32_t *seen =
         g_new(uint32_t, (size_t)run->curve->n_caches * run->curve->n_objects);
+    g_autofree uint64_t *worths = g_new(uint64_t, per_token);
+    g_autofree uint32_t *pushed_objects = g_new(uint32_t, run->curve->n_objects + 1);
+    g_autofree uint64_t *pushed_priorities = g_new(uint64_t, run->curve->n_objects + 1);
     struct history history = {.rows = rows};
+    run->worths = worths;
+    run->pushed = (struct pushed){0, pushed_objects, pushed_priorities};
     run->objects = objects;
     run->counts = counts;
     run->seen = seen;

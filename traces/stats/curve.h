@@ -17,6 +17,10 @@
  * lru even with k slots. Its look-ahead window is m tokens beginning with the one at hand, without
  * the accesses already served; `ahead` does the same. Otherwise accesses are tested one by one.
  *
+ * `pinned`: as `together`, but what a token asks for stays until all of it is in, as in a machine
+ * and in `moesim trace mrc` with groups of a token. Then capacities below the largest group's size
+ * mean nothing (there, a machine computes with part of a group at a time).
+ *
  * `cold`: caches are empty at the start of each sequence, else the pick is one history.
  * `first_fill_hit`: the first use of an object that finds a free slot counts as a hit. */
 #ifndef MOE_TRACES_STATS_CURVE_H
@@ -36,7 +40,7 @@ typedef struct moe_curve_config {
     moe_curve_policy policy;
     uint32_t window; /* of MOE_CURVE_AHEAD, tokens >= 1 */
     bool per_layer;  /* a cache for each layer, else one for all */
-    bool together, cold, first_fill_hit;
+    bool together, pinned, cold, first_fill_hit;
     /* Capacities (in experts; per_layer: of each layer) for which hits are kept by sequence. */
     const uint32_t *capacities;
     uint32_t n_capacities;

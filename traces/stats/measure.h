@@ -6,6 +6,7 @@
 #ifndef MOE_TRACES_STATS_MEASURE_H
 #define MOE_TRACES_STATS_MEASURE_H
 
+#include "traces/stats/balance.h"
 #include "traces/stats/statistic.h"
 
 typedef struct moe_measure_config {
@@ -13,9 +14,11 @@ typedef struct moe_measure_config {
     uint64_t sample_tokens; /* 0: chosen so that each cache policy takes a few seconds */
     uint32_t batch;         /* tokens of a batch for the load of ranks; 0: 64, or as many as the
                                sequences can fill */
-    bool warm;              /* caches live on from sequence to sequence; no intervals then */
-    bool first_fill_miss;   /* the first use of an expert is a miss even while slots are free */
-    bool singly;            /* accesses tested one by one, not token by token */
+    const moe_rank_table *table; /* where experts stand; NULL: contiguous, on 1 .. 8 ranks */
+    bool warm;                   /* caches live on from sequence to sequence; no intervals then */
+    bool first_fill_miss; /* the first use of an expert is a miss even while slots are free */
+    bool singly;          /* accesses tested one by one, not token by token */
+    bool pinned;          /* what a token asks for stays until it is done */
 } moe_measure_config;
 
 #define MOE_MEASURE_ALL ((1u << MOE_N_STATISTIC_GROUPS) - 1)

@@ -66,9 +66,10 @@ measure_balance(struct measure *m, moe_balance_of of, moe_statistic statistic, u
 {
     uint32_t n_layers = m->pick->routing->n_layers;
     m->what = "load of ranks";
-    moe_balance *balance = moe_balance_new(m->pick, of, batch, moe_measure_tell, m);
+    moe_balance *balance =
+        moe_balance_new(m->pick, of, batch, m->config->table, moe_measure_tell, m);
     for (uint32_t i = 0; i <= n_layers; i++)
-        for (uint32_t ranks = 1; ranks <= MOE_BALANCE_RANKS; ranks++) {
+        for (uint32_t ranks = balance->first; ranks < balance->first + balance->n; ranks++) {
             uint32_t layer = i < n_layers ? i : MOE_NONE;
             double value = moe_balance_mean(balance, layer, ranks);
             if (of == MOE_BALANCE_STEP)

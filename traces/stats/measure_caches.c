@@ -124,11 +124,15 @@ static void
 report_curve(struct measure *m, const struct cache *cache, const moe_curve *curve)
 {
     uint64_t accesses = moe_curve_accesses(curve, MOE_NONE);
+    const moe_routing *routing = m->pick->routing;
+    uint32_t least =
+        m->config->pinned ? routing->k * (cache->per_layer ? 1 : routing->n_layers) : 0;
     uint32_t step = (curve->n_objects + 63) / 64;
     for (uint32_t c = step; accesses && c <= curve->n_objects; c += step)
-        moe_stats_add(m->stats, cache->miss, MOE_NONE,
-                      1 - (double)moe_curve_hits(curve, MOE_NONE, c) / (double)accesses, "slots=%u",
-                      c);
+        if (c >= least)
+            moe_stats_add(m->stats, cache->miss, MOE_NONE,
+                          1 - (double)moe_curve_hits(curve, MOE_NONE, c) / (double)accesses,
+                          "slots=%u", c);
 }
 
 /* Quantiles of the place in LRU's stack at which repeated uses find their expert. */
@@ -163,6 +167,7 @@ measure_cache(struct measure *m, const struct cache *cache)
                                .window = cache->window,
                                .per_layer = cache->per_layer,
                                .together = !m->config->singly,
+                               .pinned = m->config->pinned,
                                .cold = !m->config->warm,
                                .first_fill_hit = !m->config->first_fill_miss,
                                .capacities = capacities,
