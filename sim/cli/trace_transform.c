@@ -2,6 +2,7 @@
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/cli/trace.h"
+#include "traces/transform/join.h"
 #include "traces/transform/transform.h"
 
 #include <string.h>
@@ -95,21 +96,57 @@ check_stages(const moe_transform_order *order, moe_diag *diag)
     return ok;
 }
 
+static void
+close_file(void *file)
+{
+    moe_routing_close(file);
+}
+
+/* All operands opened; false after *error or messages. */
+static bool
+open_files(const char *const *paths, size_t n, GPtrArray *files, moe_diag *diag, GError **error)
+{
+    for (size_t i = 0; i < n; i++) {
+        moe_routing_file *file = moe_routing_open(paths[i], diag, error);
+        if (file)
+            g_ptr_array_add(files, file);
+        if (*error)
+            return false;
+    }
+    return files->len == n;
+}
+
+/* Several files are joined first. */
 static int
-transform_file(const transform_values *values, const char *path, const moe_transform_order *order,
-               moe_diag *diag)
+transform_files(const transform_values *values, const char *const *paths, size_t n,
+                const moe_transform_order *order, moe_diag *diag)
 {
     GError *error = NULL;
     g_autoptr(GString) report = g_string_new(NULL);
-    g_autoptr(moe_routing_file) file = moe_routing_open(path, diag, &error);
-    moe_routing_builder *builder =
-        file ? moe_transform_apply(file, order, report, NULL, diag) : NULL;
-    if (error)
-        return moe_say_error(error);
+    g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func(close_file);
+    if (!open_files(paths, n, files, diag, &error))
+        return error ? moe_say_error(error) : moe_say_diag(diag);
+    moe_routing_builder *builder = NULL;
+    if (n > 1) {
+        builder =
+            moe_transform_join((const moe_routing_file *const *)files->pdata, n, report, diag);
+        moe_out_text(report->str);
+        g_string_truncate(report, 0);
+    }
+    if (n > 1 && builder && order->n > 0) {
+        moe_routing_file *joined = moe_routing_builder_finish(builder, "the joined traces");
+        builder = NULL;
+        if (joined)
+            g_ptr_array_add(files, joined);
+        else
+            moe_diag_error(diag, (moe_loc){0}, "no memory for the joined traces");
+    }
+    if (!moe_diag_errors(diag) && order->n > 0)
+        builder = moe_transform_apply(files->pdata[files->len - 1], order, report, NULL, diag);
     if (!builder)
         return moe_say_diag(diag);
     moe_out_text(report->str);
-    return moe_trace_write(builder, path, values->output, diag);
+    return moe_trace_write(builder, paths[0], values->output, diag);
 }
 
 static int
@@ -118,7 +155,7 @@ transform(const void *data, const char *const *operands, size_t n)
     const transform_values *values = data;
     if (!values->output)
         return moe_say_usage("moesim trace transform", "'-o OUT.safetensors' is missing");
-    if (values->steps->len == 0)
+    if (values->steps->len == 0 && n == 1)
         return moe_say_usage("moesim trace transform", "'--step STEP' is missing");
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GPtrArray) docs = g_ptr_array_new_with_free_func(free_doc);
@@ -136,17 +173,20 @@ transform(const void *data, const char *const *operands, size_t n)
     const moe_transform_order order = {.steps = steps, .n = read->steps.n, .text = text + 1};
     if (!check_stages(&order, diag))
         return moe_say_diag(diag);
-    return transform_file(values, operands[0], &order, diag);
+    return transform_files(values, operands, n, &order, diag);
 }
 
 const moe_command moe_trace_transform_command = {
     "transform",
-    "FILE",
+    "FILE…",
     1,
-    1,
-    "Cut, sample and change a trace.",
-    "Kinds of steps: `moesim list transforms -v`. What is written says in its metadata what was\n"
-    "done to it (`transform`), and, if that was more than choosing tokens, that it is\n"
+    SIZE_MAX,
+    "Cut, sample, join and change traces.",
+    "Several files of one model become one trace first: their tokens one file after another. "
+    "Kinds\n"
+    "of steps: `moesim list transforms -v`. What is written says in its metadata what was done to "
+    "it\n"
+    "(`transform`), and, if that was more than choosing tokens, that it is\n"
     "`counterfactual`; runs on it are marked so, too.\n"
     "\n"
     "  moesim trace transform real.safetensors --step '{kind: slice, sequences: 8}' \\\n"

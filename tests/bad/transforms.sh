@@ -28,6 +28,10 @@ try "a file that is not read" "$sample" --step '{kind: mask, keep: 3, file: keep
 try "modalities" "$sample" --step modality-groups
 try "more devices than experts" "$sample" --step '{kind: device-limit, devices: 9, limit: 1}'
 try "where tokens meet" "$sample" --step capacity --step '{kind: precision, file: keep.csv}'
+"$moesim" trace transform "$sample" -s '{kind: slice, layers: 4}' -o four.safetensors
+try "layers that differ" "$sample" four.safetensors
+try "a step that is wrong in a joined trace" "$sample" "$sample" --step '{kind: top-k, k: 1}'
+rm four.safetensors
 table()
 {
     echo "== $1"
