@@ -6,89 +6,19 @@
 
 #include <math.h>
 
-#define AT(field) offsetof(moe_generate_config, field)
-
-static const moe_param generate_rows[] = {
-    {"model", MOE_PARAM_TEXT, AT(model), NULL, .flags = MOE_PARAM_IDENTITY,
-     .help = "Name of the model, for the metadata."},
-    {"layers", MOE_PARAM_INT, AT(layers), "32", 1, MOE_ROUTING_MAX_LAYERS,
-     .flags = MOE_PARAM_IDENTITY, .help = "MoE layers."},
-    {"experts", MOE_PARAM_INT, AT(experts), "8", 1, MOE_ROUTING_MAX_EXPERTS,
-     .flags = MOE_PARAM_IDENTITY, .help = "Experts per layer."},
-    {"top_k", MOE_PARAM_INT, AT(top_k), "2", 1, MOE_ROUTING_MAX_K, .flags = MOE_PARAM_IDENTITY,
-     .help = "Experts per token and layer."},
-    {"sequences", MOE_PARAM_INT, AT(sequences), "16", 1, 1e9, .flags = MOE_PARAM_IDENTITY,
-     .help = "Sequences."},
-    {"prompt", MOE_PARAM_INT, AT(prompt), "64", 0, 1e9, .unit = "tokens",
-     .flags = MOE_PARAM_IDENTITY, .help = "Prefill tokens of each sequence."},
-    {"output", MOE_PARAM_INT, AT(output), "64", 0, 1e9, .unit = "tokens",
-     .flags = MOE_PARAM_IDENTITY, .help = "Decode tokens of each sequence."},
-    {"domains", MOE_PARAM_INT, AT(domains), "1", 1, 1024, .flags = MOE_PARAM_IDENTITY,
-     .help = "Kinds of text; each ranks the experts in its own order."},
-    {"modalities", MOE_PARAM_INT, AT(modalities), "0", 0, 255, .flags = MOE_PARAM_IDENTITY,
-     .help = "Kinds of token, such as text and image; each token is of any of them."},
-    {"skew_min", MOE_PARAM_REAL, AT(skew_min), "0.05", 0, 8, .flags = MOE_PARAM_IDENTITY,
-     .help = "Least Zipf exponent of a layer's expert popularity."},
-    {"skew_max", MOE_PARAM_REAL, AT(skew_max), "0.25", 0, 8, .flags = MOE_PARAM_IDENTITY,
-     .help = "Largest Zipf exponent of a layer's expert popularity."},
-    {"stickiness", MOE_PARAM_SHARE, AT(stickiness), "18%", 0, 1, .flags = MOE_PARAM_IDENTITY,
-     .help = "Chance that a token's expert is that of the token before, at the same layer."},
-    {"affinity", MOE_PARAM_SHARE, AT(affinity), "30%", 0, 1, .flags = MOE_PARAM_IDENTITY,
-     .help = "Chance that it is the successor of the expert at the layer before."},
-    {"logits", MOE_PARAM_REAL, AT(logits), "0", 0, 4, .flags = MOE_PARAM_IDENTITY,
-     .help = "Standard deviation of made router logits; 0: none."},
-    {"taste", MOE_PARAM_SHARE, AT(taste), "0", 0, 1, .flags = MOE_PARAM_IDENTITY,
-     .help = "Share of their variance that is the sequence's, the same for all its tokens."},
-    {"lookahead", MOE_PARAM_INT, AT(lookahead), "1", 0, MOE_ROUTING_MAX_LAYERS - 1,
-     .unit = "layers", .flags = MOE_PARAM_IDENTITY,
-     .help = "Distance of the look-ahead tensor; 0 writes none."},
-    {"recall", MOE_PARAM_SHARE, AT(recall), "85%", 0, 1, .flags = MOE_PARAM_IDENTITY,
-     .help = "Share of routed experts that the look-ahead names."},
-    {"seed", MOE_PARAM_INT, AT(seed), "1", 0, 9e15, .flags = MOE_PARAM_IDENTITY,
-     .help = "Seed of all draws."},
-};
-
-const moe_param_table *
-moe_generate_table(void)
-{
-    static const moe_param_table table = {"synthetic", generate_rows, MOE_COUNT(generate_rows),
-                                          sizeof(moe_generate_config)};
-    return &table;
-}
-
-moe_generate_config
-moe_generate_sample(void)
-{
-    return (moe_generate_config){
-        .model = "mixtral-8x7b",
-        .layers = 32,
-        .experts = 8,
-        .top_k = 2,
-        .sequences = 16,
-        .prompt = 64,
-        .output = 64,
-        .domains = 1,
-        .skew_min = 0.05,
-        .skew_max = 0.25,
-        .stickiness = 0.18,
-        .affinity = 0.3,
-        .lookahead = 1,
-        .recall = 0.85,
-        .seed = 1,
-    };
-}
-
 typedef struct generator {
     const moe_generate_config *config;
     uint32_t layers, experts, k;
-    uint64_t *cumulated; /* [layers, experts]: weights of the ranks up to here, scaled to 2^64 */
-    uint16_t *expert_of; /* [domains, layers, experts]: rank -> expert */
-    uint16_t *ranks;     /* [layers, k]: of the token at hand; before it, of the one before */
-    uint16_t *ids;       /* [layers, k] */
-    float *weights;      /* [layers, k]: with logits */
-    double *skew;        /* [layers] */
-    moe_logits *logits;  /* NULL: none are made */
-    uint16_t *predicted; /* [layers, k] */
+    uint64_t *cumulated;   /* [layers, experts]: weights of the ranks up to here, scaled to 2^64 */
+    uint16_t *expert_of;   /* [domains, layers, experts]: rank -> expert */
+    uint16_t *ranks;       /* [layers, k]: of the token at hand; before it, of the one before */
+    uint16_t *ids;         /* [layers, k] */
+    float *weights;        /* [layers, k]: with logits */
+    double *skew;          /* [layers] */
+    moe_logits *logits;    /* NULL: none are made */
+    uint16_t *predicted;   /* [layers, k] */
+    moe_hidden_walk *walk; /* NULL: no hidden state */
+    uint16_t *best;        /* [layers, k]: by score, highest first */
 } generator;
 
 /* base^-(steps / 64), from square roots and products only, which every machine rounds alike. */
@@ -112,6 +42,9 @@ generate_popularity(generator *g)
         uint64_t *cumulated = g->cumulated + (size_t)layer * g->experts;
         double span = config->skew_max - config->skew_min;
         double skew = config->skew_min + span * moe_stream_unit(&stream);
+        const moe_generate_router *router = config->router.items;
+        if (layer < config->router.n && router[layer].skew >= 0)
+            skew = router[layer].skew;
         unsigned steps = (unsigned)(skew * 64 + 0.5);
         g->skew[layer] = steps / 64.0;
         double sum = 0, part = 0;
@@ -126,7 +59,8 @@ generate_popularity(generator *g)
     }
 }
 
-/* Each domain and layer ranks the experts in its own order (Fisher-Yates). */
+/* Each domain and layer ranks the experts in its own order (Fisher-Yates); a hidden state knows
+ * experts by their numbers. */
 static void
 generate_orders(generator *g)
 {
@@ -135,7 +69,7 @@ generate_orders(generator *g)
         uint16_t *order = g->expert_of + i * g->experts;
         for (uint32_t r = 0; r < g->experts; r++)
             order[r] = (uint16_t)r;
-        for (uint32_t r = g->experts - 1; r > 0; r--) {
+        for (uint32_t r = g->experts - 1; r > 0 && !g->config->hidden; r--) {
             uint32_t other = (uint32_t)moe_stream_below(&stream, r + 1);
             uint16_t kept = order[r];
             order[r] = order[other];
@@ -186,24 +120,40 @@ generate_other(const generator *g, uint32_t layer, const uint16_t *a, uint32_t n
     return MOE_NONE;
 }
 
+/* A rank that the token has not chosen yet: of a hidden state's best, or by popularity. */
+static uint32_t
+generate_new(const generator *g, uint32_t layer, const uint16_t *chosen, uint32_t n,
+             moe_stream *stream)
+{
+    if (!g->walk)
+        return generate_other(g, layer, chosen, n, NULL, 0, stream);
+    const uint16_t *best = g->best + (size_t)layer * g->k;
+    while (generate_has(chosen, n, *best))
+        best++;
+    return *best;
+}
+
 /* The ranks of one token, from those of the token before (when there is one). */
 static void
-generate_token(generator *g, bool first, moe_stream *stream)
+generate_token(generator *g, bool first, moe_phase phase, moe_stream *stream)
 {
     const moe_generate_config *config = g->config;
-    double follow = config->stickiness + (1 - config->stickiness) * config->affinity;
+    double more = phase == MOE_PREFILL ? 1 : 0;
+    double stickiness = CLAMP(config->stickiness + more * config->prefill_stickiness, 0, 1);
+    double affinity = CLAMP(config->affinity + more * config->prefill_affinity, 0, 1);
+    double follow = stickiness + (1 - stickiness) * affinity;
     uint16_t chosen[MOE_ROUTING_MAX_K];
     for (uint32_t layer = 0; layer < g->layers; layer++) {
         uint16_t *ranks = g->ranks + (size_t)layer * g->k;
         for (uint32_t j = 0; j < g->k; j++) {
             double chance = moe_stream_unit(stream);
             uint32_t rank = MOE_NONE;
-            if (chance < config->stickiness)
+            if (chance < stickiness)
                 rank = first ? MOE_NONE : ranks[j];
             else if (chance < follow && layer > 0)
                 rank = (ranks - g->k)[j];
             if (rank == MOE_NONE || generate_has(chosen, j, rank))
-                rank = generate_other(g, layer, chosen, j, NULL, 0, stream);
+                rank = generate_new(g, layer, chosen, j, stream);
             chosen[j] = (uint16_t)rank;
         }
         for (uint32_t j = 0; j < g->k; j++)
@@ -254,12 +204,30 @@ generate_rank(generator *g, const uint16_t *order)
     }
 }
 
-/* One token by its logits, which are returned; NULL: by draws. */
+/* Gate weights of the token's experts, from the scores of a hidden state. */
+static void
+generate_weights(generator *g)
+{
+    const float *scores = moe_hidden_walk_scores(g->walk);
+    float chosen[MOE_ROUTING_MAX_K];
+    for (uint32_t layer = 0; layer < g->layers; layer++) {
+        size_t first = (size_t)layer * g->k;
+        for (uint32_t j = 0; j < g->k; j++)
+            chosen[j] = scores[(size_t)layer * g->experts + g->ranks[first + j]];
+        moe_hidden_weights(g->config->hidden, layer, chosen, g->weights + first);
+    }
+}
+
+/* One token by its logits, which are returned; NULL: by draws or by a hidden state. */
 static const float *
-generate_routed(generator *g, uint64_t domain, bool first, moe_stream *stream)
+generate_routed(generator *g, uint64_t domain, bool first, moe_phase phase, moe_stream *stream)
 {
     if (!g->logits) {
-        generate_token(g, first, stream);
+        if (g->walk)
+            moe_hidden_walk_next(g->walk, g->best);
+        generate_token(g, first, phase, stream);
+        if (g->walk && g->config->hidden->weighted)
+            generate_weights(g);
         generate_name(g, domain, g->ranks, g->ids);
         return NULL;
     }
@@ -283,10 +251,14 @@ generate_sequence(generator *g, uint32_t s, moe_routing_builder *builder)
     moe_stream routed = moe_stream_new((uint64_t)config->seed, "routed", s);
     moe_stream predicted = moe_stream_new((uint64_t)config->seed, "look-ahead", s);
     moe_stream mixed = moe_stream_new((uint64_t)config->seed, "modality", s);
-    for (uint32_t i = 0; i < config->prompt + config->output; i++) {
-        const float *logits = generate_routed(g, domain, i == 0, &routed);
+    bool weighted = g->logits || (g->walk && config->hidden->weighted);
+    int64_t length = config->prompt + config->output + (s < config->longer);
+    if (g->walk)
+        moe_hidden_walk_begin(g->walk, (uint64_t)config->seed, s);
+    for (uint32_t i = 0; i < length; i++) {
         moe_phase phase = i < config->prompt ? MOE_PREFILL : MOE_DECODE;
-        moe_routing_builder_add(builder, s, i, phase, g->ids, logits ? g->weights : NULL);
+        const float *logits = generate_routed(g, domain, i == 0, phase, &routed);
+        moe_routing_builder_add(builder, s, i, phase, g->ids, weighted ? g->weights : NULL);
         if (logits)
             moe_routing_builder_logits(builder, logits);
         if (config->domains > 1)
@@ -340,41 +312,6 @@ generate_meta(const moe_generate_config *config, moe_routing_builder *builder)
     moe_routing_builder_meta(builder, key, recall);
 }
 
-/* Ranges, from the table's rows, and what the rows cannot say. */
-static bool
-generate_check(const moe_generate_config *config, moe_loc at, moe_diag *diag)
-{
-    unsigned before = moe_diag_errors(diag);
-    for (size_t i = 0; i < MOE_COUNT(generate_rows); i++) {
-        const moe_param *row = &generate_rows[i];
-        const void *field = (const char *)config + row->offset;
-        if (row->type == MOE_PARAM_TEXT)
-            continue;
-        double value =
-            row->type == MOE_PARAM_INT ? (double)*(const int64_t *)field : *(const double *)field;
-        if (!(value >= row->min && value <= row->max))
-            moe_diag_error(diag, at, "synthetic routing: %s is %g, not %g .. %g", row->key, value,
-                           row->min, row->max);
-    }
-    if (moe_diag_errors(diag) != before)
-        return false;
-    if (config->top_k > config->experts)
-        moe_diag_error(diag, at, "synthetic routing: top_k %d of %d experts", (int)config->top_k,
-                       (int)config->experts);
-    if (config->skew_min > config->skew_max)
-        moe_diag_error(diag, at, "synthetic routing: skew_min %g is above skew_max %g",
-                       config->skew_min, config->skew_max);
-    if (config->logits > 0 && config->affinity > 0)
-        moe_diag_error(diag, at, "synthetic routing: with logits there is no affinity");
-    if (config->taste > 0 && !(config->logits > 0))
-        moe_diag_error(diag, at,
-                       "synthetic routing: taste is a share of logits, but none are made");
-    int64_t tokens = config->sequences * (config->prompt + config->output);
-    if (tokens < 1 || tokens >= MOE_NONE)
-        moe_diag_error(diag, at, "synthetic routing: %s tokens", tokens ? "too many" : "no");
-    return moe_diag_errors(diag) == before;
-}
-
 /* The tables that all tokens share; false: no memory. */
 static bool
 generate_prepare(generator *g)
@@ -387,6 +324,11 @@ generate_prepare(generator *g)
     g->predicted = g_try_new(uint16_t, cells);
     g->weights = g_try_new(float, cells);
     g->skew = g_try_new(double, g->layers);
+    g->best = g_try_new(uint16_t, cells);
+    if (g->config->hidden)
+        g->walk = moe_hidden_walk_new(g->config->hidden);
+    if (!g->best || (g->config->hidden && !g->walk))
+        return false;
     if (!g->cumulated || !g->expert_of || !g->ranks || !g->ids || !g->predicted || !g->weights ||
         !g->skew)
         return false;
@@ -402,7 +344,7 @@ generate_prepare(generator *g)
 moe_routing_builder *
 moe_generate(const moe_generate_config *config, moe_loc at, moe_diag *diag)
 {
-    if (!generate_check(config, at, diag))
+    if (!moe_generate_check(config, at, diag))
         return NULL;
     generator g = {.config = config,
                    .layers = (uint32_t)config->layers,
@@ -428,6 +370,8 @@ moe_generate(const moe_generate_config *config, moe_loc at, moe_diag *diag)
     g_free(g.predicted);
     g_free(g.weights);
     g_free(g.skew);
+    g_free(g.best);
+    moe_hidden_walk_free(g.walk);
     moe_logits_free(g.logits);
     return builder;
 }

@@ -1,0 +1,92 @@
+/* moesim trace synth: make a trace from a description. */
+#include "sim/cli/command.h"
+#include "sim/cli/output.h"
+#include "sim/cli/trace.h"
+#include "traces/synth/description.h"
+
+typedef struct synth_values {
+    const char *output;
+    int64_t tokens, sequences, seed;
+    bool keys;
+} synth_values;
+
+#define AT(field) offsetof(synth_values, field)
+
+static const moe_option options[] = {
+    {"output", 'o', MOE_OPTION_TEXT, AT(output), "OUT", .help = "The trace to write."},
+    {"tokens", 'n', MOE_OPTION_INT, AT(tokens), "N", NULL, 1, MOE_NONE - 1,
+     "Tokens in all, shared out evenly among the sequences; prompts keep their share. By default "
+     "the description's prompt and output for each sequence."},
+    {"sequences", 0, MOE_OPTION_INT, AT(sequences), "S", NULL, 1, 1000000000,
+     "Sequences; by default the description's."},
+    {"seed", 0, MOE_OPTION_INT, AT(seed), "X", NULL, 0, 9000000000000000,
+     "Seed of all draws; by default the description's."},
+    {"keys", 0, MOE_OPTION_FLAG, AT(keys),
+     .help = "Print what a description may say, as a Markdown table, and make nothing."},
+};
+
+static int
+print_keys(void)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    moe_param_markdown(moe_generate_table(), text);
+    moe_out_text(text->str);
+    return MOE_EXIT_OK;
+}
+
+static void
+set_lengths(moe_generate_config *config, const synth_values *values)
+{
+    if (values->sequences)
+        config->sequences = values->sequences;
+    if (!values->tokens)
+        return;
+    int64_t before = config->prompt + config->output;
+    int64_t each = values->tokens / config->sequences;
+    double share = before ? (double)config->prompt / (double)before : 0;
+    config->prompt = (int64_t)(share * (double)each + 0.5);
+    config->output = each - config->prompt;
+    config->longer = values->tokens % config->sequences;
+}
+
+static int
+run(const void *data, const char *const *operands, size_t n)
+{
+    const synth_values *values = data;
+    if (values->keys)
+        return print_keys();
+    if (!n || !values->output)
+        return moe_say_usage("moesim trace synth",
+                             n ? "'-o OUT' is missing" : "a description is missing");
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    GError *error = NULL;
+    g_autoptr(moe_description) description = moe_description_load(operands[0], diag, &error);
+    if (error)
+        return moe_say_error(error);
+    if (!description)
+        return moe_say_diag(diag);
+    moe_generate_config *config = moe_description_config(description);
+    set_lengths(config, values);
+    config->seed = values->seed ? values->seed : config->seed;
+    moe_loc where = {.file = operands[0]};
+    moe_routing_builder *builder = moe_generate(config, where, diag);
+    return builder ? moe_trace_write(builder, operands[0], values->output, diag)
+                   : moe_say_diag(diag);
+}
+
+const moe_command moe_trace_synth_command = {
+    "synth",
+    "DESCRIPTION",
+    0,
+    1,
+    "Make a trace of any length from a description.",
+    "The description is YAML, written by `moesim trace fit` or by hand; --keys lists its\n"
+    "keys. The same description, lengths and seed give the same bytes on any machine.\n"
+    "\n"
+    "  moesim trace synth fitted.yaml --tokens 1000000 --sequences 2000 --seed 7 \\\n"
+    "      -o synth.safetensors\n",
+    options,
+    MOE_COUNT(options),
+    sizeof(synth_values),
+    run,
+    NULL};
