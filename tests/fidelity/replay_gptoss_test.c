@@ -4,11 +4,9 @@
  * figures have three digits; source: facts/engines.md, section "Cache replay". */
 #include "sim/machine/replay.h"
 #include "sim/policy/policy.h"
-#include "tests/import.h"
+#include "tests/fidelity/gptoss.h"
 #include "tests/property/policy_config.h"
 #include "tests/test.h"
-
-#define TRACE MOE_SHARED_DATA "/data/routing/gpt-oss-20b"
 
 static const struct {
     uint32_t slots;
@@ -18,26 +16,6 @@ static const struct {
     {4, "lru", .345, .437},    {4, "belady", .554, .437}, {8, "lru", .623, .651},
     {8, "belady", .791, .773}, {16, "lru", .892, .897},   {16, "belady", .952, .951},
 };
-
-static moe_routing_file *
-open_trace(void)
-{
-    g_autoptr(GDir) folder = g_dir_open(TRACE, 0, NULL);
-    if (!folder)
-        return NULL;
-    g_autofree char *path = NULL;
-    for (const char *name; !path && (name = g_dir_read_name(folder));)
-        if (strstr(name, ".csv.") && !strstr(name, "mini"))
-            path = g_build_filename(TRACE, name, NULL);
-    if (!path)
-        return NULL;
-    g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(GError) error = NULL;
-    moe_routing_builder *builder = import_file(&moe_importer_csv, path, diag, &error);
-    g_autofree char *messages = moe_diag_render(diag);
-    MOE_CHECK(builder, "%s: %s", path, error ? error->message : messages);
-    return builder ? moe_routing_builder_finish(builder, "gpt-oss-20b") : NULL;
-}
 
 static double
 hit_rate(moe_replay *replay, const char *policy, uint32_t slots)
@@ -61,7 +39,7 @@ check(const char *group, const char *policy, uint32_t slots, double want, double
 static void
 hits_as_often_as_published(void)
 {
-    g_autoptr(moe_routing_file) file = open_trace();
+    g_autoptr(moe_routing_file) file = gptoss_open(MOE_SHARED_DATA);
     if (!file) {
         moe_test_skip("no gpt-oss-20b trace in " MOE_SHARED_DATA);
         return;
