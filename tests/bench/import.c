@@ -1,6 +1,6 @@
-/* How fast routing comes in: CSV text (packed and plain), the write, and opening with its checks,
- * each beside the bare loop over the same bytes. Argument: a CSV file; without one the text is
- * made up (200,000 tokens x 24 layers x 4 of 32). */
+/* How fast routing comes in: CSV text (packed and plain), JSON lines, the write, and opening with
+ * its checks, each beside the bare loop over the same bytes. Argument: a CSV file; without one the
+ * text is made up (200,000 tokens x 24 layers x 4 of 32). */
 #include "sim/base/random.h"
 #include "tests/import.h"
 
@@ -30,6 +30,29 @@ made_text(void)
             int n = snprintf(line, sizeof line, "%u,%u,%u,%u %u %u %u\n", token / 256, token % 256,
                              layer, (unsigned)(draw & 7), (unsigned)(8 + (draw >> 8 & 7)),
                              (unsigned)(16 + (draw >> 16 & 7)), (unsigned)(24 + (draw >> 24 & 7)));
+            g_string_append_len(text, line, n);
+        }
+    }
+    return text;
+}
+
+/* The same as records of 50,000 tokens with weights. */
+static GString *
+made_records(void)
+{
+    GString *text = g_string_sized_new(200u << 20);
+    moe_stream stream = moe_stream_new(1, "bench", 0);
+    for (uint32_t token = 0; token < 50000; token++) {
+        for (uint32_t layer = 0; layer < 24; layer++) {
+            uint64_t draw = moe_stream_next(&stream);
+            char line[200];
+            int n = snprintf(line, sizeof line,
+                             "{\"type\":\"route\",\"req_id\":%u,\"token_idx\":%u,\"layer\":%u,"
+                             "\"topk_ids\":[%u,%u,%u,%u],\"topk_weights\":[0.52734,0.25,0.%05u,"
+                             "0.0625]}\n",
+                             token / 256, token % 256, layer, (unsigned)(draw & 7),
+                             (unsigned)(8 + (draw >> 8 & 7)), (unsigned)(16 + (draw >> 16 & 7)),
+                             (unsigned)(24 + (draw >> 24 & 7)), (unsigned)(draw >> 40 & 0x1FFF));
             g_string_append_len(text, line, n);
         }
     }
@@ -73,6 +96,19 @@ bare_lines(const GString *text)
     printf("%-28s %7.3f s  %7.0f MB/s  (%zu lines)\n", "bare loop over lines", took,
            (double)text->len / took * 1e-6, lines);
     return took;
+}
+
+static moe_routing_builder *
+timed_import(const moe_importer *importer, const GString *text, moe_diag *diag, GError **error)
+{
+    moe_import_options options = {0};
+    double start = seconds();
+    moe_routing_builder *builder =
+        import_memory(importer, "text", text->str, text->len, &options, diag, NULL, error);
+    double took = seconds() - start;
+    g_autofree char *what = g_strdup_printf("%s from memory", importer->name);
+    printf("%-28s %7.3f s  %7.0f MB/s\n", what, took, (double)text->len / took * 1e-6);
+    return builder;
 }
 
 static int
@@ -120,15 +156,10 @@ main(int argc, char **argv)
         return 1;
     bare_lines(text);
 
-    moe_import_options options = {0};
-    double start = seconds();
-    moe_routing_builder *builder = import_memory(&moe_importer_csv, "text", text->str, text->len,
-                                                 &options, diag, NULL, &error);
-    double took = seconds() - start;
+    moe_routing_builder *builder = timed_import(&moe_importer_csv, text, diag, &error);
     if (!builder)
         return fail(diag, error);
-    printf("%-28s %7.3f s  %7.0f MB/s\n", "import from memory", took,
-           (double)text->len / took * 1e-6);
+    double start, took;
     if (argc > 1) {
         moe_routing_builder_free(builder);
         start = seconds();
@@ -162,5 +193,9 @@ main(int argc, char **argv)
            took * 1e9 / ids, (unsigned long long)sum);
     g_string_free(text, TRUE);
     build();
+    text = made_records();
+    bare_lines(text);
+    moe_routing_builder_free(timed_import(&moe_importer_jsonl, text, diag, &error));
+    g_string_free(text, TRUE);
     return 0;
 }

@@ -8,11 +8,11 @@ jsonl_reader_init(jsonl_reader *r, moe_import_job *job)
 {
     *r = (jsonl_reader){.job = job};
     r->store = g_string_new(NULL);
-    r->ids = g_array_new(FALSE, FALSE, sizeof(int32_t));
-    r->lengths = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-    r->weights = g_array_new(FALSE, FALSE, sizeof(float));
-    r->n_weights = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-    r->rows = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    r->ids = g_array_sized_new(FALSE, FALSE, sizeof(int32_t), 64);
+    r->lengths = g_array_sized_new(FALSE, FALSE, sizeof(uint32_t), 64);
+    r->weights = g_array_sized_new(FALSE, FALSE, sizeof(float), 64);
+    r->n_weights = g_array_sized_new(FALSE, FALSE, sizeof(uint32_t), 64);
+    r->rows = g_array_sized_new(FALSE, FALSE, sizeof(uint64_t), 64);
     r->ignored = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }
 

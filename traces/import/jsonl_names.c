@@ -49,8 +49,8 @@ static const struct {
 jsonl_field
 jsonl_field_of(const char *name, size_t n)
 {
-    for (size_t i = 0; n && i < MOE_COUNT(record_names); i++)
-        if (strncmp(record_names[i].name, name, n) == 0 && record_names[i].name[n] == '\0')
+    for (size_t i = 0; i < MOE_COUNT(record_names); i++)
+        if (strlen(record_names[i].name) == n && memcmp(record_names[i].name, name, n) == 0)
             return record_names[i].field;
     return JSONL_IGNORED;
 }
