@@ -5,12 +5,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-typedef struct outcome {
-    moe_routing_file *file; /* NULL: refused */
-    char *messages, *report;
-} outcome;
-
-static outcome
+static import_outcome
 import(const void *bytes, size_t n, uint32_t n_experts)
 {
     g_autoptr(moe_diag) diag = moe_diag_new();
@@ -19,7 +14,7 @@ import(const void *bytes, size_t n, uint32_t n_experts)
     moe_import_options options = {.experts = n_experts};
     moe_routing_builder *builder =
         import_memory(&moe_importer_csv, "x.csv", bytes, n, &options, diag, report, &error);
-    outcome o = {.messages = moe_diag_render(diag), .report = g_string_free(report, FALSE)};
+    import_outcome o = {.messages = moe_diag_render(diag), .report = g_string_free(report, FALSE)};
     MOE_CHECK(!error, "%s", error ? error->message : "");
     MOE_CHECK((builder == NULL) == (moe_diag_errors(diag) > 0), "builder %p, '%s'", (void *)builder,
               o.messages);
@@ -28,39 +23,6 @@ import(const void *bytes, size_t n, uint32_t n_experts)
         o.file = moe_routing_builder_finish(builder, "x.csv");
     }
     return o;
-}
-
-static void
-outcome_clear(outcome *o)
-{
-    moe_routing_close(o->file);
-    g_free(o->messages);
-    g_free(o->report);
-}
-
-/* "seq,pos,phase: ids ids ...;" for each token, with weights when there are any. */
-static char *
-contents(const moe_routing_file *file)
-{
-    const moe_routing *r = moe_routing_get(file);
-    GString *text = g_string_new(NULL);
-    for (uint32_t row = 0; row < r->n_tokens; row++) {
-        g_string_append_printf(text, "%u,%u,%c:", r->sequence[row], r->position[row],
-                               r->phase[row] == MOE_DECODE ? 'd' : 'p');
-        for (uint32_t layer = 0; layer < r->n_layers; layer++) {
-            uint16_t ids[MOE_ROUTING_MAX_K];
-            uint32_t n = moe_routing_row(r, row, layer, ids);
-            g_string_append(text, layer ? " |" : "");
-            for (uint32_t j = 0; j < n; j++)
-                g_string_append_printf(text, " %u", ids[j]);
-            for (uint32_t j = 0; r->weights && j < n; j++) {
-                size_t at = ((size_t)row * r->n_layers + layer) * r->k + j;
-                g_string_append_printf(text, " %g", (double)r->weights[at]);
-            }
-        }
-        g_string_append_c(text, ';');
-    }
-    return g_string_free(text, FALSE);
 }
 
 #define H "seq,pos,layer,experts\n"
@@ -98,15 +60,15 @@ accepts(void)
         {H "007,0,0,00\n", "7,0,d: 0;", NULL},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        outcome o = import(cases[i].text, strlen(cases[i].text), 0);
+        import_outcome o = import(cases[i].text, strlen(cases[i].text), 0);
         MOE_CHECK(o.file != NULL, "case %zu: %s", i, o.messages);
         if (o.file) {
-            g_autofree char *got = contents(o.file);
+            g_autofree char *got = import_contents(o.file);
             MOE_CHECK(strcmp(got, cases[i].contents) == 0, "case %zu: %s", i, got);
             MOE_CHECK(!cases[i].report || strstr(o.report, cases[i].report), "case %zu: report %s",
                       i, o.report);
         }
-        outcome_clear(&o);
+        import_outcome_clear(&o);
     }
 }
 
@@ -171,10 +133,10 @@ refuses(void)
         {"\x28\xB5\x2F\xFD\x08\xFF\xFF\xFF\xFF\xFF", "damaged zstd data"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        outcome o = import(cases[i].text, strlen(cases[i].text), 0);
+        import_outcome o = import(cases[i].text, strlen(cases[i].text), 0);
         MOE_CHECK(!o.file && strstr(o.messages, cases[i].message), "case %zu: '%s' instead of '%s'",
                   i, o.messages, cases[i].message);
-        outcome_clear(&o);
+        import_outcome_clear(&o);
     }
 }
 
@@ -183,33 +145,33 @@ static void
 many_errors(void)
 {
     g_autoptr(GString) text = g_string_new(H "0,x,0,1\n0,5,0,1\n0,5,y,1\n");
-    outcome o = import(text->str, text->len, 0);
+    import_outcome o = import(text->str, text->len, 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(o.messages, "x.csv:2:3:"));
     CU_ASSERT_PTR_NOT_NULL(strstr(o.messages, "x.csv:4:5:"));
-    outcome_clear(&o);
+    import_outcome_clear(&o);
     const char *twice = H "0,0,0,1 2,9\n0,0,0,1 2\n"; /* the first row's ids do not count */
     o = import(twice, strlen(twice), 0);
     CU_ASSERT_STRING_EQUAL(o.messages,
                            "x.csv:2:10: error: the row goes on; the header names 4 columns\n");
-    outcome_clear(&o);
+    import_outcome_clear(&o);
     for (int i = 0; i < 1000; i++)
         g_string_append(text, "0,0,0,-1\n");
     o = import(text->str, text->len, 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(o.messages, "x.csv:22:"));
     CU_ASSERT_PTR_NULL(strstr(o.messages, "x.csv:23:"));
-    outcome_clear(&o);
+    import_outcome_clear(&o);
 }
 
 static void
 experts_given(void)
 {
-    outcome o = import(H BASE, strlen(H BASE), 64);
+    import_outcome o = import(H BASE, strlen(H BASE), 64);
     CU_ASSERT_PTR_NOT_NULL_FATAL(o.file);
     CU_ASSERT_EQUAL(moe_routing_get(o.file)->n_experts, 64);
-    outcome_clear(&o);
+    import_outcome_clear(&o);
     o = import(H BASE, strlen(H BASE), 3);
     CU_ASSERT_PTR_NOT_NULL(strstr(o.messages, "x.csv:3:7: error: expert 3, but there are 3"));
-    outcome_clear(&o);
+    import_outcome_clear(&o);
 }
 
 /* 30,000 tokens x 3 layers: many blocks, lines across their borders. */
@@ -227,7 +189,7 @@ long_text(void)
 static void
 check_long(const void *bytes, size_t n, const char *what)
 {
-    outcome o = import(bytes, n, 0);
+    import_outcome o = import(bytes, n, 0);
     MOE_CHECK(o.file != NULL, "%s: %s", what, o.messages);
     if (!o.file)
         return;
@@ -242,7 +204,7 @@ check_long(const void *bytes, size_t n, const char *what)
         }
     }
     MOE_CHECK(wrong == 0, "%s: %u wrong", what, wrong);
-    outcome_clear(&o);
+    import_outcome_clear(&o);
 }
 
 static size_t
@@ -277,13 +239,13 @@ packed(void)
     check_long(out, first + second, "zstd of two frames");
 
     size_t n = gzip(text->str, text->len, out, max);
-    outcome o = import(out, n - 9, 0);
+    import_outcome o = import(out, n - 9, 0);
     MOE_CHECK(strstr(o.messages, "gzip data ends early"), "%s", o.messages);
-    outcome_clear(&o);
+    import_outcome_clear(&o);
     out[n - 6] ^= 1; /* the checksum */
     o = import(out, n, 0);
     MOE_CHECK(strstr(o.messages, "damaged gzip data"), "%s", o.messages);
-    outcome_clear(&o);
+    import_outcome_clear(&o);
     g_string_free(text, TRUE);
 }
 
@@ -293,14 +255,14 @@ long_line(void)
     g_autoptr(GString) text = g_string_new(H);
     while (text->len < 3u << 20)
         g_string_append(text, "1 2 3 4 5 6 7 8 ");
-    outcome o = import(text->str, text->len, 0);
+    import_outcome o = import(text->str, text->len, 0);
     MOE_CHECK(strstr(o.messages, "x.csv:2: error: line longer than 1.0 MiB"), "%s", o.messages);
-    outcome_clear(&o);
+    import_outcome_clear(&o);
     for (size_t i = 0; i < text->len; i++)
         text->str[i] = 'a';
     o = import(text->str, text->len, 0);
     MOE_CHECK(strstr(o.messages, "x.csv:1: error: line longer than 1.0 MiB"), "%s", o.messages);
-    outcome_clear(&o);
+    import_outcome_clear(&o);
 }
 
 static void

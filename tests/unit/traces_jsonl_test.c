@@ -4,12 +4,7 @@
 
 #include "sim/base/random.h"
 
-typedef struct outcome {
-    moe_routing_file *file; /* NULL: refused */
-    char *messages, *report;
-} outcome;
-
-static outcome
+static import_outcome
 import_all(const moe_importer *importer, const char *const *texts, const size_t *lengths, size_t n,
            const moe_import_options *options)
 {
@@ -28,7 +23,7 @@ import_all(const moe_importer *importer, const char *const *texts, const size_t 
                           .report = report,
                           .error = &error};
     moe_routing_builder *builder = moe_import_run(importer, &job);
-    outcome o = {NULL};
+    import_outcome o = {NULL};
     MOE_CHECK(!error, "%s", error ? error->message : "");
     if (builder) {
         CU_ASSERT_TRUE(moe_routing_builder_check(builder, "x", diag));
@@ -40,54 +35,11 @@ import_all(const moe_importer *importer, const char *const *texts, const size_t 
     return o;
 }
 
-static outcome
+static import_outcome
 import(const char *text)
 {
     moe_import_options options = {0};
     return import_all(&moe_importer_jsonl, &text, NULL, 1, &options);
-}
-
-static void
-outcome_clear(outcome *o)
-{
-    moe_routing_close(o->file);
-    g_free(o->messages);
-    g_free(o->report);
-}
-
-/* "seq,pos,phase: ids weights | …;" for each token, and what is known of it beside. */
-static char *
-contents(const moe_routing_file *file)
-{
-    const moe_routing *r = moe_routing_get(file);
-    GString *text = g_string_new(NULL);
-    for (uint32_t row = 0; row < r->n_tokens; row++) {
-        g_string_append_printf(text, "%u,%u,%c", r->sequence[row], r->position[row],
-                               r->phase[row] == MOE_DECODE ? 'd' : 'p');
-        if (r->step)
-            g_string_append_printf(text, ",step %u", r->step[row]);
-        if (r->domain)
-            g_string_append_printf(text, ",%s", r->domain_names[r->domain[row]]);
-        if (r->token_id)
-            g_string_append_printf(text, ",id %u", r->token_id[row]);
-        for (uint32_t layer = 0; layer < r->n_layers; layer++) {
-            uint16_t ids[MOE_ROUTING_MAX_K];
-            uint32_t n = moe_routing_row(r, row, layer, ids);
-            g_string_append(text, layer ? " |" : ":");
-            if (n == 0)
-                g_string_append(text, moe_routing_id(r, row, layer, 0) == MOE_ROUTING_NOT_RUN
-                                          ? " not-run"
-                                          : " none");
-            for (uint32_t j = 0; j < n; j++)
-                g_string_append_printf(text, " %u", ids[j]);
-            for (uint32_t j = 0; r->weights && j < n; j++)
-                g_string_append_printf(
-                    text, " %g",
-                    (double)r->weights[((size_t)row * r->n_layers + layer) * r->k + j]);
-        }
-        g_string_append_c(text, ';');
-    }
-    return g_string_free(text, FALSE);
 }
 
 #define R(seq, pos, layer, ids)                                                                    \
@@ -155,15 +107,15 @@ accepts(void)
         {"{\"type\":\"meta\",\"n_experts\":40}\n" R(0, 0, 0, "[1]"), "0,0,d: 1;", NULL},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        outcome o = import(cases[i].text);
+        import_outcome o = import(cases[i].text);
         MOE_CHECK(o.file != NULL, "case %zu: %s", i, o.messages);
         if (o.file) {
-            g_autofree char *got = contents(o.file);
+            g_autofree char *got = import_contents(o.file);
             MOE_CHECK(strcmp(got, cases[i].contents) == 0, "case %zu: %s", i, got);
             MOE_CHECK(!cases[i].report || strstr(o.report, cases[i].report), "case %zu: report %s",
                       i, o.report);
         }
-        outcome_clear(&o);
+        import_outcome_clear(&o);
     }
 }
 
@@ -229,10 +181,10 @@ refuses(void)
          "x.jsonl:1: error: 0 weights for 1 experts"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        outcome o = import(cases[i].text);
+        import_outcome o = import(cases[i].text);
         MOE_CHECK(!o.file && strstr(o.messages, cases[i].message), "case %zu: '%s' instead of '%s'",
                   i, o.messages, cases[i].message);
-        outcome_clear(&o);
+        import_outcome_clear(&o);
     }
 }
 
@@ -243,11 +195,11 @@ many_errors(void)
     g_autoptr(GString) text = g_string_new(A);
     for (int i = 0; i < 100; i++)
         g_string_append(text, "{\"req_id\":}\n");
-    outcome o = import(text->str);
+    import_outcome o = import(text->str);
     CU_ASSERT_PTR_NOT_NULL(strstr(o.messages, "x.jsonl:3:11:"));
     CU_ASSERT_PTR_NOT_NULL(strstr(o.messages, "x.jsonl:22:11:"));
     CU_ASSERT_PTR_NULL(strstr(o.messages, "x.jsonl:23:"));
-    outcome_clear(&o);
+    import_outcome_clear(&o);
 }
 
 static void
@@ -255,10 +207,10 @@ several(void)
 {
     moe_import_options options = {0};
     const char *good[] = {A, R(1, 0, 0, "[3,2]") R(1, 0, 1, "[1,2]")};
-    outcome o = import_all(&moe_importer_jsonl, good, NULL, 2, &options);
+    import_outcome o = import_all(&moe_importer_jsonl, good, NULL, 2, &options);
     CU_ASSERT_PTR_NOT_NULL_FATAL(o.file);
     CU_ASSERT_EQUAL(moe_routing_get(o.file)->n_tokens, 2);
-    outcome_clear(&o);
+    import_outcome_clear(&o);
     const char *mixed[] = {A, R(1, 0, 0, "[3,2]") R(1, 0, 1, "[1,2]") R(1, 0, 2, "[1,2]")};
     o = import_all(&moe_importer_jsonl, mixed, NULL, 2, &options);
     MOE_CHECK(strstr(o.messages,
@@ -266,7 +218,7 @@ several(void)
                      "first layer 2; was the recording cut, or are the inputs of "
                      "different models?"),
               "%s", o.messages);
-    outcome_clear(&o);
+    import_outcome_clear(&o);
 }
 
 /* Whatever the order of the records, the routing is the same. */
@@ -295,7 +247,7 @@ any_order(void)
         }
         for (int i = 0; i < TOKENS * LAYERS; i++)
             g_string_append_printf(text, "%s\n", order[i]);
-        outcome o = import(text->str);
+        import_outcome o = import(text->str);
         MOE_CHECK(o.file != NULL, "seed %d: %s", (int)seed, o.messages);
         const moe_routing *r = o.file ? moe_routing_get(o.file) : NULL;
         unsigned wrong = !r || r->n_tokens != TOKENS;
@@ -304,7 +256,7 @@ any_order(void)
                 wrong += moe_routing_id(r, row, layer, 1) !=
                          ((r->sequence[row] * 10 + r->position[row]) * 7 + layer) % 19 + 1;
         MOE_CHECK(wrong == 0, "seed %d: %u wrong", (int)seed, wrong);
-        outcome_clear(&o);
+        import_outcome_clear(&o);
     }
     for (int i = 0; i < TOKENS * LAYERS; i++)
         g_free(lines[i]);
@@ -335,11 +287,12 @@ raw(void)
         {{.layers = 2, .experts = 10, .top_k = 2}, 0, "x.jsonl: error: holds no tokens"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        outcome o = import_all(&moe_importer_raw_u32, &bytes, &cases[i].n, 1, &cases[i].options);
-        g_autofree char *got = o.file ? contents(o.file) : NULL;
+        import_outcome o =
+            import_all(&moe_importer_raw_u32, &bytes, &cases[i].n, 1, &cases[i].options);
+        g_autofree char *got = o.file ? import_contents(o.file) : NULL;
         MOE_CHECK(strstr(got ? got : o.messages, cases[i].text), "case %zu: '%s'", i,
                   got ? got : o.messages);
-        outcome_clear(&o);
+        import_outcome_clear(&o);
     }
 }
 

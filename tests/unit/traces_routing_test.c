@@ -154,6 +154,11 @@ refuses(void)
         {{"lookahead.1", "lookahead.0", -1, 0}, "tensor lookahead.0: wants lookahead.D"},
         {{"lookahead.1", "lookahead.01", -1, 0}, "tensor lookahead.01: wants lookahead.D"},
         {{"lookahead.1", "lookahead.x", -1, 0}, "tensor lookahead.x: wants lookahead.D"},
+        {{"\"prompt_id\"", "\"token_id\"", -1, 0}, "tensor token_id: is U32 [1], wants U32 [4]"},
+        {{"\"prompt_id\"", "\"domain\"", -1, 0}, "tensor domain: is U32 [1], wants U16 [4]"},
+        {{"\"prompt_id\"", "\"modality\"", -1, 0}, "tensor modality: is U32 [1], wants U8 [4]"},
+        {{"\"prompt_id\"", "\"router_logits\"", -1, 0},
+         "tensor router_logits: is U32 [1], wants F16 [4, 2, 4] (tokens, layers, experts)"},
         {{NULL, NULL, IDS, 4},
          "x: error: tensor expert_ids, token 0, layer 0: expert 4, but there "
          "are 4 experts"},

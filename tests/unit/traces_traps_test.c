@@ -413,6 +413,59 @@ widened(void)
     CU_ASSERT_EQUAL(r->weights[100 * 6 + 2], 3);
 }
 
+/* deepseek-v2-lite: 27 layers, the first dense; 64 experts, top-6. Arrays of all layers or of those
+ * with experts get the model's numbers; a layer that the model has experts in, but the file none,
+ * is a failed capture. */
+static void
+layers_of_a_model(void)
+{
+    static const struct {
+        uint32_t n_layers, first, zeros; /* zeros: a layer; MOE_NONE: none */
+        const char *message;
+    } cases[] = {
+        {27, 1, 0, NULL},
+        {26, 1, MOE_NONE, NULL},
+        {27, 1, 5, "layer 0 of deepseek-v2-lite has no experts, but rows here"},
+        {26, 1, 0, "layer 1 holds no routing in any of 60 tokens: the capture failed there"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(moe_diag) diag = moe_diag_new();
+        g_autoptr(GString) report = g_string_new(NULL);
+        g_autoptr(moe_model_set) set =
+            moe_model_load("deepseek-v2-lite", NULL, (moe_loc){0}, diag, NULL);
+        moe_import_options options = {.model = moe_model_get(set)};
+        moe_import_job job = {.paths = (const char *const[]){"x"},
+                              .n_paths = 1,
+                              .options = &options,
+                              .diag = diag,
+                              .report = report};
+        moe_stream stream = moe_stream_new(i, "layers", 0);
+        int32_t ids[27 * 6];
+        moe_traps *traps =
+            moe_traps_new(&job, &(moe_traps_shape){.n_layers = cases[i].n_layers, .k = 6});
+        for (uint32_t token = 0; token < 60; token++) {
+            for (uint32_t j = 0; j < cases[i].n_layers * 6; j++)
+                ids[j] = j / 6 == cases[i].zeros
+                             ? 0
+                             : (int32_t)(j % 6 * 10 + moe_stream_below(&stream, 10));
+            moe_traps_add(traps, 0, token, MOE_DECODE, ids, NULL);
+        }
+        g_autoptr(moe_routing_builder) builder = moe_traps_finish(traps);
+        g_autofree char *text = moe_diag_render(diag);
+        MOE_CHECK(cases[i].message ? !builder && strstr(text, cases[i].message) : *text == '\0',
+                  "case %zu: '%s'", i, text);
+        if (!builder)
+            continue;
+        g_autoptr(moe_routing_file) file =
+            moe_routing_builder_finish(g_steal_pointer(&builder), "x");
+        const moe_routing *r = moe_routing_get(file);
+        CU_ASSERT_EQUAL(r->n_layers, 26);
+        CU_ASSERT_EQUAL(r->n_experts, 64);
+        CU_ASSERT_EQUAL(r->layer_ids[0], cases[i].first);
+        CU_ASSERT_EQUAL(r->layer_ids[25], 26);
+    }
+}
+
 /* mixtral-8x7b: 32 layers, 8 experts, top-2. */
 static void
 models(void)
@@ -446,4 +499,5 @@ models(void)
     }
 }
 
-MOE_TESTS({"traps", traps}, {"what stays", what_stays}, {"widened", widened}, {"models", models})
+MOE_TESTS({"traps", traps}, {"what stays", what_stays}, {"widened", widened}, {"models", models},
+          {"layers of a model", layers_of_a_model})

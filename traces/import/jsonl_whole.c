@@ -209,7 +209,7 @@ token_missing(jsonl_tokens *t, const jsonl_token *token)
         first++;
     return jsonl_fail(t->reader, token->input, token->line,
                       "sequence %u, token %u: %u of %u layers are missing, first layer %u; was the "
-                      "recording cut, or %s?",
+                      "recording cut, or %s? Drop the token's records, or record it again",
                       token->sequence, token->position, t->n_layers - token->n_rows, t->n_layers,
                       t->layer_ids[first],
                       t->reader->job->n_paths > 1
