@@ -1,15 +1,10 @@
 #include "traces/safetensors.h"
 
-#include "sim/base/error.h"
 #include "traces/json_scan.h"
+#include "traces/output.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static uint64_t
 write_bytes_of(const moe_tensor *tensor)
@@ -84,97 +79,6 @@ write_header(const moe_tensor *const *tensors, size_t n_tensors, const moe_meta 
     return out;
 }
 
-static bool
-write_all(int fd, const void *bytes, uint64_t n)
-{
-    const uint8_t *at = bytes;
-    while (n) {
-        size_t part = n < (1u << 30) ? (size_t)n : 1u << 30;
-        ssize_t done = write(fd, at, part);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return false;
-        at += done;
-        n -= (uint64_t)done;
-    }
-    return true;
-}
-
-static bool
-write_content(int fd, const moe_tensor *const *tensors, size_t n_tensors, const GString *header)
-{
-    uint64_t length = header->len;
-    if (!write_all(fd, &length, sizeof length) || !write_all(fd, header->str, length))
-        return false;
-    for (size_t i = 0; i < n_tensors; i++)
-        if (!write_all(fd, tensors[i]->data, write_bytes_of(tensors[i])))
-            return false;
-    return true;
-}
-
-/* Makes the rename itself durable; where a folder cannot be synced nothing is lost but that. */
-static void
-write_sync_folder(const char *path)
-{
-    g_autofree char *folder = g_path_get_dirname(path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    (void)fsync(fd);
-    close(fd);
-}
-
-/* Pipes and devices: nothing to rename. */
-static bool
-write_in_place(const char *path, const moe_tensor *const *tensors, size_t n_tensors,
-               const GString *header, GError **error)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0) {
-        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot open for writing");
-        return false;
-    }
-    bool ok = write_content(fd, tensors, n_tensors, header);
-    int problem = errno;
-    if (close(fd) != 0 && ok) {
-        ok = false;
-        problem = errno;
-    }
-    if (!ok)
-        moe_error_path(error, MOE_ERROR_FILE, path, problem, "cannot write");
-    return ok;
-}
-
-static bool
-write_and_rename(const char *path, const moe_tensor *const *tensors, size_t n_tensors,
-                 const GString *header, GError **error)
-{
-    g_autofree char *temporary = g_strconcat(path, ".XXXXXX", NULL);
-    int fd = g_mkstemp_full(temporary, O_WRONLY | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot create");
-        return false;
-    }
-    bool ok = write_content(fd, tensors, n_tensors, header) && fsync(fd) == 0;
-    int problem = errno;
-    if (close(fd) != 0 && ok) {
-        ok = false;
-        problem = errno;
-    }
-    if (ok && rename(temporary, path) != 0) {
-        ok = false;
-        problem = errno;
-    }
-    if (!ok) {
-        unlink(temporary);
-        moe_error_path(error, MOE_ERROR_FILE, path, problem, "cannot write");
-        return false;
-    }
-    write_sync_folder(path);
-    return true;
-}
-
 bool
 moe_safetensors_write_aligned(const char *path, const moe_tensor *tensors, size_t n_tensors,
                               const moe_meta *meta, size_t n_meta, uint64_t align, GError **error)
@@ -184,10 +88,15 @@ moe_safetensors_write_aligned(const char *path, const moe_tensor *tensors, size_
         sorted[i] = &tensors[i];
     qsort(sorted, n_tensors, sizeof *sorted, write_tensor_order);
     GString *header = write_header(sorted, n_tensors, meta, n_meta, align);
-    struct stat status;
-    bool special = stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
-    bool ok = special ? write_in_place(path, sorted, n_tensors, header, error)
-                      : write_and_rename(path, sorted, n_tensors, header, error);
+    moe_output *output = moe_output_new(path, error);
+    if (output) {
+        uint64_t length = header->len;
+        moe_output_write(output, &length, sizeof length);
+        moe_output_write(output, header->str, header->len);
+        for (size_t i = 0; i < n_tensors; i++)
+            moe_output_write(output, sorted[i]->data, write_bytes_of(sorted[i]));
+    }
+    bool ok = output && moe_output_finish(output, error);
     g_string_free(header, TRUE);
     return ok;
 }

@@ -21,6 +21,21 @@ static const moe_option options[] = {
      .help = "The file to write."},
 };
 
+static int
+export_requests(const moe_exporter *exporter, const char *path, const char *output)
+{
+    if (!exporter->requests)
+        return moe_say_usage("moesim trace export", "%s holds requests, which %s cannot; csv can",
+                             path, exporter->name);
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    GError *error = NULL;
+    g_autoptr(moe_requests_file) file = moe_requests_open(path, diag, &error);
+    int code = moe_say_diag(diag);
+    if (file && moe_export_requests(exporter, moe_requests_get(file), output, &error))
+        moe_out("%s written\n", output);
+    return error ? moe_say_error(error) : code;
+}
+
 static int export(const void *data, const char *const *operands, size_t n)
 {
     const export_values *values = data;
@@ -31,6 +46,8 @@ static int export(const void *data, const char *const *operands, size_t n)
     if (!exporter)
         return moe_say_usage("moesim trace export", "'%s' does not say the format; --format does",
                              values->output);
+    if (moe_requests_recognise(operands[0]))
+        return export_requests(exporter, operands[0], values->output);
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GString) report = g_string_new(NULL);
     GError *error = NULL;

@@ -33,6 +33,23 @@ expect 1 "late.csv:4: error: arrives 2.5 s before" "$moesim" trace import late.c
 expect 0 "sorted by time" "$moesim" trace import --sort late.csv -o late.safetensors --licence MIT
 cmp azure.safetensors late.safetensors || failed=1
 
+# Out and in again: the same bytes.
+printf 'Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n' >burst.csv
+printf '5.25,a,1,"GPT-4, turbo",10,20,30,x\n7,b,1,ChatGPT,11,21,32,x\n7,a,1,,12,22,34,x\n' >>burst.csv
+printf '{"timestamp": 3, "input_length": 600, "output_length": 5, "hash_ids": [70, 9]}\n' >mooncake.jsonl
+printf '{"timestamp": 4, "input_length": 513, "output_length": 6, "hash_ids": [70, 8]}\n' >>mooncake.jsonl
+for file in azure.csv burst.csv mooncake.jsonl; do
+    "$moesim" trace import "$file" -o one.safetensors >/dev/null || failed=1
+    expect 0 "one.csv written" "$moesim" trace export one.safetensors -o one.csv
+    "$moesim" trace import one.csv -o two.safetensors >/dev/null || failed=1
+    cmp one.safetensors two.safetensors || { echo "$file is another after export"; failed=1; }
+done
+expect 2 "holds requests, which jsonl cannot; csv can" \
+    "$moesim" trace export one.safetensors -o one.jsonl
+if [ -c /dev/full ]; then
+    expect 3 "/dev/full" "$moesim" trace export --format csv one.safetensors -o /dev/full
+fi
+
 expect 1 "no routing trace: metadata 'format' is 'moesim-requests'" \
     "$moesim" trace mrc azure.safetensors --slots 2
 expect 0 "mooncake" "$moesim" list importers

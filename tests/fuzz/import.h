@@ -36,18 +36,14 @@ fuzz_requests_again(const moe_requests *requests)
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GError) error = NULL;
     moe_import_options options = {0};
-    moe_requests_csv_header(requests, text);
-    for (uint64_t i = 0; i < requests->n; i++)
-        moe_requests_csv_row(requests, i, text);
+    moe_requests_csv(requests, 0, requests->n, text);
     moe_requests_builder *builder =
         import_requests(&moe_importer_requests_csv, "again.csv", text->str, text->len, &options,
                         diag, NULL, &error);
     g_autofree char *messages = moe_diag_render(diag);
     moe_assert(builder, "%s\n%s", messages, text->str);
     g_autoptr(moe_requests_file) file = moe_requests_builder_finish(builder, "again", &error);
-    moe_requests_csv_header(moe_requests_get(file), again);
-    for (uint64_t i = 0; i < requests->n; i++)
-        moe_requests_csv_row(moe_requests_get(file), i, again);
+    moe_requests_csv(moe_requests_get(file), 0, moe_requests_get(file)->n, again);
     moe_assert(moe_requests_get(file)->n == requests->n && strcmp(again->str, text->str) == 0,
                "%s\nbecame\n%s", text->str, again->str);
 }

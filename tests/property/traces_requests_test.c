@@ -78,10 +78,7 @@ static GString *
 csv_of(const moe_requests_file *file, uint64_t from, uint64_t to)
 {
     GString *text = g_string_new(NULL);
-    const moe_requests *r = moe_requests_get(file);
-    moe_requests_csv_header(r, text);
-    for (uint64_t i = from; i < to; i++)
-        moe_requests_csv_row(r, i, text);
+    moe_requests_csv(moe_requests_get(file), from, to, text);
     return text;
 }
 

@@ -181,9 +181,7 @@ built_written_opened(void)
     MOE_CHECK(strstr(text->str, "models       s\"mall 1, big 2") != NULL, "%s", text->str);
     g_unlink("requests.safetensors");
     g_string_assign(text, "");
-    moe_requests_csv_header(moe_requests_get(opened), text);
-    for (uint64_t i = 0; i < 4; i++)
-        moe_requests_csv_row(moe_requests_get(opened), i, text);
+    moe_requests_csv(moe_requests_get(opened), 0, 4, text);
     CU_ASSERT_STRING_EQUAL(text->str, "timestamp,prompt,output,session,model,blocks_of_4\n"
                                       "1970-01-01 00:00:00.000001000,3,2,0,,0\n"
                                       "1970-01-01 00:00:00.000001500,9,3,,\"s\"\"mall\",1 2 1\n"

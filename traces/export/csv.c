@@ -48,8 +48,9 @@ const moe_exporter moe_exporter_csv = {
     .suffix = ".csv",
     .help = "seq,pos,layer,experts[,weights],phase: a row per token and layer, as `trace import` "
             "reads it; \"none\" where a token has no expert, \"not-run\" where the layer did not "
-            "run.",
+            "run. Of requests: the columns of the importer requests-csv.",
     .sequences = true,
     .weights = true,
     .run = csv_run,
+    .requests = moe_requests_export_csv,
 };

@@ -84,3 +84,14 @@ moe_export(const moe_exporter *exporter, const moe_routing *routing, const char 
     exporter->run(&job);
     return moe_output_finish(job.output, error);
 }
+
+bool
+moe_export_requests(const moe_exporter *exporter, const moe_requests *requests, const char *path,
+                    GError **error)
+{
+    moe_output *output = moe_output_new(path, error);
+    if (!output)
+        return false;
+    exporter->requests(requests, output);
+    return moe_output_finish(output, error);
+}

@@ -1,12 +1,13 @@
-/* Exporters: a routing trace for other programs.
+/* Exporters: a trace for other programs.
  *
  * One descriptor (`moe_exporter_<symbol>` in export/<symbol>.c) and one line in exporters.def. What
  * a format cannot hold is one line each in the report, never silently left out. */
 #ifndef MOE_TRACES_EXPORT_H
 #define MOE_TRACES_EXPORT_H
 
-#include "traces/export/output.h"
+#include "traces/output.h"
 #include "traces/progress.h"
+#include "traces/requests/requests.h"
 #include "traces/routing.h"
 
 typedef struct moe_export_job {
@@ -25,6 +26,8 @@ typedef struct moe_exporter {
     /* What the format holds beside ids: the others are reported as left out. */
     bool sequences, weights, labels; /* labels: step, domain, token_id */
     void (*run)(const moe_export_job *job);
+    /* Requests, whole; NULL: not in this format. Failures are the output's. */
+    void (*requests)(const moe_requests *requests, moe_output *output);
 } moe_exporter;
 
 #define MOE_EXPORTER(symbol, name, suffix) extern const moe_exporter moe_exporter_##symbol;
@@ -38,6 +41,10 @@ const moe_exporter *moe_exporter_of(const char *path);
 /* Writes `path`; false with `error` set. `report` (may be NULL) gets a line per thing left out. */
 bool moe_export(const moe_exporter *exporter, const moe_routing *routing, const char *path,
                 moe_progress *progress, void *context, GString *report, GError **error);
+
+/* The same with requests, of an exporter that has them. */
+bool moe_export_requests(const moe_exporter *exporter, const moe_requests *requests,
+                         const char *path, GError **error);
 
 /* For exporters: tells how far it has come, now and then. */
 void moe_export_progress(const moe_export_job *job, uint64_t done);

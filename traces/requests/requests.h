@@ -15,6 +15,7 @@
 #define MOE_TRACES_REQUESTS_REQUESTS_H
 
 #include "sim/base/diag.h"
+#include "traces/output.h"
 
 #define MOE_REQUESTS_FORMAT "moesim-requests"
 #define MOE_REQUESTS_VERSION "1"
@@ -64,10 +65,11 @@ const char *moe_requests_meta(const moe_requests_file *file, const char *key);
 /* `trace info` text: rate, gaps, lengths, prefixes, sessions, models, metadata. */
 void moe_requests_describe(const moe_requests_file *file, GString *out);
 
-/* As CSV, which the importer `requests-csv` makes into the same requests again: the header line, a
- * line for request `i`, appended. */
-void moe_requests_csv_header(const moe_requests *requests, GString *out);
-void moe_requests_csv_row(const moe_requests *requests, uint64_t i, GString *out);
+/* As CSV, which the importer `requests-csv` makes into the same requests again. Failures are
+ * `output`'s. */
+void moe_requests_export_csv(const moe_requests *requests, moe_output *output);
+/* The same as text, requests `from` to `to`, appended. */
+void moe_requests_csv(const moe_requests *requests, uint64_t from, uint64_t to, GString *out);
 
 /* ---- building ---- */
 

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-void
-moe_requests_csv_header(const moe_requests *r, GString *out)
+static void
+export_header(const moe_requests *r, GString *out)
 {
     g_string_append(out, r->clock == MOE_CLOCK_UNIX ? "timestamp" : "arrival_ns");
     g_string_append(out, ",prompt,output");
@@ -36,8 +36,8 @@ export_text(GString *out, const char *text)
     g_string_append_c(out, '"');
 }
 
-void
-moe_requests_csv_row(const moe_requests *r, uint64_t i, GString *out)
+static void
+export_row(const moe_requests *r, uint64_t i, GString *out)
 {
     char stamp[MOE_TIMESTAMP_SIZE];
     int64_t time = r->epoch_ns + r->arrival_ns[i];
@@ -60,4 +60,24 @@ moe_requests_csv_row(const moe_requests *r, uint64_t i, GString *out)
             g_string_append_printf(out, "%s%u", j == r->block_first[i] ? "" : " ", r->blocks[j]);
     }
     g_string_append_c(out, '\n');
+}
+
+void
+moe_requests_csv(const moe_requests *r, uint64_t from, uint64_t to, GString *out)
+{
+    export_header(r, out);
+    for (uint64_t i = from; i < to; i++)
+        export_row(r, i, out);
+}
+
+void
+moe_requests_export_csv(const moe_requests *r, moe_output *output)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    export_header(r, text);
+    for (uint64_t i = 0; i < r->n && !moe_output_failed(output); i++) {
+        export_row(r, i, text);
+        moe_output_write(output, text->str, text->len);
+        g_string_truncate(text, 0);
+    }
 }

@@ -1,4 +1,4 @@
-#include "traces/export/output.h"
+#include "traces/output.h"
 
 #include "sim/base/error.h"
 
@@ -29,7 +29,8 @@ moe_output_new(const char *path, GError **error)
     int fd = special ? open(path, O_WRONLY | O_CLOEXEC)
                      : g_mkstemp_full(temporary, O_WRONLY | O_CLOEXEC, 0666);
     if (fd < 0) {
-        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot create");
+        moe_error_path(error, MOE_ERROR_FILE, path, errno,
+                       special ? "cannot open for writing" : "cannot create");
         return NULL;
     }
     moe_output *o = g_new0(moe_output, 1);
@@ -125,7 +126,19 @@ moe_output_failed(const moe_output *o)
     return o->problem != 0;
 }
 
-/* Closes, keeps or removes, frees; false when something failed. */
+/* Makes the rename itself durable; where a folder cannot be synced nothing is lost but that. */
+static void
+output_sync_folder(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)fsync(fd);
+    close(fd);
+}
+
+/* Closes, keeps or removes; false when something failed. */
 static bool
 output_end(moe_output *o, bool keep)
 {
@@ -139,6 +152,8 @@ output_end(moe_output *o, bool keep)
         o->problem = errno;
     if (o->temporary && (!keep || o->problem))
         unlink(o->temporary);
+    else if (o->temporary)
+        output_sync_folder(o->path);
     return o->problem == 0;
 }
 

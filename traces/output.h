@@ -1,8 +1,8 @@
 /* A file that is written whole or not at all: to a temporary name in the same folder, synced,
  * renamed. A path that exists and is no regular file (a pipe, a device) is written in place. The
  * first failure sticks and is told by moe_output_finish. */
-#ifndef MOE_TRACES_EXPORT_OUTPUT_H
-#define MOE_TRACES_EXPORT_OUTPUT_H
+#ifndef MOE_TRACES_OUTPUT_H
+#define MOE_TRACES_OUTPUT_H
 
 #include "sim/base/base.h"
 
@@ -21,7 +21,8 @@ void moe_output_at(moe_output *output, uint64_t offset, const void *bytes, size_
 /* Whether places can be written: not of a pipe. */
 bool moe_output_seekable(const moe_output *output);
 bool moe_output_failed(const moe_output *output);
-/* Completes the file, or removes it when something failed, and frees; false with `error` set. */
+/* Completes the file, or removes it when something failed, and frees; false with `error` set. The
+ * rename is made durable, too, where the folder can be synced. */
 bool moe_output_finish(moe_output *output, GError **error);
 /* Removes what was written, and frees. */
 void moe_output_discard(moe_output *output);
