@@ -295,8 +295,8 @@ generate_meta(const moe_generate_config *config, moe_routing_builder *builder)
         config->skew_min, config->skew_max, config->stickiness, config->affinity,
         (int)config->domains, config->seed);
     if (config->logits > 0) {
-        g_autofree char *law =
-            g_strdup_printf("spread %g, taste %g", config->logits, config->taste);
+        g_autofree char *law = g_strdup_printf("spread %g, taste %g, drift %g", config->logits,
+                                               config->taste, config->drift);
         moe_routing_builder_meta(builder, "synthetic.logits", law);
     }
     generate_names(builder, "domains", 'd', config->domains);
@@ -334,8 +334,13 @@ generate_prepare(generator *g)
         return false;
     generate_popularity(g);
     generate_orders(g);
-    moe_logits_law law = {
-        g->layers, g->experts, g->config->logits, g->config->taste, g->config->stickiness, g->skew};
+    moe_logits_law law = {.layers = g->layers,
+                          .experts = g->experts,
+                          .spread = g->config->logits,
+                          .taste = g->config->taste,
+                          .drift = g->config->drift,
+                          .memory = g->config->stickiness,
+                          .skew = g->skew};
     if (g->config->logits > 0)
         g->logits = moe_logits_new(&law);
     return g->logits || !(g->config->logits > 0);

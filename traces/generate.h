@@ -46,6 +46,7 @@ typedef struct moe_generate_config {
     int64_t sequences, prompt, output; /* tokens per sequence: prefill, then decode */
     int64_t domains;
     int64_t modalities; /* 0 or 1: none are recorded */
+    double drift;       /* of taste */
     double skew_min, skew_max;
     double stickiness, affinity;
     double logits, taste; /* spread of router logits; 0: none are made */

@@ -8,7 +8,7 @@ struct moe_logits {
     moe_stream stream;
     const uint16_t *order;
     double *bias;  /* [layers * experts]: by rank, -skew ln(rank) */
-    double *taste; /* [layers * experts]: by rank, of the sequence */
+    double *taste; /* [layers * experts]: by rank, a(t) */
     double *mind;  /* [layers * experts]: by rank, b(t) */
     float *out;
     bool begun; /* b(0) is drawn */
@@ -61,12 +61,20 @@ void
 moe_logits_begin(moe_logits *logits, const uint16_t *order, moe_stream stream)
 {
     size_t n = (size_t)logits->law.layers * logits->law.experts;
-    double share = logits->law.spread * sqrt(logits->law.taste);
     logits->order = order;
     logits->stream = stream;
     logits->begun = false;
     for (size_t i = 0; i < n; i++)
-        logits->taste[i] = logits->bias[i] + share * logits_normal(&logits->stream);
+        logits->taste[i] = logits_normal(&logits->stream);
+}
+
+/* a(t) from a(t - 1). */
+static void
+logits_drift(moe_logits *logits)
+{
+    double keep = 1 - logits->law.drift, fresh = sqrt(1 - keep * keep);
+    for (size_t i = 0; i < (size_t)logits->law.layers * logits->law.experts; i++)
+        logits->taste[i] = keep * logits->taste[i] + fresh * logits_normal(&logits->stream);
 }
 
 const float *
@@ -75,11 +83,14 @@ moe_logits_next(moe_logits *logits)
     const moe_logits_law *law = &logits->law;
     size_t n = (size_t)law->layers * law->experts;
     double memory = logits->begun ? law->memory : 0, fresh = sqrt(1 - memory * memory);
-    double share = law->spread * sqrt(1 - law->taste);
+    double lasting = law->spread * sqrt(law->taste), share = law->spread * sqrt(1 - law->taste);
+    if (logits->begun && law->drift > 0)
+        logits_drift(logits);
     for (size_t i = 0; i < n; i++) {
         double mind = memory > 0 ? memory * logits->mind[i] : 0;
         logits->mind[i] = mind + fresh * logits_normal(&logits->stream);
-        double steps = floor((logits->taste[i] + share * logits->mind[i]) * 128 + 0.5);
+        double taste = logits->bias[i] + lasting * logits->taste[i];
+        double steps = floor((taste + share * logits->mind[i]) * 128 + 0.5);
         size_t at = i - i % law->experts + logits->order[i];
         logits->out[at] = (float)(CLAMP(steps, -2048, 2048) / 128);
     }

@@ -1,11 +1,12 @@
 /* Made router logits, for moe_generate. The logit of an expert at a layer, for token t of a
  * sequence, is
- *     -skew ln(rank) + spread (sqrt(taste) a + sqrt(1 - taste) b(t)),
- * where rank is the expert's place in its domain's order at that layer, a is drawn once per
- * sequence, and b(t) = memory b(t-1) + sqrt(1 - memory^2) n(t); a, b(0) and n(t) are normal (sums
- * of twelve uniform draws, less 6). Taste is what a text prefers throughout, memory how slowly it
- * changes its mind. Logits are multiples of 1/128 within +-16, which F16 holds exactly: choosing
- * the best of the recorded ones again gives the same experts. */
+ *     -skew ln(rank) + spread (sqrt(taste) a(t) + sqrt(1 - taste) b(t)),
+ * where rank is the expert's place in its domain's order at that layer, and a and b go on from
+ * token to token as b(t) = memory b(t-1) + sqrt(1 - memory^2) n(t), a likewise with a memory of
+ * 1 - drift; a(0), b(0) and n(t) are normal (sums of twelve uniform draws, less 6). Taste is what a
+ * text prefers for long, without drift throughout; memory is how slowly it changes its mind. Logits
+ * are multiples of 1/128 within +-16, which F16 holds exactly: choosing the best of the recorded
+ * ones again gives the same experts. */
 #ifndef MOE_TRACES_GENERATE_LOGITS_H
 #define MOE_TRACES_GENERATE_LOGITS_H
 
@@ -14,7 +15,7 @@
 
 typedef struct moe_logits_law {
     uint32_t layers, experts;
-    double spread, taste, memory;
+    double spread, taste, drift, memory;
     const double *skew; /* [layers] */
 } moe_logits_law;
 

@@ -47,7 +47,7 @@ typedef struct moe_config {
         struct {
             int64_t sequences, prompt, output; /* sequences 0: not synthetic */
             int64_t experts, top_k, domains, modalities, lookahead;
-            double skew, stickiness, affinity, logits, taste, recall;
+            double skew, stickiness, affinity, logits, taste, drift, recall;
         } synthetic;
     } routing;
     struct {

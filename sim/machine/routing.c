@@ -36,6 +36,7 @@ make_trace(const moe_config *config, const moe_model *model, moe_loc at, moe_dia
         .affinity = config->routing.synthetic.affinity,
         .logits = config->routing.synthetic.logits,
         .taste = config->routing.synthetic.taste,
+        .drift = config->routing.synthetic.drift,
         .lookahead = config->routing.synthetic.lookahead,
         .recall = config->routing.synthetic.recall,
         .seed = config->seed,

@@ -92,6 +92,7 @@ static const struct {
     {"routing.synthetic.modalities", "2", IN_DRAM},
     {"routing.synthetic.logits", "0.5", IN_DRAM},
     {"routing.synthetic.taste", "5%", NULLS},
+    {"routing.synthetic.drift", "5%", NULLS},
     {"routing.synthetic.skew", "0.5", IN_DRAM},
     {"routing.synthetic.stickiness", "5%", IN_DRAM},
     {"routing.synthetic.affinity", "5%", IN_DRAM},
