@@ -49,6 +49,8 @@ measure_sample(struct measure *m)
                        " tokens",
                        sample.n, m->pick->n, (m->pick->n - 1) / MAX(sample.n - 1, 1),
                        moe_pick_tokens(&sample));
+    if (sample.n == 1 && !m->config->warm)
+        moe_stats_note(m->stats, "segments, caches: no intervals, which want two sequences");
     moe_bootstrap_free(bootstrap);
     g_free(indices);
 }

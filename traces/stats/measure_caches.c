@@ -20,7 +20,10 @@ report_srp(struct measure *m, const moe_segments *segments, uint32_t layer, uint
                            length);
         return;
     }
-    moe_segments_intervals(segments, m->bootstrap, layer, size, &srp_interval, &rho_interval);
+    if (segments->n_sequences < 2)
+        srp_interval = rho_interval = (moe_interval){NAN, NAN};
+    else
+        moe_segments_intervals(segments, m->bootstrap, layer, size, &srp_interval, &rho_interval);
     moe_stat_row *row = moe_stats_add(m->stats, MOE_STAT_srp, layer, srp.srp, "m=%u", length);
     row->low = srp_interval.low;
     row->high = srp_interval.high;
@@ -111,7 +114,7 @@ report_hits(struct measure *m, const struct cache *cache, const moe_curve *curve
             cache->window ? moe_stats_add(m->stats, cache->hit, layer, value, "m=%u rho=%g",
                                           cache->window, rhos[i])
                           : moe_stats_add(m->stats, cache->hit, layer, value, "rho=%g", rhos[i]);
-        if (!curve->sequence_hits)
+        if (!curve->sequence_hits || curve->n_sequences < 2)
             continue;
         moe_interval interval = hit_interval(m, curve, layer, i);
         row->low = interval.low;
