@@ -103,6 +103,9 @@ def vllm():
     split = answer(rows[PROMPT:].tolist(), **apart)
     split["choices"][0]["token_ids"] = list(range(TOKENS + 1 - PROMPT))
     write("vllm_apart.json", [split])
+    several = answer(rows[PROMPT:].tolist(), prompt_routed_experts=rows[:PROMPT].tolist())
+    several["choices"].append({**several["choices"][0], "index": 1})
+    write("vllm_several.json", several)
     write("vllm_base64.jsonl", [answer(text(npy(with_dense(ids(s)).astype("u1")))) for s in (0, 1)])
     write("vllm_start.jsonl", [answer(text(npy(rows[3:].astype("<i4"))), routed_experts_prompt_start=3)])
     for name, more in (("start", {"start": 2}), ("encoding", {"encoding": "base64"})):

@@ -87,6 +87,19 @@ show_import(void *context, double done, double total)
         fprintf(stderr, "\r%s of the input, %s\x1b[K", bytes, speed);
 }
 
+/* What may be the preset of a model by its name on a hub ("Qwen/Qwen3-30B-A3B": qwen3-30b-a3b);
+ * NULL when it is a path or no such name. Yours. */
+static char *
+import_hub_name(const char *name)
+{
+    const char *slash = strchr(name, '/');
+    if (!slash || slash == name || *name == '.' || strchr(slash + 1, '/') ||
+        g_str_has_suffix(name, ".json") || g_str_has_suffix(name, ".yaml") ||
+        g_file_test(name, G_FILE_TEST_EXISTS))
+        return NULL;
+    return g_ascii_strdown(slash + 1, -1);
+}
+
 /* The model that --model names, to compare with: a preset, a config.json. A name that is neither is
  * only a name. *code: 0, or the exit code after messages. */
 static moe_model_set *
@@ -94,11 +107,13 @@ import_model(const char *name, GString *report, int *code)
 {
     g_autoptr(moe_diag) diag = moe_diag_new();
     GError *error = NULL;
-    moe_model_set *set = moe_model_load(name, NULL, (moe_loc){.file = "--model"}, diag, &error);
+    g_autofree char *hub = import_hub_name(name);
+    moe_model_set *set =
+        moe_model_load(hub ? hub : name, NULL, (moe_loc){.file = "--model"}, diag, &error);
     *code = MOE_EXIT_OK;
     if (set)
         return set;
-    if (error || strchr(name, '/') || g_str_has_suffix(name, ".json") ||
+    if (error || (!hub && strchr(name, '/')) || g_str_has_suffix(name, ".json") ||
         g_str_has_suffix(name, ".yaml")) {
         *code = error ? moe_say_error(error) : moe_say_diag(diag);
         return NULL;

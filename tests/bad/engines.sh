@@ -42,6 +42,10 @@ echo "== hf-logits: more than there are"
 import --top-k 9 hf_mixtral.safetensors
 echo "== hf-logits: of another model"
 import --model qwen3-30b-a3b hf_mixtral.safetensors
+echo "== the same by its name on a hub"
+import --model Qwen/Qwen3-30B-A3B hf_mixtral.safetensors
+echo "== a path that is not there"
+import --model ./Qwen3/config.json hf_mixtral.safetensors
 echo "== another format"
 import --format vllm llamacpp_pairs.csv
 import --format llamacpp vllm_lists.json

@@ -12,6 +12,7 @@ typedef struct engine_case {
     uint64_t n_tokens, n_prefill;
     uint32_t n_sequences, k;
     bool steps, token_ids, weights;
+    bool same;          /* all sequences hold what sequence 0 does */
     bool cut;           /* tokens 0, 1 and 3 were not run in layer 3 */
     bool from_zero;     /* the format does not say that layers are 1, 2, 3 */
     const char *report; /* a part of it */
@@ -42,7 +43,7 @@ open_case(const engine_case *c, char **report)
 static void
 check_ids(const engine_case *c, const moe_routing *r, uint64_t row)
 {
-    uint32_t s = r->sequence[row], p = r->position[row];
+    uint32_t s = c->same ? 0 : r->sequence[row], p = r->position[row];
     for (uint32_t l = 0; l < r->n_layers; l++) {
         uint32_t number = r->layer_ids[l] + c->from_zero;
         for (uint32_t j = 0; j < r->k; j++) {
@@ -143,6 +144,16 @@ vllm_answers(void)
          .from_zero = true,
          .token_ids = true,
          .report = "2 of 12 tokens dropped: no routing in any layer, as of a cached prefix"},
+        {&moe_importer_vllm,
+         "vllm_several.json",
+         {.experts = 16},
+         24,
+         10,
+         2,
+         4,
+         .from_zero = true,
+         .same = true,
+         .report = "1 prompts have several answers"},
         {&moe_importer_vllm, "vllm_base64.jsonl", {.experts = 16}, 24, 10, 2, 4},
         {&moe_importer_vllm, "vllm_start.jsonl", {.experts = 16}, 9, 2, 1, 4, .from_zero = true},
         {&moe_importer_vllm, "vllm_start.json", {.experts = 16}, 10, 3, 1, 4, .from_zero = true},

@@ -14,7 +14,7 @@ typedef struct response_import {
     moe_block_sink *sink;
     void *context;
     uint32_t sequence;
-    uint64_t n_records, n_without;
+    uint64_t n_records, n_without, n_repeated; /* answers; prompts given to several choices */
     moe_json_stream *stream;
     size_t input;
     const char *file;
@@ -267,6 +267,7 @@ response_record_walk(response_import *r, response_record *record)
     if (!response_model(r, record))
         return false;
     r->n_records++;
+    r->n_repeated += record->prompt.there && record->choices->len > 1;
     for (guint i = 0; i < record->choices->len; i++) {
         response_choice *choice = &g_array_index(record->choices, response_choice, i);
         g_autofree char *part = g_strdup_printf("choice %u, routed_experts", i);
@@ -329,6 +330,12 @@ moe_response_import(moe_import_job *job, const char *engine)
                         "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                         " answers hold no routed_experts: left out",
                         r.n_without, r.n_records);
+    if (builder && r.n_repeated)
+        moe_import_note(job,
+                        "%" G_GUINT64_FORMAT
+                        " prompts have several answers: each is a sequence with "
+                        "the prompt in front",
+                        r.n_repeated);
     if (builder && r.model)
         moe_routing_builder_meta(builder, "model", r.model);
     g_free(r.model);
