@@ -42,6 +42,7 @@ static const char *const dispatched[] = {
     "[{kind: capacity, factor: 0.7, drop: random, least: 2}]",
     "[{kind: capacity, of: device, devices: 3, factor: 0.8, drop: weight}]",
     "[{kind: expert-choice}]",
+    "[{kind: rounds, rounds: 2}]",
     "[{kind: expert-choice, experts: 1.5, score: sigmoid}]",
 };
 
@@ -372,7 +373,9 @@ check_dispatched(const moe_routing_file *file, const char *text)
             gather(r, &before);
             gather(r, &after);
             moe_dispatch_group(dispatch, &after);
-            if (ops->pairs == MOE_PAIRS_CHOSEN)
+            if (ops->pairs == MOE_PAIRS_SAME)
+                wrong += before.n != after.n || !group_is_fewer(&before, &after, false);
+            else if (ops->pairs == MOE_PAIRS_CHOSEN)
                 wrong += !group_is_chosen(r, &after, half ? 1.5 : r->k, half);
             else {
                 uint64_t capacity = (uint64_t)ceil(factor * (double)before.n / units);
