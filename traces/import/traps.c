@@ -94,7 +94,7 @@ moe_traps_new(const moe_import_job *job, const moe_traps_shape *shape)
     t->hashes = g_new0(uint64_t, n);
     t->row_hashes = g_new0(uint64_t, n);
     t->rows = g_new0(uint8_t, n);
-    traps_lags_init(&t->lags, t->k);
+    traps_lags_init(&t->lags, n, t->k);
     if (!traps_experts(t, shape)) {
         moe_traps_free(t);
         return NULL;
@@ -164,7 +164,7 @@ moe_traps_widen(moe_traps *t, uint32_t k)
     t->weights = g_renew(float, t->weights, (gsize)t->n_layers *k);
     traps_lags_clear(&t->lags); /* starts again; longer rows come early */
     t->lags = (traps_lags){0};
-    traps_lags_init(&t->lags, k);
+    traps_lags_init(&t->lags, t->n_layers, k);
 }
 
 /* ---- rows ---- */
@@ -355,7 +355,7 @@ traps_keep(moe_traps *t, uint32_t sequence, const traps_kinds *kinds)
 {
     t->kept = true;
     t->n_kept++;
-    traps_lags_add(&t->lags, sequence, t->ids, t->k);
+    traps_lags_add(&t->lags, sequence, t->ids);
     for (uint32_t layer = 0; layer < t->n_layers; layer++)
         t->hashes[layer] = moe_mix64(t->hashes[layer] ^ t->row_hashes[layer]);
     if (MOE_LIKELY(!kinds->zeros && !kinds->empty))

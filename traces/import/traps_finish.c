@@ -244,7 +244,8 @@ report_order(const moe_traps *t)
     moe_diag_warning(
         t->job->diag, (moe_loc){.file = moe_diag_intern(t->job->diag, t->job->paths[0])},
         "tokens share %.0f%% of their experts with the token before, but %.0f%% with that %u rows "
-        "earlier: rows of %u sequences seem to alternate (sequence-first order)",
+        "earlier: rows of %u sequences seem to alternate (sequence-first order), unless the text "
+        "repeats itself",
         100 * one, 100 * found, lag, lag);
 }
 

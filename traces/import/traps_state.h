@@ -6,13 +6,14 @@
 
 #define TRAPS_LAGS 64 /* farthest neighbour that is compared */
 
-/* How much tokens share with the tokens before them, by lag; of the first tokens, and of the first
- * layer alone. */
+/* How much tokens share with the tokens before them, by lag; of the first tokens, and of some
+ * layers. */
+#define TRAPS_LAG_LAYERS 4
 typedef struct traps_lags {
-    uint16_t *ring; /* [TRAPS_LAGS, k]: ids of earlier tokens; unused slots MOE_ROUTING_NO_EXPERT */
+    uint16_t *ring; /* [TRAPS_LAGS, n_layers, k]: of earlier tokens */
+    uint32_t layers[TRAPS_LAG_LAYERS], n_layers, k;
     uint32_t sequence[TRAPS_LAGS];
-    uint64_t seen, pairs[TRAPS_LAGS + 1], shared[TRAPS_LAGS + 1];
-    uint32_t k;
+    uint64_t seen, pairs[TRAPS_LAGS], shared[TRAPS_LAGS];
 } traps_lags;
 
 typedef struct traps_weights {
@@ -60,9 +61,10 @@ bool traps_model(moe_traps *traps, const moe_traps_shape *shape);
 /* Which layers stay; false after a message. */
 bool traps_layers(moe_traps *traps, bool *keep);
 
-void traps_lags_init(traps_lags *lags, uint32_t k);
+void traps_lags_init(traps_lags *lags, uint32_t n_layers, uint32_t k);
 void traps_lags_clear(traps_lags *lags);
-void traps_lags_add(traps_lags *lags, uint32_t sequence, const uint16_t *ids, uint32_t k);
+/* ids[n_layers, k] of a token, all layers. */
+void traps_lags_add(traps_lags *lags, uint32_t sequence, const uint16_t *ids);
 /* The lag S at which tokens share clearly more than with their neighbours; 0: none. */
 uint32_t traps_lags_found(const traps_lags *lags, double *at_one, double *at_found);
 
