@@ -37,7 +37,7 @@ typedef struct moe_generate_opening {
 typedef struct moe_generate_router {
     double skew; /* below 0: drawn */
     double sharpness;
-    const char *bias, *noise, *loadings;
+    const char *bias, *noise, *loadings, *pairs;
 } moe_generate_router;
 
 typedef struct moe_generate_config {

@@ -26,7 +26,7 @@ static const moe_option options[] = {
     {"numbers", 0, MOE_OPTION_INT, AT(numbers), "N", NULL, 5, 1024,
      "Numbers in the hidden state; by default as many as suit the size of the model."},
     {"rounds", 0, MOE_OPTION_INT, AT(rounds), "N", NULL, 1, 1000,
-     "Rounds of generating and correcting; 12 by default."},
+     "Rounds of generating and correcting; 16 by default."},
 };
 
 static void

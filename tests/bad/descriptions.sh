@@ -29,7 +29,7 @@ experts: 4
 hidden: {components: [{lasts: 10, rank: 2}]}
 router:
 - {bias: 0 1 2, noise: 10 10 x 10}
-- {bias: 0 1 2 3, loadings: 1 2 3 4}
+- {bias: 0 1 2 3, loadings: 1 2 3 4, pairs: 1 1}
 END
 try "biases for all layers or for none" <<'END'
 layers: 2

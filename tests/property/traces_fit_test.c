@@ -67,6 +67,11 @@ recovers(void)
          SHAPE "stickiness: 0\naffinity: 0\nskew_min: 0.3\nskew_max: 0.6\n"
                "hidden: {components: [{lasts: 1500, rank: 6, spread: 1}, "
                "{lasts: 5, rank: 6, spread: 0.7}, {rank: 8, spread: 1}]}\n"},
+        {"pairs",
+         "layers: 3\nexperts: 6\ntop_k: 2\nsequences: 200\nprompt: 0\noutput: 100\nlookahead: 0\n"
+         "stickiness: 0\naffinity: 0\nskew_min: 0\nskew_max: 0\n"
+         "router: [{}, {pairs: 0 150 0 0 0 0  0 0 150 0 0 0  0 0 0 150 0 0  0 0 0 0 150 0  "
+         "0 0 0 0 0 150  150 0 0 0 0 0}, {}]\n"},
         {"nothing but skew", SHAPE "stickiness: 0\naffinity: 0\nskew_min: 0.2\nskew_max: 0.9\n"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -75,6 +80,31 @@ recovers(void)
         if (second)
             check_alike(cases[i].name, moe_routing_get(first), moe_routing_get(second), 0.03);
     }
+}
+
+static void
+mean_weights(const moe_routing *r, double *most)
+{
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r->weights);
+    memset(most, 0, r->n_layers * sizeof *most);
+    for (uint64_t row = 0; row < r->n_tokens; row++)
+        for (uint32_t l = 0; l < r->n_layers; l++)
+            most[l] += (double)r->weights[(row * r->n_layers + l) * r->k] / (double)r->n_tokens;
+}
+
+static void
+gate_weights(void)
+{
+    double wanted[4], got[4];
+    g_autoptr(moe_routing_file) first =
+        made(SHAPE "stickiness: 0\naffinity: 0\nhidden: {components: [{lasts: 20, rank: 4}]}\n"
+                   "router: [{sharpness: 0.2}, {sharpness: 1}, {sharpness: 2}, {sharpness: 5}]\n",
+             1);
+    g_autoptr(moe_routing_file) second = fitted(moe_routing_get(first));
+    mean_weights(moe_routing_get(first), wanted);
+    mean_weights(moe_routing_get(second), got);
+    for (int l = 0; l < 4; l++)
+        MOE_CHECK(fabs(wanted[l] - got[l]) < 0.01, "layer %d: %g and %g", l, wanted[l], got[l]);
 }
 
 /* A fit and what is made from it do not depend on anything but their input. */
@@ -88,4 +118,4 @@ repeats(void)
     CU_ASSERT_EQUAL(memcmp(ra->ids, rb->ids, ra->n_tokens * ra->n_layers * ra->k), 0);
 }
 
-MOE_TESTS({"recovers", recovers}, {"repeats", repeats})
+MOE_TESTS({"recovers", recovers}, {"gate weights", gate_weights}, {"repeats", repeats})

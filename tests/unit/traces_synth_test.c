@@ -177,6 +177,24 @@ bias(void)
     CU_ASSERT_EQUAL(others, 0);
 }
 
+/* What an expert adds to its successor's score decides, when it is more than all else. */
+static void
+pairs(void)
+{
+    g_autoptr(moe_routing_file) file =
+        made("layers: 2\nexperts: 3\ntop_k: 1\nsequences: 10\nprompt: 0\noutput: 100\n"
+             "lookahead: 0\nstickiness: 0\naffinity: 0\n"
+             "router: [{}, {pairs: 0 9999 0  0 0 9999  9999 0 0}]\n");
+    const moe_routing *r = moe_routing_get(file);
+    uint32_t wrong = 0, seen = 0;
+    for (uint64_t row = 0; row < r->n_tokens; row++) {
+        wrong += (moe_routing_id(r, row, 0, 0) + 1) % 3 != moe_routing_id(r, row, 1, 0);
+        seen |= 1u << moe_routing_id(r, row, 0, 0);
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    CU_ASSERT_EQUAL(seen, 7);
+}
+
 static void
 opening(void)
 {
@@ -267,6 +285,8 @@ round_trip(void)
         hidden->noise[i] = (float)i / 10;
     }
     hidden->sharpness[1] = 1.5f;
+    CU_ASSERT_TRUE_FATAL(moe_hidden_pair(hidden));
+    hidden->pairs[9 + 5] = -0.25f;
     moe_generate_config config = {.model = "a \"b\" \\",
                                   .layers = 2,
                                   .experts = 3,
@@ -293,6 +313,8 @@ round_trip(void)
     CU_ASSERT_EQUAL(back->hidden->components[0].next, 0.5);
     CU_ASSERT_TRUE(back->hidden->components[1].echo);
     CU_ASSERT_EQUAL(back->hidden->sharpness[1], 1.5f);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(back->hidden->pairs);
+    CU_ASSERT_EQUAL(memcmp(back->hidden->pairs, hidden->pairs, 18 * sizeof(float)), 0);
     for (int i = 0; i < 18; i++)
         MOE_CHECK(fabsf(back->hidden->loadings[i] - hidden->loadings[i]) <= 0.0051f, "%d: %g", i,
                   (double)back->hidden->loadings[i]);
@@ -304,5 +326,5 @@ round_trip(void)
 
 MOE_TESTS({"normal", normal}, {"factors", factors}, {"tetrachoric", tetrachoric},
           {"noise alone", noise_alone}, {"echo", echo}, {"lasting", lasting}, {"bias", bias},
-          {"opening", opening}, {"prefill", prefill}, {"weights", weights}, {"bytes", bytes},
-          {"round trip", round_trip})
+          {"pairs", pairs}, {"opening", opening}, {"prefill", prefill}, {"weights", weights},
+          {"bytes", bytes}, {"round trip", round_trip})

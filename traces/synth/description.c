@@ -165,6 +165,13 @@ read_layer(const reading *r, uint32_t layer, const moe_generate_router *router, 
         read_numbers(r, layer, "bias", router->bias, 1, hidden->bias + first, 0);
     else
         skewed_bias(r, layer, skew);
+    if (router && router->pairs) {
+        if (moe_hidden_pair(hidden))
+            read_numbers(r, layer, "pairs", router->pairs, hidden->n_experts,
+                         hidden->pairs + first * hidden->n_experts, hidden->n_experts);
+        else
+            moe_diag_error(r->diag, router_place(r, layer, "pairs"), "no memory for 'pairs'");
+    }
     hidden->sharpness[layer] = router ? (float)router->sharpness : 0;
     hidden->weighted |= hidden->sharpness[layer] > 0;
 }
@@ -229,7 +236,8 @@ says_hidden(const moe_generate_config *config)
     const moe_generate_router *router = config->router.items;
     bool says = config->components.n > 0 || config->opening.n > 0;
     for (size_t l = 0; l < config->router.n; l++)
-        says |= router[l].bias || router[l].noise || router[l].loadings || router[l].sharpness > 0;
+        says |= router[l].bias || router[l].noise || router[l].loadings || router[l].pairs ||
+                router[l].sharpness > 0;
     return says;
 }
 

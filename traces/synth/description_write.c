@@ -30,6 +30,18 @@ write_real(const char *key, double value, GString *out)
 }
 
 static void
+write_rows(const char *key, const float *first, uint32_t rows, size_t stride,
+           const moe_hidden *hidden, GString *out)
+{
+    if (rows)
+        g_string_append_printf(out, "  %s: |\n", key);
+    for (uint32_t r = 0; r < rows; r++) {
+        g_string_append(out, "    ");
+        write_numbers(first + r * stride, hidden->n_experts, out);
+    }
+}
+
+static void
 write_layer(const moe_hidden *hidden, uint32_t layer, GString *out)
 {
     size_t first = (size_t)layer * hidden->n_experts;
@@ -40,12 +52,10 @@ write_layer(const moe_hidden *hidden, uint32_t layer, GString *out)
     write_numbers(hidden->noise + first, hidden->n_experts, out);
     if (hidden->sharpness[layer] > 0)
         write_real("  sharpness", hidden->sharpness[layer], out);
-    if (hidden->n_numbers)
-        g_string_append(out, "  loadings: |\n");
-    for (uint32_t r = 0; r < hidden->n_numbers; r++) {
-        g_string_append(out, "    ");
-        write_numbers(hidden->loadings + r * cells + first, hidden->n_experts, out);
-    }
+    write_rows("loadings", hidden->loadings + first, hidden->n_numbers, cells, hidden, out);
+    if (hidden->pairs && layer > 0)
+        write_rows("pairs", hidden->pairs + first * hidden->n_experts, hidden->n_experts,
+                   hidden->n_experts, hidden, out);
 }
 
 static void

@@ -11,12 +11,13 @@
 #define LEAST_USES 20       /* of a cell, to be correlated with others */
 #define LEAST_NOISE 0.03    /* of the variance of a score */
 #define MOST_NUMBERS 200000 /* in a description, which must stay below 1 MiB */
+#define MOST_PAIRS 60000    /* the same, for pairs of experts of neighbouring layers */
 #define MOST_CELLS 16384
 
 /* Slow to fast. */
 const struct fit_scale moe_fit_scales[MOE_FIT_SCALES] = {
-    {FIT_DOMAIN, 1e9, 0, 6}, {FIT_LASTING, 1500, 96, 14}, {FIT_LASTING, 40, 16, 12},
-    {FIT_LASTING, 5, 3, 10}, {FIT_ECHO, 0, 1, 10},        {FIT_TOKEN, 0, 0, 32},
+    {FIT_DOMAIN, 1e9, 0, 12}, {FIT_LASTING, 1500, 96, 14}, {FIT_LASTING, 40, 16, 12},
+    {FIT_LASTING, 5, 3, 10},  {FIT_ECHO, 0, 1, 10},        {FIT_TOKEN, 0, 0, 26},
 };
 #define SHARES 84
 #define DOMAIN_NEXT 0.95 /* neighbours stay alike for some 20 sequences */
@@ -237,7 +238,7 @@ moe_fit(const moe_pick *pick, const moe_fit_config *config, moe_loc where, moe_p
     const moe_routing *routing = pick->routing;
     g_autofree uint32_t *indices = NULL;
     struct fit f = {.progress = progress, .context = context};
-    f.rounds = config->rounds ? config->rounds : 12;
+    f.rounds = config->rounds ? config->rounds : 16;
     f.cells = (size_t)routing->n_layers * routing->n_experts;
     f.sample = moe_pick_thinned(pick, config->tokens ? config->tokens : 100000, MOE_NONE, &indices);
     fit_lengths(&f);
@@ -247,7 +248,9 @@ moe_fit(const moe_pick *pick, const moe_fit_config *config, moe_loc where, moe_p
     bool fits = hidden && fit_loadings(&f, hidden);
     if (fits) {
         fit_rest_of_variance(&f, hidden);
-        fits = moe_fit_try(&f, hidden);
+        if (f.cells * routing->n_experts <= MOST_PAIRS && moe_hidden_pair(hidden))
+            f.pairs = moe_fit_pairs(&f.sample, f.from);
+        fits = moe_fit_try(&f, hidden) && moe_fit_weights(&f, hidden);
     }
     if (!fits) {
         moe_diag_error(diag, where, "no memory to fit it");
@@ -256,5 +259,6 @@ moe_fit(const moe_pick *pick, const moe_fit_config *config, moe_loc where, moe_p
     }
     g_free(f.uses);
     g_free(f.weight);
+    g_free(f.pairs);
     return hidden;
 }

@@ -8,7 +8,9 @@
  *    the token itself takes what is left at lag 0, and noise the rest of the variance.
  * 4. As choosing the k highest is not crossing a threshold, the rest is trial: routing is
  *    generated, and biases are corrected by the uses, and each layer's loadings by the overlap of
- *    tokens at the lags, until both agree. */
+ *    tokens at the lags, until both agree. In models small enough for it, pairs of experts of
+ *    neighbouring layers are corrected in the same way.
+ * 5. Gate weights, where recorded, give each layer's sharpness: by the largest weight's share. */
 #ifndef MOE_TRACES_FIT_H
 #define MOE_TRACES_FIT_H
 
@@ -18,7 +20,7 @@
 typedef struct moe_fit_config {
     uint64_t tokens;  /* at most so many are looked at, of every n-th sequence; 0: 100,000 */
     uint32_t numbers; /* of the hidden state; 0: as many as suit the size */
-    uint32_t rounds;  /* of trial; 0: 12 */
+    uint32_t rounds;  /* of trial; 0: 16 */
 } moe_fit_config;
 
 /* Yours; NULL with a message at `where` (the pick's trace) when there is too little or too much to

@@ -24,6 +24,7 @@ struct fit {
     uint32_t longest_lag, rounds;
     uint32_t from; /* first tokens that sequences share, left out of all that follows */
     double *uses;  /* [cells] per token */
+    double *pairs; /* [n_layers][n_experts][n_experts] per token; NULL: not fitted */
     float *weight; /* [cells]: how much a cell's correlations count */
     moe_progress *progress;
     void *context;
@@ -33,6 +34,11 @@ void moe_fit_tell(struct fit *f, double done);
 double moe_fit_quantile(double uses);
 /* The first tokens of sequences, where many begin alike. */
 void moe_fit_opening(const struct fit *f, moe_hidden *hidden);
+/* Each layer's sharpness, where gate weights are recorded: the largest weight then has the share of
+ * a token's weights that it has in the trace. False: no memory. */
+bool moe_fit_weights(const struct fit *f, moe_hidden *hidden);
+/* How often a token has expert a at layer l - 1 and b at l, per token, at [l][a][b]; yours. */
+double *moe_fit_pairs(const moe_pick *pick, uint32_t from);
 /* Generates and corrects, round after round; false: no memory. */
 bool moe_fit_try(struct fit *f, moe_hidden *hidden);
 

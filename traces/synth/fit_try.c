@@ -2,7 +2,10 @@
 #include "traces/synth/moments.h"
 
 #include <math.h>
+#include <string.h>
 
+#define UNSURE 2e-4 /* uses per token */
+#define PAIR_STEP 0.12
 #define TRIAL_TOKENS 48000
 #define TRIAL_LENGTH 100
 #define SLOW_SCALES (MOE_FIT_SCALES - 2) /* those with a lag */
@@ -64,7 +67,7 @@ correct_biases(const struct fit *f, moe_hidden *hidden, const double *uses, doub
 static void
 correct_scale(moe_hidden *hidden, uint32_t layer, int c, double miss, double size)
 {
-    double factor = exp(CLAMP(0.35 * miss / MAX(size, 0.02), -0.2, 0.2));
+    double factor = exp(CLAMP(0.6 * miss / MAX(size, 0.02), -0.25, 0.25));
     size_t cells = (size_t)hidden->n_layers * hidden->n_experts, first = 0;
     for (int before = 0; before < c; before++)
         first += (size_t)hidden->components[before].rank;
@@ -95,6 +98,50 @@ correct_loadings(const struct fit *f, moe_hidden *hidden, const double (*wanted)
     }
 }
 
+double *
+moe_fit_pairs(const moe_pick *pick, uint32_t from)
+{
+    const moe_routing *routing = pick->routing;
+    const uint32_t n = routing->n_experts;
+    double *pairs = g_new0(double, (size_t)routing->n_layers *n *n);
+    uint16_t before[MOE_ROUTING_MAX_K], own[MOE_ROUTING_MAX_K];
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < pick->n; i++)
+        for (uint64_t t = from; t < moe_pick_length(pick, i); t++, tokens++) {
+            uint64_t row = moe_routing_token(routing, moe_pick_sequence(pick, i), t);
+            uint32_t n_before = moe_routing_row(routing, row, 0, before);
+            for (uint32_t l = 1; l < routing->n_layers; l++) {
+                uint32_t n_own = moe_routing_row(routing, row, l, own);
+                for (uint32_t a = 0; a < n_before; a++)
+                    for (uint32_t b = 0; b < n_own; b++)
+                        pairs[((size_t)l * n + before[a]) * n + own[b]]++;
+                memcpy(before, own, sizeof before);
+                n_before = n_own;
+            }
+        }
+    for (size_t i = 0; i < (size_t)routing->n_layers * n * n; i++)
+        pairs[i] /= tokens ? (double)tokens : 1;
+    return pairs;
+}
+
+/* Each pair moves by the logarithm of how far its frequency, given the first expert, is off;
+ * shares below UNSURE uses are not told apart. */
+static void
+correct_pairs(const struct fit *f, moe_hidden *hidden, const moe_pick *trial, const double *uses)
+{
+    const uint32_t n = hidden->n_experts;
+    g_autofree double *got = moe_fit_pairs(trial, 0);
+    for (uint32_t l = 1; l < hidden->n_layers; l++)
+        for (uint32_t a = 0; a < n; a++)
+            for (uint32_t b = 0; b < n; b++) {
+                size_t before = (size_t)(l - 1) * n + a, at = ((size_t)l * n + a) * n + b;
+                double wanted = (f->pairs[at] + UNSURE) / (f->uses[before] + UNSURE);
+                double have = (got[at] + UNSURE) / (uses[before] + UNSURE);
+                double step = PAIR_STEP * log(wanted / have);
+                hidden->pairs[at] += (float)CLAMP(step, -0.1, 0.1);
+            }
+}
+
 bool
 moe_fit_try(struct fit *f, moe_hidden *hidden)
 {
@@ -111,6 +158,8 @@ moe_fit_try(struct fit *f, moe_hidden *hidden)
         g_autofree double *uses = moe_moments_uses(&pick, 0);
         overlaps(&pick, 0, got);
         correct_biases(f, hidden, uses, round * 2 < f->rounds ? 0.8 : 0.5);
+        if (f->pairs)
+            correct_pairs(f, hidden, &pick, uses);
         correct_loadings(f, hidden, (const double(*)[SLOW_SCALES])wanted,
                          (const double(*)[SLOW_SCALES])got);
         moe_fit_tell(f, MOE_FIT_SCALES + round + 1);

@@ -41,7 +41,17 @@ moe_hidden_free(moe_hidden *hidden)
     g_free(hidden->loadings);
     g_free(hidden->sharpness);
     g_free(hidden->opening);
+    g_free(hidden->pairs);
     g_free(hidden);
+}
+
+bool
+moe_hidden_pair(moe_hidden *hidden)
+{
+    size_t pairs = (size_t)hidden->n_layers * hidden->n_experts * hidden->n_experts;
+    if (!hidden->pairs)
+        hidden->pairs = g_try_new0(float, pairs);
+    return hidden->pairs != NULL;
 }
 
 void
@@ -227,6 +237,17 @@ walk_best(const float *scores, uint32_t n, uint32_t k, uint16_t *best)
     }
 }
 
+static void
+walk_pairs(const moe_hidden *hidden, uint32_t layer, const uint16_t *before, float *restrict scores)
+{
+    const uint32_t n = hidden->n_experts;
+    for (uint32_t j = 0; j < hidden->k; j++) {
+        const float *row = hidden->pairs + ((size_t)layer * n + before[j]) * n;
+        for (uint32_t e = 0; e < n; e++)
+            scores[e] += row[e];
+    }
+}
+
 void
 moe_hidden_walk_next(moe_hidden_walk *walk, uint16_t *best)
 {
@@ -239,9 +260,13 @@ moe_hidden_walk_next(moe_hidden_walk *walk, uint16_t *best)
         memcpy(best, hidden->opening + walk->token++ * choices, choices * sizeof *best);
         return;
     }
-    for (uint32_t l = 0; l < hidden->n_layers; l++)
-        walk_best(walk->scores + (size_t)l * hidden->n_experts, hidden->n_experts, hidden->k,
-                  best + (size_t)l * hidden->k);
+    for (uint32_t l = 0; l < hidden->n_layers; l++) {
+        float *of_layer = walk->scores + (size_t)l * hidden->n_experts;
+        uint16_t *chosen = best + (size_t)l * hidden->k;
+        if (l > 0 && hidden->pairs)
+            walk_pairs(hidden, l, chosen - hidden->k, of_layer);
+        walk_best(of_layer, hidden->n_experts, hidden->k, chosen);
+    }
     walk->token++;
 }
 

@@ -9,6 +9,7 @@
  * correlation `next` with its value at the start of the sequence before. The score of expert e at
  * layer l is
  *   bias[l][e] + sum over the numbers r of loading[r][l][e] z[r] + noise[l][e] * a standard normal,
+ * plus, from layer 1 on, the sum of pairs[l][d][e] over the experts d chosen at the layer before,
  * and the k highest scores are chosen, the highest first (of equals the lowest expert). One state
  * is read by all layers, so that layers agree; slow numbers make tokens of one sequence alike.
  * Gate weights, where a layer's sharpness is above 0, are the softmax of sharpness * score over the
@@ -48,6 +49,7 @@ typedef struct moe_hidden {
     float *noise;     /* [n_layers][n_experts] */
     float *loadings;  /* [n_numbers][n_layers][n_experts], component by component */
     float *sharpness; /* [n_layers] */
+    float *pairs;     /* [n_layers][n_experts][n_experts]: before, at this layer; NULL: none */
     uint32_t n_opening;
     double opening_share[MOE_HIDDEN_OPENING];
     uint16_t *opening; /* [n_opening][n_layers][k] */
@@ -58,6 +60,8 @@ typedef struct moe_hidden {
 moe_hidden *moe_hidden_new(uint32_t n_layers, uint32_t n_experts, uint32_t k,
                            const moe_hidden_component *components, uint32_t n_components);
 void moe_hidden_free(moe_hidden *hidden);
+/* Makes room for pairs, all 0; false: no memory. */
+bool moe_hidden_pair(moe_hidden *hidden);
 /* Makes room for fixed first tokens: shares 0, experts 0. */
 void moe_hidden_open(moe_hidden *hidden, uint32_t n_opening);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_hidden, moe_hidden_free)

@@ -101,6 +101,10 @@ static const moe_param generate_rows[] = {
      .flags = MOE_PARAM_IDENTITY,
      .help = "How each number of the hidden state enters each expert's score, in hundredths: a "
              "line per number, component by component, an entry per expert. Without: drawn."},
+    {"router.*.pairs", MOE_PARAM_TEXT, PART(moe_generate_router, pairs),
+     .flags = MOE_PARAM_IDENTITY,
+     .help = "What each expert of the layer before, once chosen, adds to each expert's score, in "
+             "hundredths: a line per expert of the layer before, an entry per expert."},
     {"seed", MOE_PARAM_INT, AT(seed), "1", 0, 9e15, .flags = MOE_PARAM_IDENTITY,
      .help = "Seed of all draws."},
 };
