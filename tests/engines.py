@@ -60,6 +60,8 @@ def arrays():
     np.save("fortran.npy", np.asfortranarray(with_dense(one).astype(">i4")))
     np.save("layers_first.npy", np.ascontiguousarray(with_dense(one).transpose(1, 0, 2)).astype("u1"))
     np.save("wide.npy", np.concatenate([with_dense(one, -1), np.full((TOKENS, 4, 2), -1)], 2))
+    np.save("gaps.npy", with_dense(np.insert(one, 1, -1, axis=2)).astype("i4"))
+    np.save("unsigned.npy", np.concatenate([np.full((2, 4, 4), 255), with_dense(one)[2:]]).astype("u1"))
     np.save("top_1.npy", ids(0)[..., 0].astype("u2"))
     np.savez("two.npz", a=with_dense(ids(0)), b=with_dense(ids(1, 7)))
     both = np.concatenate([ids(0), ids(1)])

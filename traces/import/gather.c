@@ -62,10 +62,8 @@ gather_width(gather *g, const moe_block *b)
                                g->from, g->wanted);
     for (uint64_t t = 0; !g->wanted && t < b->n_tokens && used < g->from; t++)
         used = MAX(used, gather_load(g, b, t));
-    g->k = g->wanted ? g->wanted : MAX(used, 1);
-    if (!g->wanted && used && used < g->from)
-        moe_import_note(g->job, "%u of %u slots are -1 in every row: left out", g->from - used,
-                        g->from);
+    /* two at least, so that a row of zeros is told from expert 0 */
+    g->k = g->wanted ? g->wanted : MAX(used, MIN(g->from, 2));
     return true;
 }
 
@@ -260,6 +258,9 @@ gather_report(const gather *g)
                         g->phase_some ? "prompt lengths are known of some sequences only"
                                       : "prompt lengths are not known",
                         g->phase_some ? "the others" : "all tokens");
+    if (!g->logits && g->k < g->from)
+        moe_import_note(g->job, "%u of %u slots are -1 in every row: left out", g->from - g->k,
+                        g->from);
     if (g->n_padding)
         moe_import_note(g->job,
                         "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT

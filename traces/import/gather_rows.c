@@ -24,6 +24,16 @@ gather_unsigned(const gather *g, const moe_array *array, int32_t *ids)
         ids[j] = -1;
 }
 
+/* A row of zeros, as wide as the buffer: no top-k gives that. */
+static bool
+gather_unwritten(const gather *g, const int32_t *ids)
+{
+    uint32_t j = 0;
+    while (j < g->from && ids[j] == 0)
+        j++;
+    return g->from > 1 && j == g->from;
+}
+
 uint32_t
 gather_load(gather *g, const moe_block *b, uint64_t t)
 {
@@ -40,7 +50,7 @@ gather_load(gather *g, const moe_block *b, uint64_t t)
         uint32_t n = 0;
         for (uint32_t j = 0; j < g->from; j++)
             n += ids[j] != -1;
-        used = MAX(used, n);
+        used = n > used && !gather_unwritten(g, ids) ? n : used;
     }
     return used;
 }
@@ -54,8 +64,9 @@ gather_compact(gather *g, uint32_t l)
     int32_t *ids = g->ids + (size_t)l * g->k;
     float *weights = g->weights + (size_t)l * g->k;
     uint32_t n = 0;
+    bool unwritten = gather_unwritten(g, from);
     for (uint32_t j = 0; j < g->from; j++) {
-        if (from[j] == -1)
+        if (from[j] == -1 || (unwritten && (n == g->k || g->k == 1)))
             continue;
         g->n_moved += j > n;
         ids[n] = from[j];
