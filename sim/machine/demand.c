@@ -10,12 +10,6 @@ typedef struct members {
     uint64_t n;
 } members;
 
-/* The same of each round of a group, tokens only. */
-typedef struct round_members {
-    GArray *first;  /* uint64_t */
-    GArray *tokens; /* uint32_t */
-} round_members;
-
 static inline void
 count_token(uint32_t id, uint32_t *slot, uint64_t first, members *m)
 {
@@ -71,32 +65,6 @@ count_group(const moe_schedule *out, const moe_step *step, uint32_t layer, uint3
         slot[m->expert[i]] = MOE_NONE;
 }
 
-/* Slot j of a row belongs to round j * rounds / k: the distinct experts of each round. */
-static void
-count_rounds(const moe_schedule *out, const moe_transform_group *group, uint32_t *slot,
-             round_members *rounds)
-{
-    for (uint32_t r = 0; r < out->rounds; r++) {
-        uint64_t first = rounds->tokens->len;
-        for (uint64_t i = 0; i < group->n; i++) {
-            const moe_pair *pair = &group->pairs[i];
-            const uint32_t one = 1;
-            if ((uint64_t)pair->slot * out->rounds / out->routing->k != r)
-                continue;
-            if (slot[pair->expert] != MOE_NONE) {
-                g_array_index(rounds->tokens, uint32_t, first + slot[pair->expert])++;
-                continue;
-            }
-            slot[pair->expert] = (uint32_t)(rounds->tokens->len - first);
-            g_array_append_val(rounds->tokens, one);
-        }
-        for (uint64_t i = 0; i < group->n; i++)
-            slot[group->pairs[i].expert] = MOE_NONE;
-        uint64_t end = rounds->tokens->len;
-        g_array_append_val(rounds->first, end);
-    }
-}
-
 static uint64_t
 most_members(const moe_schedule *out, const moe_dispatch *dispatch)
 {
@@ -139,11 +107,6 @@ moe_schedule_collect(moe_schedule *out, const moe_dispatch *dispatch)
     g_autofree uint32_t *slot = g_new(uint32_t, n_experts);
     memset(slot, 0xFF, n_experts * sizeof *slot);
     moe_transform_group group = {0};
-    out->rounds = dispatch ? moe_dispatch_rounds(dispatch) : 1;
-    uint64_t zero = 0;
-    round_members rounds = {g_array_new(false, false, sizeof(uint64_t)),
-                            g_array_new(false, false, sizeof(uint32_t))};
-    g_array_append_val(rounds.first, zero);
     for (uint32_t s = 0; s < out->n_steps; s++) {
         step_tokens[s] = group.n_tokens = out->steps[s].n;
         group.step = s;
@@ -152,15 +115,11 @@ moe_schedule_collect(moe_schedule *out, const moe_dispatch *dispatch)
             first[g++] = m.n;
             if (dispatch)
                 count_dispatched(out, dispatch, &group, slot, &m);
-            if (dispatch && out->rounds > 1)
-                count_rounds(out, &group, slot, &rounds);
-            if (!dispatch)
+            else
                 count_group(out, &out->steps[s], group.layer, slot, &m);
         }
     }
     g_free(group.pairs);
-    out->round_first = (uint64_t *)(void *)g_array_free(rounds.first, false);
-    out->round_tokens = (uint32_t *)(void *)g_array_free(rounds.tokens, false);
     first[g] = m.n;
     out->demand = (moe_demand){
         .n_steps = out->n_steps,

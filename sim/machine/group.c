@@ -120,40 +120,6 @@ attend(moe_machine *machine, uint32_t i, moe_task *task)
     return true;
 }
 
-static moe_cost
-wave_cost(const moe_machine *machine, uint32_t first, uint32_t n)
-{
-    const moe_group_state *group = &machine->group;
-    return moe_lowering_experts(
-        machine->lowering, group->layer, group->wave_tokens + first, n,
-        moe_plan_mean_size(machine->plan, group->objects, group->queue + first, n));
-}
-
-/* The whole group in rounds, each but the first behind a router of its own. */
-static moe_cost
-rounds_cost(const moe_machine *machine)
-{
-    const moe_group_state *group = &machine->group;
-    const moe_schedule *schedule = machine->schedule;
-    double size = moe_plan_mean_size(machine->plan, group->objects, NULL, group->n);
-    moe_cost sum = {0};
-    bool any = false;
-    for (uint32_t r = 0; r < schedule->rounds; r++) {
-        const uint64_t *first =
-            schedule->round_first + (uint64_t)group->group * schedule->rounds + r;
-        uint32_t n = (uint32_t)(first[1] - first[0]);
-        if (n == 0)
-            continue;
-        moe_cost round = moe_lowering_experts(machine->lowering, group->layer,
-                                              schedule->round_tokens + first[0], n, size);
-        if (any)
-            sum = moe_cost_add(sum, *moe_lowering_router(machine->lowering, group->layer));
-        sum = any ? moe_cost_add(sum, round) : round;
-        any = true;
-    }
-    return sum;
-}
-
 /* One compute task over as many members, from group->next on, as there are slots for (just one
  * with granularity `expert`). False: not even for the first; the task is kept for later. */
 static bool
@@ -183,8 +149,9 @@ open_wave(moe_machine *machine, moe_task *last)
     uint32_t n = group->next - first;
     if (n == 0)
         return false;
-    moe_cost cost =
-        machine->schedule->rounds > 1 ? rounds_cost(machine) : wave_cost(machine, first, n);
+    moe_cost cost = moe_lowering_experts(
+        machine->lowering, group->layer, group->wave_tokens + first, n,
+        moe_plan_mean_size(machine->plan, group->objects, group->queue + first, n));
     if (first == 0) /* once per layer; split() in machine.c takes it apart again */
         cost.total_ps += machine->config->overhead.experts_ps;
     task->user[0] = (uint64_t)first << 32 | n;

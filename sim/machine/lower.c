@@ -378,12 +378,6 @@ moe_lowering_host(const moe_lowering *lowering, uint32_t m, uint32_t tokens, dou
 }
 
 const moe_cost *
-moe_lowering_router(const moe_lowering *lowering, uint32_t m)
-{
-    return &lowering->shapes[lowering->moe_shape[m]].router;
-}
-
-const moe_cost *
 moe_lowering_shared(const moe_lowering *lowering, uint32_t m)
 {
     return &lowering->shapes[lowering->moe_shape[m]].shared;

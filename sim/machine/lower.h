@@ -60,8 +60,6 @@ moe_cost moe_lowering_experts(moe_lowering *lowering, uint32_t m, const uint32_t
                               uint32_t n, double size);
 /* The same on the host for one expert, activations moved there and back included. */
 moe_cost moe_lowering_host(const moe_lowering *lowering, uint32_t m, uint32_t tokens, double size);
-/* The layer's router in the current step. */
-const moe_cost *moe_lowering_router(const moe_lowering *lowering, uint32_t m);
 /* Shared experts of the layer in the current step; total_ps 0 without any. */
 const moe_cost *moe_lowering_shared(const moe_lowering *lowering, uint32_t m);
 

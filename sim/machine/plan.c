@@ -368,13 +368,6 @@ check_policies(const maker *m)
                        config->experts.predict.variant->name, routing->path);
         return false;
     }
-    if (plan->schedule->rounds > 1 &&
-        (plan->offloaded || config->experts.granularity == MOE_GRANULARITY_EXPERT)) {
-        moe_diag_error(m->diag, at(m, "routing.transform"),
-                       "experts in rounds must be in the device's memory ('experts.home') and "
-                       "computed layer by layer ('experts.granularity')");
-        return false;
-    }
     if (serve->uses_host && (plan->hw->host < 0 || !plan->offloaded)) {
         moe_diag_error(m->diag, at(m, "experts.serve"),
                        plan->offloaded

@@ -417,7 +417,5 @@ moe_schedule_free(moe_schedule *schedule)
     g_free((void *)(uintptr_t)schedule->demand.tokens);
     g_free((void *)(uintptr_t)schedule->demand.next_use);
     g_free((void *)(uintptr_t)schedule->demand.step_tokens);
-    g_free(schedule->round_first);
-    g_free(schedule->round_tokens);
     g_free(schedule);
 }

@@ -57,9 +57,6 @@ typedef struct moe_schedule {
     uint32_t measured;     /* first step after warm-up */
     moe_demand demand;
     uint32_t *popularity; /* [n_layers * n_experts]: tokens in the profiling slice */
-    uint32_t rounds;      /* in which a layer's experts are used, one after the other; 1: at once */
-    uint64_t *round_first;  /* rounds > 1: round r of group g has the distinct experts from */
-    uint32_t *round_tokens; /* round_first[g * rounds + r] on, with so many tokens each */
     const moe_routing *routing;
     const double *sizes; /* per object: see moe_transform_apply; NULL: all 1. The caller's to set */
 } moe_schedule;
@@ -70,7 +67,7 @@ typedef struct moe_schedule {
 moe_schedule *moe_schedule_new(const moe_routing *routing, const moe_config *config,
                                const moe_dispatch *dispatch, bool encoder, moe_loc at,
                                moe_diag *diag);
-/* Fills demand and rounds of a schedule that has its steps. */
+/* Fills the demand of a schedule that has its steps. */
 void moe_schedule_collect(moe_schedule *schedule, const moe_dispatch *dispatch);
 void moe_schedule_free(moe_schedule *schedule);
 

@@ -73,16 +73,6 @@ scenario "rows after dispatch" '{kind: capacity, factor: 2}' '{kind: mask, keep:
 scenario "weights at dispatch" '{kind: capacity, drop: weight}' expert-choice
 scenario "logits at dispatch" '{kind: capacity, drop: random}' '{kind: expert-choice}'
 scenario "rounds that are not equal" '{kind: rounds, rounds: 3}' '{kind: rounds, rounds: 2}'
+scenario "rounds that the model has not" '{kind: slice, sequences: 9}' '{kind: rounds, rounds: 2}'
 scenario "a table that is not there" '{kind: mask, keep: 4}' '{kind: precision, file: bits.csv}'
 scenario "fewer layers than the model" '{kind: slice, layers: 4}' '{kind: sample, share: 10%}'
-cat >scenario.yaml <<END
-model: mixtral-8x7b
-hardware: desktop-rtx4090
-precision: {experts: int4}
-routing: {trace: $sample, transform: [{kind: rounds, rounds: 2}]}
-experts: {home: dram}
-END
-echo "== rounds of experts that are elsewhere"
-"$moesim" check scenario.yaml 2>&1
-echo "exit $?"
-rm scenario.yaml

@@ -106,32 +106,5 @@ pruned_takes_no_room(void)
     }
 }
 
-/* Two rounds of one expert are two kernels of one expert, with a router between them. */
-static void
-rounds_add_up(void)
-{
-    static const char *const transforms[] = {
-        "[]", "[{kind: rounds, rounds: 1}]", "[{kind: rounds, rounds: 2}]",
-        "[{kind: rounds, rounds: 2}, {kind: capacity, factor: 0.5}]"};
-    double flops[4], wall[4], experts[4];
-    for (size_t i = 0; i < 4; i++) {
-        g_autofree char *text = g_strdup_printf(
-            HEAD "precision: {experts: int2}\nrouting: {" ROUTING ", transform: %s}\n",
-            transforms[i]);
-        moe_result *result = simulate(text);
-        flops[i] = find(result, "metric", "flops_per_token", NULL);
-        wall[i] = find(result, "metric", "wall_s", NULL);
-        experts[i] = find(result, "metric", "experts_per_token", NULL);
-        moe_result_free(result);
-    }
-    CU_ASSERT_EQUAL(flops[0], flops[1]);
-    CU_ASSERT_EQUAL(wall[0], wall[1]);
-    MOE_CHECK(fabs(flops[2] - flops[0] - 32 * 2.0 * 4096 * 8) < 1e-3, "a router more: %.9g FLOP",
-              flops[2] - flops[0]);
-    MOE_CHECK(wall[2] > wall[0] * 1.001, "%.9g s, in rounds %.9g s", wall[0], wall[2]);
-    CU_ASSERT_EQUAL(experts[2], 2);
-    MOE_CHECK(experts[3] < 2, "%g experts with half the capacity", experts[3]);
-}
-
 MOE_TESTS({"sizes are precision", sizes_are_precision},
-          {"pruned takes no room", pruned_takes_no_room}, {"rounds add up", rounds_add_up})
+          {"pruned takes no room", pruned_takes_no_room})

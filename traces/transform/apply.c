@@ -16,10 +16,11 @@ typedef struct pass {
     const moe_routing_file *file;
     const moe_routing *in;
     moe_routing_builder *out;
-    uint32_t room;  /* of a row while it is worked on */
-    uint16_t *ids;  /* [n_layers * k] of the result */
-    uint16_t *work; /* [room] */
-    float *weights; /* [n_layers * k], NULL: none */
+    uint32_t n_ahead; /* look-aheads that are carried over */
+    uint32_t room;    /* of a row while it is worked on */
+    uint16_t *ids;    /* [n_layers * k] of the result */
+    uint16_t *work;   /* [room] */
+    float *weights;   /* [n_layers * k], NULL: none */
     float *work_weights;
     float *logits;         /* [n_layers * n_experts] of the result, NULL: none */
     float *work_logits;    /* [n_experts] of the routing */
@@ -69,7 +70,8 @@ moe_transform_open(moe_transform_job *job, const moe_routing *routing,
                                .diag = diag,
                                .k = routing->k,
                                .n_experts = routing->n_experts,
-                               .n_layers = routing->n_layers};
+                               .n_layers = routing->n_layers,
+                               .rounds = 1};
     if (ops->open && !ops->open(job))
         return false;
     moe_assert(job->k >= 1 && job->n_experts >= job->k && job->n_experts <= routing->n_experts &&
@@ -163,7 +165,7 @@ take_token(pass *p, uint64_t token)
         sequence = moe_index_map_add(&p->numbers, sequence);
     moe_routing_builder_add(p->out, sequence, in->position[token], (moe_phase)in->phase[token],
                             p->ids, p->weights);
-    for (uint32_t i = 0; i < in->n_lookahead; i++)
+    for (uint32_t i = 0; i < p->n_ahead; i++)
         take_ahead(p, token, i);
     if (in->step)
         moe_routing_builder_step(p->out, in->step[token]);
@@ -173,7 +175,7 @@ take_token(pass *p, uint64_t token)
         moe_routing_builder_modality(p->out, in->modality[token]);
     if (in->token_id && !p->job.anonymous)
         moe_routing_builder_token_id(p->out, in->token_id[token]);
-    if (in->logits)
+    if (p->logits)
         moe_routing_builder_logits(p->out, p->logits);
     p->tokens++;
 }
@@ -217,15 +219,28 @@ carry_meta(const pass *p)
 
 /* ---- one step ---- */
 
+/* With rounds, layer l becomes l * rounds, l * rounds + 1, …; a row of k slots is already, in
+ * memory, that many rows of k / rounds. */
+static void
+begin_builder(pass *p)
+{
+    uint32_t rounds = p->job.rounds, n = p->job.n_layers * rounds;
+    g_autofree uint32_t *ids = g_new(uint32_t, n);
+    p->out = moe_routing_builder_new(n, p->job.n_experts, p->job.k / rounds);
+    for (uint32_t l = 0; l < n; l++)
+        ids[l] = p->in->layer_ids[p->job.first_layer + l / rounds] * rounds + l % rounds;
+    moe_routing_builder_layers(p->out, ids);
+}
+
 static void
 begin(pass *p)
 {
     const moe_routing *in = p->in;
     uint32_t k = p->job.k, layers = p->job.n_layers, widest = MAX(in->k, k);
-    p->out = moe_routing_builder_new(layers, p->job.n_experts, k);
-    moe_routing_builder_layers(p->out, in->layer_ids + p->job.first_layer);
+    p->n_ahead = p->job.rounds > 1 ? 0 : in->n_lookahead;
+    begin_builder(p);
     uint32_t ahead = 1;
-    for (uint32_t i = 0; i < in->n_lookahead; i++) {
+    for (uint32_t i = 0; i < p->n_ahead; i++) {
         const moe_lookahead *l = &in->lookahead[i];
         moe_routing_builder_lookahead(p->out, l->distance, MIN(l->k, p->job.n_experts));
         ahead = MAX(ahead, l->k);
@@ -238,7 +253,7 @@ begin(pass *p)
         p->weights = g_new(float, (size_t)layers *k);
         p->work_weights = g_new0(float, p->room);
     }
-    if (in->logits) {
+    if (in->logits && p->job.rounds == 1) {
         p->logits = g_new(float, (size_t)layers * p->job.n_experts);
         p->work_logits = g_new(float, in->n_experts);
     }
@@ -289,9 +304,10 @@ take_sizes(const pass *p, double expert_bits, double **sizes)
     uint32_t was = p->in->n_experts, is = p->job.n_experts;
     if (p->ops->sizes)
         p->ops->sizes(p->job.state, p->job.config, expert_bits, *sizes);
-    double *next = g_new(double, (size_t)p->job.n_layers *is);
-    for (uint32_t l = 0; l < p->job.n_layers; l++)
-        memcpy(next + (size_t)l * is, *sizes + (size_t)(p->job.first_layer + l) * was,
+    uint32_t rounds = p->job.rounds, n = p->job.n_layers * rounds;
+    double *next = g_new(double, (size_t)n *is);
+    for (uint32_t l = 0; l < n; l++)
+        memcpy(next + (size_t)l * is, *sizes + (size_t)(p->job.first_layer + l / rounds) * was,
                is * sizeof *next);
     g_free(*sizes);
     *sizes = next;
@@ -307,7 +323,7 @@ run_step(const moe_routing_file *file, const moe_transform_step *step,
               .in = moe_routing_get(file)};
     if (!step)
         p.job = (moe_transform_job){
-            .k = p.in->k, .n_experts = p.in->n_experts, .n_layers = p.in->n_layers};
+            .k = p.in->k, .n_experts = p.in->n_experts, .n_layers = p.in->n_layers, .rounds = 1};
     else if (!moe_transform_needs(p.in, step, ordered(file), diag) ||
              !moe_transform_open(&p.job, p.in, step, order, diag)) {
         return NULL;

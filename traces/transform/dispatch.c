@@ -34,18 +34,6 @@ moe_dispatch_open(const moe_routing *routing, const moe_transform_order *order, 
     return NULL;
 }
 
-uint32_t
-moe_dispatch_rounds(const moe_dispatch *dispatch)
-{
-    uint32_t most = 1;
-    for (size_t i = 0; i < dispatch->n; i++) {
-        const struct dispatch_step *step = &dispatch->steps[i];
-        if (step->ops->rounds)
-            most = MAX(most, step->ops->rounds(step->job.config));
-    }
-    return most;
-}
-
 void
 moe_dispatch_group(const moe_dispatch *dispatch, moe_transform_group *group)
 {

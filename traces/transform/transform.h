@@ -89,6 +89,8 @@ typedef struct moe_transform_job {
     void *state;                    /* out, the transform's */
     uint32_t k, n_experts;          /* in: the routing's; out: the result's */
     uint32_t first_layer, n_layers; /* likewise: the layers of the routing that stay */
+    uint32_t rounds;                /* out, 1 unless said: layers that each becomes, of k / rounds
+                                       slots, in order of the row; look-aheads and logits go then */
     bool anonymous;                 /* out: what would identify texts goes */
 } moe_transform_job;
 
@@ -107,9 +109,6 @@ typedef struct moe_transform_ops {
     void (*row)(const void *state, const void *config, moe_transform_row *row);
     bool (*token)(const void *state, const void *config, uint64_t token);
     void (*group)(const void *state, const void *config, moe_transform_group *group);
-    /* Dispatch stage, may be NULL: in how many rounds, one after the other, a row's experts are
-     * used, k / rounds in each, in order of the row. */
-    uint32_t (*rounds)(const void *config);
     /* Any stage, may be NULL: changes size[n_layers * n_experts of the routing], the bytes of each
      * expert as a share of what the scenario's precision, of `expert_bits`, makes of it; 0: it is
      * not there at all. */
@@ -176,8 +175,6 @@ typedef struct moe_dispatch moe_dispatch;
 /* NULL with no message in diag: no step is of that stage. */
 moe_dispatch *moe_dispatch_open(const moe_routing *routing, const moe_transform_order *order,
                                 moe_diag *diag);
-/* The most rounds that any step asks for, at least 1. */
-uint32_t moe_dispatch_rounds(const moe_dispatch *dispatch);
 void moe_dispatch_group(const moe_dispatch *dispatch, moe_transform_group *group);
 void moe_dispatch_close(moe_dispatch *dispatch);
 
