@@ -3,6 +3,7 @@
 #include "tests/test.h"
 
 #include "sim/base/random.h"
+#include "traces/json_scan.h"
 
 static import_outcome
 import_all(const moe_importer *importer, const char *const *texts, const size_t *lengths, size_t n,
@@ -262,6 +263,33 @@ any_order(void)
         g_free(lines[i]);
 }
 
+/* Numbers are read to the nearest double, as strtod does; what JSON does not allow is refused. */
+static void
+reals(void)
+{
+    static const char *const refused[] = {"",   "-",   "+1", ".5",   "1.",  "01",  "-01",
+                                          "1e", "1e+", "x",  "0x1p", "inf", "1.e5"};
+    static const char *const formats[] = {"%.3g", "%.9g", "%.17g", "%.20f", "%.6e"};
+    moe_stream stream = moe_stream_new(5, "reals", 0);
+    unsigned wrong = 0;
+    for (unsigned i = 0; i < 20000; i++) {
+        char text[512];
+        double wanted = (moe_stream_unit(&stream) - 0.5) * (i % 3 ? 1 : 1e12), got = 0;
+        g_ascii_formatd(text, sizeof text, formats[i % G_N_ELEMENTS(formats)], wanted);
+        moe_scan scan = {.begin = text, .at = text, .end = text + strlen(text)};
+        bool ok = moe_scan_real(&scan, &got) && scan.at == scan.end;
+        wrong += !ok || got != g_ascii_strtod(text, NULL);
+    }
+    MOE_CHECK(wrong == 0, "%u wrong", wrong);
+    for (size_t i = 0; i < G_N_ELEMENTS(refused); i++) {
+        double got;
+        moe_scan scan = {
+            .begin = refused[i], .at = refused[i], .end = refused[i] + strlen(refused[i])};
+        bool ok = moe_scan_real(&scan, &got) && moe_scan_end(&scan);
+        MOE_CHECK(!ok && scan.why, "'%s' was read", refused[i]);
+    }
+}
+
 /* ---- raw-u32 ---- */
 
 static void
@@ -297,4 +325,4 @@ raw(void)
 }
 
 MOE_TESTS({"accepts", accepts}, {"refuses", refuses}, {"many errors", many_errors},
-          {"several", several}, {"any order", any_order}, {"raw", raw})
+          {"several", several}, {"any order", any_order}, {"reals", reals}, {"raw", raw})
