@@ -39,10 +39,10 @@ made_routing(const made_shape *shape, uint64_t seed)
             uint32_t m = row_best(at, shape->experts, odd == 0 ? shape->k - 1 : shape->k, row);
             double sum = 0;
             for (uint32_t j = 0; j < m; j++)
-                sum += row_exp((double)at[row[j]] - (double)at[row[0]]);
+                sum += moe_exp((double)at[row[j]] - (double)at[row[0]]);
             for (uint32_t j = 0; j < shape->k; j++)
                 weights[l * shape->k + j] =
-                    j < m ? (float)(row_exp((double)at[row[j]] - (double)at[row[0]]) / sum) : 0;
+                    j < m ? (float)(moe_exp((double)at[row[j]] - (double)at[row[0]]) / sum) : 0;
             for (uint32_t j = odd == 1 ? 0 : m; j < shape->k; j++) {
                 row[j] = odd == 1 ? MOE_ROUTING_NOT_RUN : MOE_ROUTING_NO_EXPERT;
                 weights[l * shape->k + j] = 0;

@@ -91,7 +91,7 @@ choice_scores(const choice_state *state, int kind, const moe_transform_group *gr
             scores[(size_t)t * n + e] = logits[e] == -INFINITY ? -1
                                         : kind == CHOICE_SIGMOID
                                             ? row_sigmoid((double)logits[e])
-                                            : row_exp((double)logits[e] - (double)highest) / sum;
+                                            : moe_exp((double)logits[e] - (double)highest) / sum;
         shares[t] = open ? 1.0 / open : 0;
     }
 }

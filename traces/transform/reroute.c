@@ -57,12 +57,12 @@ reroute_row(const void *data, const void *settings, moe_transform_row *row)
     if (config->score == REROUTE_ALL)
         sum = row_partition(row->logits, state->n_experts, highest);
     for (uint32_t j = 0; j < row->n && config->score == REROUTE_SELECTED; j++)
-        sum += row_exp((double)row->logits[row->ids[j]] - highest);
+        sum += moe_exp((double)row->logits[row->ids[j]] - highest);
     for (uint32_t j = 0; j < row->n; j++) {
         double logit = (double)row->logits[row->ids[j]];
         row->weights[j] =
             (float)(config->score == REROUTE_SIGMOID ? row_sigmoid(logit)
-                                                     : row_exp(logit - highest) / sum);
+                                                     : moe_exp(logit - highest) / sum);
     }
 }
 

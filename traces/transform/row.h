@@ -1,8 +1,9 @@
 /* What kinds share: sums and scales of a row, softmax, the best experts by logit. Doubles in a
- * fixed order and an exponential of products only, so that every machine makes the same bytes. */
+ * fixed order and moe_exp, so that every machine makes the same bytes. */
 #ifndef MOE_TRACES_TRANSFORM_ROW_H
 #define MOE_TRACES_TRANSFORM_ROW_H
 
+#include "sim/base/elementary.h"
 #include "traces/transform/transform.h"
 
 #include <math.h>
@@ -68,26 +69,11 @@ row_order(const moe_transform_row *row, uint32_t *order)
     }
 }
 
-/* e^x for x <= 0 from products only. */
-static inline double
-row_exp(double x)
-{
-    if (!(x > -700))
-        return 0;
-    int n = (int)(-x * 1.4426950408889634);
-    double r = -x - n * 0.6931471805599453, term = 1, sum = 1; /* 0 <= r < ln 2 */
-    for (int i = 1; i < 20; i++) {
-        term *= r / i;
-        sum += term;
-    }
-    return ldexp(1 / sum, -n);
-}
-
 /* 1 / (1 + e^-x) */
 static inline double
 row_sigmoid(double x)
 {
-    double small = row_exp(-fabs(x));
+    double small = moe_exp(-fabs(x));
     return x >= 0 ? 1 / (1 + small) : small / (1 + small);
 }
 
@@ -114,7 +100,7 @@ row_partition(const float *logits, uint32_t n_experts, double highest)
 {
     double sum = 0;
     for (uint32_t e = 0; e < n_experts; e++)
-        sum += row_exp((double)logits[e] - highest);
+        sum += moe_exp((double)logits[e] - highest);
     return sum;
 }
 
