@@ -123,7 +123,8 @@ choice_group(const void *data, const void *settings, moe_transform_group *group)
             moe_transform_add_pair(
                 group, (moe_pair){entries[i].token, (uint16_t)e, 0, (float)entries[i].score});
     }
-    qsort(group->pairs, group->n, sizeof *group->pairs, choice_pair_order);
+    if (group->n > 0)
+        qsort(group->pairs, group->n, sizeof *group->pairs, choice_pair_order);
     for (uint64_t i = 0; i < group->n; i++)
         group->pairs[i].slot = i > 0 && group->pairs[i].token == group->pairs[i - 1].token
                                    ? (uint16_t)(group->pairs[i - 1].slot + 1)
