@@ -77,7 +77,7 @@ static void
 jsonl_report(const jsonl_reader *r)
 {
     guint n;
-    g_autofree const char **ignored = (const char **)g_hash_table_get_keys_as_array(r->ignored, &n);
+    g_autofree gpointer *ignored = g_hash_table_get_keys_as_array(r->ignored, &n);
     qsort(ignored, n, sizeof *ignored, jsonl_text_order);
     for (guint i = 0; i < n; i++) {
         g_autofree char *shown = g_strescape(ignored[i], NULL);
