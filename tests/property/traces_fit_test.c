@@ -31,7 +31,7 @@ fitted(const moe_routing *routing)
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GString) text = g_string_new(NULL);
     moe_pick pick = moe_pick_all(routing);
-    moe_fit_config config = {.tokens = 20000};
+    moe_fit_config config = {.tokens = 20000, .rounds = 8};
     bool fits = moe_describe_fit(&pick, &config, NULL, NULL, diag, text);
     g_autofree char *messages = moe_diag_render(diag);
     MOE_CHECK(fits, "%s", messages);
