@@ -118,6 +118,18 @@ describe_labels(const moe_routing *r, const char *what, const uint16_t *wide, co
     g_string_append(out, n > SHOWN ? ", …\n" : "\n");
 }
 
+static void
+describe_absent(const moe_routing *r, GString *out)
+{
+    uint64_t n = (uint64_t)r->n_layers * r->n_experts, absent = 0;
+    for (uint64_t i = 0; i < n; i++)
+        absent += r->absent[i];
+    g_string_append_printf(out,
+                           "absent       %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                           " experts: pruned, or merged into others\n",
+                           absent, n);
+}
+
 /* Tensors that the file holds and the routing does not use. */
 static void
 describe_others(const moe_routing_file *file, GString *out)
@@ -142,8 +154,8 @@ describe_others(const moe_routing_file *file, GString *out)
 static void
 describe_meta(const moe_routing_file *file, GString *out)
 {
-    static const char *const shown[] = {"format", "version", "layer_ids", "experts",
-                                        "top_k",  "domains", "modalities"};
+    static const char *const shown[] = {"format", "version", "layer_ids",  "experts",
+                                        "top_k",  "domains", "modalities", MOE_ROUTING_ABSENT};
     for (size_t i = 0; i < file->n_meta; i++) {
         bool skip = false;
         for (size_t j = 0; j < MOE_COUNT(shown); j++)
@@ -173,6 +185,8 @@ moe_routing_describe(const moe_routing_file *file, GString *out)
     describe_layers(r, out);
     g_string_append_printf(out, "experts      %u, top-%u, ids of %u byte%s\n", r->n_experts, r->k,
                            r->id_bytes, r->id_bytes == 1 ? "" : "s");
+    if (r->absent)
+        describe_absent(r, out);
     describe_balance(r, out);
     g_string_append_printf(out, "weights      %s\n", r->weights ? "yes" : "no");
     g_string_append_printf(out, "steps        %s\n", r->step ? "yes" : "no");

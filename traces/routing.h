@@ -52,11 +52,17 @@ typedef struct moe_routing {
     const uint8_t *modality;  /* [n_tokens]: below n_modalities */
     const uint16_t *domain;   /* [n_tokens]: below n_domains */
     const uint32_t *token_id; /* [n_tokens]: in the tokenizer's vocabulary */
+    const uint8_t *absent; /* [n_layers, n_experts]: 1 where the model has no such expert any more
+                              (metadata `absent_experts`); no token is routed to it */
     uint32_t n_domains, n_modalities; /* names, or the largest + 1 without names; 0: no tensor */
     const char *const *domain_names, *const *modality_names; /* NULL: the file names none */
 } moe_routing;
 
 typedef struct moe_routing_file moe_routing_file; /* owns a routing and its mapping */
+
+/* Metadata: experts that are gone, pruned or merged into others: a JSON list of one list of ids per
+ * layer, ascending: "[[0,3],[],[1]]". */
+#define MOE_ROUTING_ABSENT "absent_experts"
 
 /* Opens a safetensors trace, or the index of a sharded one (traces/shards.h). Unreadable: `error`.
  * Wrong content: messages in `diag` such as "x.safetensors: tensor expert_ids, token 1042, layer 3:

@@ -26,6 +26,8 @@ void *moe_routing_file_buffer(moe_routing_file *file, uint64_t n, size_t size);
 /* Names of domains and modalities from the metadata, and how many there are; without names the
  * largest of the tensor + 1. False after messages. */
 bool moe_routing_names(moe_routing_file *file, moe_diag *diag);
+/* Fills `absent` from the metadata, if it says so; false after messages. After the check of ids. */
+bool moe_routing_absent(moe_routing_file *file, moe_diag *diag);
 /* Ids of every row (routed and look-ahead), weights, logits, phases, domains, modalities; false
  * after messages. Wants moe_routing_names before. */
 bool moe_routing_check(const moe_routing *routing, moe_diag *diag);

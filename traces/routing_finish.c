@@ -91,7 +91,7 @@ builder_check(const moe_routing_builder *b, moe_routing_file *file, moe_diag *di
     if (!builder_view(b, &file->routing))
         return false;
     bool ok = moe_routing_names(file, diag);
-    ok &= moe_routing_check(&file->routing, diag);
+    ok &= moe_routing_check(&file->routing, diag) && moe_routing_absent(file, diag);
     return moe_routing_index(file, diag) && ok;
 }
 

@@ -320,7 +320,7 @@ routing_from(moe_safetensors *tensors, moe_diag *diag)
     bool ok = routing_shapes(&r);
     if (ok) {
         ok = moe_routing_names(file, diag);
-        ok &= moe_routing_check(&file->routing, diag);
+        ok &= moe_routing_check(&file->routing, diag) && moe_routing_absent(file, diag);
         ok &= moe_routing_index(file, diag);
     }
     if (ok)

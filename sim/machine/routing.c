@@ -85,6 +85,17 @@ source_key(const moe_config *config, const moe_model *model, moe_loc at, moe_dia
     return g_string_free(key, false);
 }
 
+/* Experts that the trace says are gone weigh nothing; NULL: all are there. */
+static double *
+recorded_sizes(const moe_routing *routing)
+{
+    size_t n = (size_t)routing->n_layers * routing->n_experts;
+    double *sizes = routing->absent ? g_new(double, n) : NULL;
+    for (size_t i = 0; sizes && i < n; i++)
+        sizes[i] = routing->absent[i] ? 0 : 1;
+    return sizes;
+}
+
 static moe_shared_routing *
 share_source(moe_scenario *scenario, const moe_config *config, const moe_model *model, char *key,
              moe_loc at, moe_diag *diag, GError **error)
@@ -100,6 +111,7 @@ share_source(moe_scenario *scenario, const moe_config *config, const moe_model *
     shared = g_new0(moe_shared_routing, 1);
     shared->file = file;
     shared->source = file;
+    shared->sizes = recorded_sizes(moe_routing_get(file));
     shared->counterfactual = moe_transform_counterfactual(file, NULL);
     shared->identity = g_strdup("");
     g_hash_table_insert(scenario->traces, g_strdup(key), shared);

@@ -1,5 +1,6 @@
 # What can be wrong about scores and bit allocation.
-sample=$source/traces/samples/quickstart.safetensors
+ln -s "$source/traces" traces # a short name: carets stand below it
+sample=traces/samples/quickstart.safetensors
 try()
 {
     what=$1

@@ -24,7 +24,11 @@ def change_content(fault, meta, tensors, layers, k):
     """Faults of what the tensors hold."""
     ids = tensors["expert_ids"][2]
     row = (2 * layers + 1) * k  # token 2, layer 1
-    if fault == "expert-out-of-range":
+    absent = {"absent-used": [[], [3]], "absent-layers": [[]], "absent-order": [[], [1, 0]],
+              "absent-range": [[], [4]]}
+    if fault in absent:
+        meta["absent_experts"] = str(absent[fault])
+    elif fault == "expert-out-of-range":
         ids[row] = 200
     elif fault == "expert-twice":
         ids[row + 1] = ids[row]

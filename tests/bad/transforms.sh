@@ -1,5 +1,6 @@
 # What can be wrong about a transform, on the command line and in a scenario.
-sample=$source/traces/samples/quickstart.safetensors
+ln -s "$source/traces" traces # a short name: carets stand below it
+sample=traces/samples/quickstart.safetensors
 try()
 {
     echo "== $1"

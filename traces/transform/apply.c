@@ -210,6 +210,8 @@ carry_meta(const pass *p)
 {
     for (size_t i = 0; i < p->file->n_meta; i++) {
         const moe_meta *meta = &p->file->meta[i];
+        if (strcmp(meta->key, MOE_ROUTING_ABSENT) == 0)
+            continue; /* written anew of the result's sizes */
         if (!is_own(meta->key) && (!p->job.anonymous || is_harmless(meta->key)))
             moe_routing_builder_meta(p->out, meta->key, meta->value);
     }
@@ -297,6 +299,31 @@ report_pass(const pass *p, const moe_transform_step *step, GString *report)
     g_string_append_c(report, '\n');
 }
 
+/* The result says which experts are gone: who replays it counts neither their room nor their loads.
+ */
+static void
+note_absent(moe_routing_builder *builder, const double *sizes, uint32_t n_layers,
+            uint32_t n_experts)
+{
+    g_autoptr(GString) text = g_string_new("[");
+    bool any = false;
+    for (uint32_t l = 0; l < n_layers; l++) {
+        const char *comma = "";
+        g_string_append(text, l ? ",[" : "[");
+        for (uint32_t e = 0; e < n_experts; e++) {
+            if (sizes[(size_t)l * n_experts + e] != 0)
+                continue;
+            g_string_append_printf(text, "%s%u", comma, e);
+            comma = ",";
+            any = true;
+        }
+        g_string_append_c(text, ']');
+    }
+    g_string_append_c(text, ']');
+    if (any)
+        moe_routing_builder_meta(builder, MOE_ROUTING_ABSENT, text->str);
+}
+
 /* What experts weigh after the step, in the shape of its result. */
 static void
 take_sizes(const pass *p, double expert_bits, double **sizes)
@@ -311,6 +338,7 @@ take_sizes(const pass *p, double expert_bits, double **sizes)
                is * sizeof *next);
     g_free(*sizes);
     *sizes = next;
+    note_absent(p->out, next, n, is);
 }
 
 static moe_routing_builder *
@@ -338,7 +366,7 @@ run_step(const moe_routing_file *file, const moe_transform_step *step,
         g_clear_pointer(&p.out, moe_routing_builder_free);
     } else if (report && step)
         report_pass(&p, step, report);
-    if (sizes && p.out)
+    if (p.out)
         take_sizes(&p, order->expert_bits, sizes);
     end(&p);
     return p.out;
@@ -371,7 +399,8 @@ typedef struct applying {
     const moe_routing_file *at;
     moe_routing_file *made; /* `at`, when it is no longer the input */
     moe_routing_builder *builder;
-    double *sizes; /* NULL: not asked for */
+    double *sizes; /* of what it has come to */
+    bool sized;    /* by steps that change sizes alone, too */
     GString *report;
     moe_diag *diag;
 } applying;
@@ -397,7 +426,7 @@ apply_sizes(applying *a, const moe_transform_step *step)
 {
     const moe_transform_ops *ops = step->choice->variant->ops;
     moe_transform_job job;
-    if (!a->sizes)
+    if (!a->sized)
         return true;
     if (!moe_transform_open(&job, moe_routing_get(a->at), step, a->order, a->diag))
         return false;
@@ -416,33 +445,41 @@ apply_step(applying *a, const moe_transform_step *step)
         return false;
     if (ops->stage == MOE_TRANSFORM_SIZES)
         return apply_sizes(a, step);
-    a->builder = run_step(a->at, step, a->order, a->sizes ? &a->sizes : NULL, a->report, a->diag);
+    a->builder = run_step(a->at, step, a->order, &a->sizes, a->report, a->diag);
     return a->builder != NULL;
+}
+
+/* What experts weigh to begin with: nothing where they are gone. */
+static double *
+first_sizes(const moe_routing *routing)
+{
+    size_t n = (size_t)routing->n_layers * routing->n_experts;
+    double *sizes = g_new(double, n);
+    for (size_t i = 0; i < n; i++)
+        sizes[i] = routing->absent && routing->absent[i] ? 0 : 1;
+    return sizes;
 }
 
 moe_routing_builder *
 moe_transform_apply(const moe_routing_file *file, const moe_transform_order *order, GString *report,
                     double **sizes, moe_diag *diag)
 {
-    applying a = {.order = order, .at = file, .report = report, .diag = diag};
-    const moe_routing *in = moe_routing_get(file);
-    size_t n = (size_t)in->n_layers * in->n_experts;
+    applying a = {.order = order,
+                  .at = file,
+                  .sizes = first_sizes(moe_routing_get(file)),
+                  .sized = sizes != NULL,
+                  .report = report,
+                  .diag = diag};
     bool ok = true;
-    if (sizes) {
-        a.sizes = g_new(double, n);
-        for (size_t i = 0; i < n; i++)
-            a.sizes[i] = 1;
-    }
     for (size_t i = 0; ok && i < order->n; i++)
         ok = apply_step(&a, &order->steps[i]);
     if (ok && !a.builder)
-        a.builder = run_step(a.at, NULL, order, NULL, NULL, diag);
+        a.builder = run_step(a.at, NULL, order, &a.sizes, NULL, diag);
+    moe_routing_close(a.made);
     if (a.builder)
         note_steps(a.builder, file, order);
-    else
-        g_clear_pointer(&a.sizes, g_free);
-    moe_routing_close(a.made);
-    if (sizes)
-        *sizes = a.sizes;
+    if (a.builder && sizes)
+        *sizes = g_steal_pointer(&a.sizes);
+    g_free(a.sizes);
     return a.builder;
 }

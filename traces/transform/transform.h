@@ -150,9 +150,10 @@ typedef struct moe_transform_order {
 
 /* Applies the rows and tokens stages in order and skips the others. The result is named as the
  * input, and keeps its metadata; MOE_TRANSFORM_META grows by the order's text and the mark is set
- * when a step is not factual. `report` (may be NULL) gets a line per step. sizes (may be NULL):
- * *sizes becomes what the result's experts weigh after the steps of every stage (see `sizes` of
- * moe_transform_ops), yours. NULL after messages. */
+ * when a step is not factual;
+ * MOE_ROUTING_ABSENT says which experts are gone. `report` (may be NULL) gets a line per step.
+ * sizes (may be NULL): *sizes becomes what the result's experts weigh after the steps of every
+ * stage (see `sizes` of moe_transform_ops), yours. NULL after messages. */
 moe_routing_builder *moe_transform_apply(const moe_routing_file *file,
                                          const moe_transform_order *order, GString *report,
                                          double **sizes, moe_diag *diag);
