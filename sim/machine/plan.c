@@ -233,9 +233,15 @@ pinned_object(const maker *m, const char *key, const moe_pin_config *pin)
     uint32_t layer = 0;
     while (layer < routing->n_layers && routing->layer_ids[layer] != (uint64_t)pin->layer)
         layer++;
-    if (layer < routing->n_layers && pin->expert < routing->n_experts)
-        return layer * routing->n_experts + (uint32_t)pin->expert;
-    if (layer < routing->n_layers)
+    if (layer < routing->n_layers && pin->expert < routing->n_experts) {
+        uint32_t object = layer * routing->n_experts + (uint32_t)pin->expert;
+        if (!m->plan->sizes || m->plan->sizes[object] > 0)
+            return object;
+        moe_diag_error(m->diag, at(m, key),
+                       "layer %lld has no expert %lld any more: it was pruned, or merged into "
+                       "another",
+                       (long long)pin->layer, (long long)pin->expert);
+    } else if (layer < routing->n_layers)
         moe_diag_error(m->diag, at(m, key), "expert %lld, but there are %u experts",
                        (long long)pin->expert, routing->n_experts);
     else

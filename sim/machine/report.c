@@ -160,10 +160,12 @@ report_experts(report *r)
         ratio((double)machine->prefetch_used, (double)machine->prefetch_loads);
     r->value[MOE_METRIC_routing_reuse] =
         ratio((double)machine->schedule->reused, (double)machine->schedule->n_tokens);
+    double wasted = 0;
+    for (uint32_t i = 0; machine->residency && i < machine->n_layers * machine->n_experts; i++)
+        wasted += (double)moe_residency_wasted(machine->residency, 0, i) *
+                  (double)moe_plan_object_bytes(machine->plan, i);
     if (machine->residency)
-        r->value[MOE_METRIC_prefetch_waste_bytes] =
-            (double)moe_residency_counts(machine->residency, 0)->wasted *
-            (double)machine->plan->expert_bytes;
+        r->value[MOE_METRIC_prefetch_waste_bytes] = wasted;
 }
 
 /* Experts that a layer needs in a measured decode step, and bytes of the experts of a measured

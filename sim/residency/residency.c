@@ -23,7 +23,8 @@ struct tier {
     uint8_t *where; /* per object: moe_where */
     uint8_t *flags;
     uint16_t *pins;
-    uint32_t *pool; /* per object: its pool */
+    uint32_t *pool;   /* per object: its pool */
+    uint32_t *wasted; /* per object: see moe_residency_wasted */
     uint32_t pool_objects, n_pools;
     uint32_t occupied;
     moe_tier_counts counts;
@@ -96,6 +97,7 @@ moe_residency_new(const moe_residency_config *config)
         tier->flags = moe_policy_alloc(residency->n_objects, sizeof *tier->flags);
         tier->pins = moe_policy_alloc(residency->n_objects, sizeof *tier->pins);
         tier->pool = moe_policy_alloc(residency->n_objects, sizeof *tier->pool);
+        tier->wasted = moe_policy_alloc(residency->n_objects, sizeof *tier->wasted);
         for (uint32_t i = 0; i < residency->n_objects; i++)
             tier->pool[i] = i / tier->pool_objects;
         tier->pools = moe_policy_alloc(tier->n_pools, sizeof *tier->pools);
@@ -123,6 +125,7 @@ moe_residency_free(moe_residency *residency)
         free(tier->flags);
         free(tier->pins);
         free(tier->pool);
+        free(tier->wasted);
     }
     free(residency->next_use);
     free(residency->turn);
@@ -260,7 +263,9 @@ static void
 leave(struct tier *tier, struct pool *pool, uint32_t object)
 {
     tier->where[object] = MOE_ABSENT;
-    tier->counts.wasted += tier->flags[object] & UNUSED;
+    bool unused = tier->flags[object] & UNUSED;
+    tier->counts.wasted += unused;
+    tier->wasted[object] += unused;
     tier->flags[object] = 0;
     pool->occupied--;
     tier->occupied--;
@@ -477,12 +482,20 @@ moe_residency_counts(const moe_residency *residency, uint32_t tier)
     return &residency->tiers[tier].counts;
 }
 
+uint32_t
+moe_residency_wasted(const moe_residency *residency, uint32_t tier, uint32_t object)
+{
+    return residency->tiers[tier].wasted[object];
+}
+
 void
 moe_residency_reset_counts(moe_residency *residency)
 {
     for (uint32_t t = 0; t < residency->n_tiers; t++) {
         residency->tiers[t].counts = (moe_tier_counts){0};
-        for (uint32_t i = 0; i < residency->n_objects; i++)
+        for (uint32_t i = 0; i < residency->n_objects; i++) {
             residency->tiers[t].flags[i] &= (uint8_t)~UNUSED;
+            residency->tiers[t].wasted[i] = 0;
+        }
     }
 }

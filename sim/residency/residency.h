@@ -87,6 +87,8 @@ moe_where moe_residency_where(const moe_residency *residency, uint32_t tier, uin
 bool moe_residency_pinned(const moe_residency *residency, uint32_t object);
 uint32_t moe_residency_occupied(const moe_residency *residency, uint32_t tier);
 const moe_tier_counts *moe_residency_counts(const moe_residency *residency, uint32_t tier);
+/* How often `object` was prefetched into `tier` and left without a demand: `wasted`, by object. */
+uint32_t moe_residency_wasted(const moe_residency *residency, uint32_t tier, uint32_t object);
 /* Counters to zero (end of warm-up); what was prefetched before counts neither as used nor as
  * wasted. Residency is untouched. */
 void moe_residency_reset_counts(moe_residency *residency);

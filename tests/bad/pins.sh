@@ -6,7 +6,7 @@ try()
 model: mixtral-8x7b
 hardware: desktop-rtx4090
 precision: {experts: int4}
-routing: {trace: $source/traces/samples/quickstart.safetensors}
+routing: {trace: $source/traces/samples/quickstart.safetensors, transform: [${5:-}]}
 experts:
   home: dram
   cache:
@@ -27,4 +27,5 @@ try "a full layer" 25% layer '{layer: 31, expert: 6}'
 try "a full cache" "2 slots" model '{layer: 0, expert: 6}'
 try "no expert" 25% layer '{layer: 3}'
 try "no layer" 25% layer '{layer: -1, expert: 3}'
+try "pruned" 75% layer '{layer: 0, expert: 3}' '{kind: mask, keep: 4}'
 try "nothing wrong" 25% layer '{layer: 0, expert: 3}'
