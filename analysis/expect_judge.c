@@ -169,7 +169,9 @@ report_line(const expectation *e, const moe_frame *frame, GString *out)
                                e->value != 0 ? (e->got / e->value - 1) * 100 : (double)INFINITY);
     g_string_append_printf(out, " [%s: %s]\n", basis_names[config->basis], config->source);
     if (*note_of(e))
-        g_string_append_printf(out, "      %s\n", note_of(e));
+        g_string_append_printf(out, "      %s%s\n",
+                               e->verdict == MET ? "met now, so known_miss can go: " : "",
+                               note_of(e));
 }
 
 void
