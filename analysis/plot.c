@@ -198,6 +198,24 @@ moe_plot_read(const moe_yaml *section, const char *stem, const moe_section_view 
     return plots;
 }
 
+void
+moe_plot_name_after(moe_plots *plots, const char *database, const char *stem)
+{
+    g_autofree char *base = g_path_get_basename(database);
+    g_autofree char *prefix = file_stem(base);
+    if (!strcmp(prefix, stem))
+        return;
+    for (size_t i = 0; i < plots->list->len; i++) {
+        GPtrArray *files = plot_at(plots, i)->files;
+        for (size_t f = 0; f < files->len; f++) {
+            g_autofree char *file = files->pdata[f];
+            const char *slash = strrchr(file, '/');
+            const char *name = slash ? slash + 1 : file;
+            files->pdata[f] = g_strdup_printf("%.*s%s-%s", (int)(name - file), file, prefix, name);
+        }
+    }
+}
+
 /* ---- drawing ---- */
 
 bool
@@ -263,6 +281,15 @@ report_files(const moe_plot *plot, const char *folder, const char *script, GStri
     g_string_append_printf(report, " (script: %s)\n", script);
 }
 
+static bool
+is_empty(const plot_data *data)
+{
+    for (size_t i = 0; i < data->cells->len; i++)
+        if (g_array_index(data->cells, plot_cell, i).n > 0)
+            return false;
+    return true;
+}
+
 bool
 moe_plot_draw(const moe_plots *plots, size_t i, moe_store *store, const char *folder,
               GString *report, GError **error)
@@ -272,7 +299,7 @@ moe_plot_draw(const moe_plots *plots, size_t i, moe_store *store, const char *fo
     g_autoptr(plot_data) data = NULL;
     if (!plot->absent && !(data = moe_plot_collect(plot, plots->frame, store, error)))
         return false;
-    if (!data || data->x_labels->len == 0) {
+    if (!data || is_empty(data)) {
         g_string_append_printf(report, "figure: %s left out, no run has what it shows\n", first);
         return true;
     }

@@ -25,6 +25,10 @@ moe_plots *moe_plot_read(const moe_yaml *section, const char *stem, const moe_se
                          moe_diag *diag);
 void moe_plot_free(moe_plots *plots);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_plots, moe_plot_free)
+/* Names the figures for a database other than the scenario's own, so that results of two databases
+ * do not overwrite each other: below other.db (`stem` is not "other") capacity.pdf becomes
+ * other-capacity.pdf. Called once. */
+void moe_plot_name_after(moe_plots *plots, const char *database, const char *stem);
 size_t moe_plot_count(const moe_plots *plots);
 /* Metric names drawn, for tables: of figure i, NULL for blame. */
 const char *moe_plot_metric(const moe_plots *plots, size_t i);

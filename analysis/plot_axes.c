@@ -125,6 +125,7 @@ moe_plot_height(const plot_data *data, const plot_config *config)
 {
     double lines = (double)legend_rows(data, config) - 1 + label_rows(data, config) - 1;
     lines += has_groups(data) + (data->kind != PLOT_BLAME && data->series_title);
+    lines += data->note && !config->title;
     return config->height + CM_PER_LINE * lines;
 }
 
@@ -206,13 +207,22 @@ append_y_axis(GString *out, const plot_data *data, const plot_config *config)
     g_string_append(out, "set ytics nomirror\nset grid ytics lc '#dddddd' lw 0.5 dt 1\n");
 }
 
+/* What marks mean stands with the title. */
+static void
+append_title(GString *out, const char *title, const char *note, bool tex)
+{
+    g_autofree char *both = title && note ? g_strdup_printf("%s (%s)", title, note) : NULL;
+    const char *text = both ? both : title ? title : note;
+    if (text)
+        set_text(out, "title", text, tex);
+}
+
 void
 moe_plot_axes(GString *out, const plot_config *config, const plot_data *data, bool tex)
 {
     if (data->series_title && data->kind != PLOT_BLAME)
         set_text(out, "key title", data->series_title, tex);
-    if (config->title)
-        set_text(out, "title", config->title, tex);
+    append_title(out, config->title, data->note, tex);
     set_text(out, "xlabel", data->x_title, tex);
     set_text(out, "ylabel", data->y_title, tex);
     append_x_axis(out, data, config, tex);

@@ -9,6 +9,7 @@ typedef struct blame_bars {
     GPtrArray *parts; /* labels */
     GArray *rank;     /* int per part: order of kinds in the stack */
     GPtrArray *bars;  /* GArray of double per bar: ps by part */
+    GArray *runs;     /* plot_cell per bar: its runs, and how many of them are changed */
     size_t bar;       /* the one being filled */
 } blame_bars;
 
@@ -82,7 +83,9 @@ static void
 add_part(plot_data *data, const blame_bars *bars, size_t part, size_t at)
 {
     for (size_t bar = 0; bar < bars->bars->len; bar++) {
+        const plot_cell *runs = &g_array_index(bars->runs, plot_cell, bar);
         plot_cell *cell = plot_data_cell(data, at, bar);
+        cell->n_changed = runs->n > 0 && runs->n_changed == runs->n;
         cell->value += 100 * bar_part(bars, bar, part) / fmax(bar_total(bars, bar), 1);
         cell->n = 1;
     }
@@ -125,7 +128,9 @@ moe_plot_collect_blame(plot_data *data, const moe_plot *plot, const moe_frame *s
     g_autoptr(GPtrArray) parts = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GArray) rank = g_array_new(FALSE, FALSE, sizeof(int));
     g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
-    blame_bars bars = {parts, rank, list, 0};
+    g_autoptr(GArray) runs = g_array_new(FALSE, TRUE, sizeof(plot_cell));
+    g_array_set_size(runs, (unsigned)(groups->len * values->len));
+    blame_bars bars = {parts, rank, list, runs, 0};
     for (size_t bar = 0; bar < groups->len * values->len; bar++) {
         g_ptr_array_add(data->groups, g_strdup(g_ptr_array_index(groups, bar / values->len)));
         g_ptr_array_add(data->x_labels, g_strdup(g_ptr_array_index(values, bar % values->len)));
@@ -135,10 +140,17 @@ moe_plot_collect_blame(plot_data *data, const moe_plot *plot, const moe_frame *s
         g_autofree char *label = moe_plot_series_label(shown, point, keys);
         bars.bar = moe_plot_find_text(groups, label) * values->len +
                    moe_plot_find_text(values, moe_frame_value(shown, point, x));
-        if (!moe_store_blame(store, moe_frame_identity(shown, point), add_blame, &bars, error))
+        const char *run = moe_frame_identity(shown, point);
+        plot_cell *cell = &g_array_index(runs, plot_cell, bars.bar);
+        bool changed;
+        if (!moe_store_blame(store, run, add_blame, &bars, error) ||
+            !moe_store_counterfactual(store, run, &changed, error))
             return false;
+        cell->n++;
+        cell->n_changed += changed;
     }
     stack_parts(data, &bars);
+    moe_plot_mark(data);
     data->y_title = g_strdup(plot->config->ylabel ? plot->config->ylabel : "share of time (%)");
     return true;
 }

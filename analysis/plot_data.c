@@ -194,10 +194,11 @@ bound_of(const moe_measure *measure, int bound)
 }
 
 static void
-cell_add(plot_cell *cell, double value, double bound)
+cell_add(plot_cell *cell, double value, double bound, bool changed)
 {
     if (isnan(value))
         return;
+    cell->n_changed += changed;
     cell->low = cell->n == 0 ? value : fmin(cell->low, value);
     cell->high = cell->n == 0 ? value : fmax(cell->high, value);
     cell->value = (cell->value * cell->n + value) / (cell->n + 1);
@@ -264,14 +265,17 @@ collect_metric(plot_data *data, const moe_plot *plot, const moe_frame *shown, co
             g_free(label);
         }
         moe_measure measure;
-        if (!moe_store_measure(store, moe_frame_identity(shown, point), plot->config->y, &measure,
-                               error))
+        bool changed;
+        const char *run = moe_frame_identity(shown, point);
+        if (!moe_store_measure(store, run, plot->config->y, &measure, error) ||
+            !moe_store_counterfactual(store, run, &changed, error))
             return false;
         size_t at = moe_plot_find_text(data->x_labels, moe_frame_value(shown, point, x));
         cell_add(plot_data_cell(data, s, at), measure.value,
-                 bound_of(&measure, plot->config->bound));
+                 bound_of(&measure, plot->config->bound), changed);
     }
     set_y(data, plot);
+    moe_plot_mark(data);
     return true;
 }
 

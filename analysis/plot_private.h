@@ -33,7 +33,7 @@ struct moe_plots {
 /* One value with its range over seeds; NAN: no run. */
 typedef struct plot_cell {
     double value, low, high, bound;
-    unsigned n;
+    unsigned n, n_changed; /* runs; of these counterfactual */
 } plot_cell;
 
 /* A grid of series by x. Blame: a series is a part of the stack, its value a share in percent. */
@@ -47,6 +47,7 @@ typedef struct plot_data {
     GArray *cells;       /* plot_cell, series-major */
     char *x_title, *y_title, *series_title; /* series_title NULL: their names say enough */
     const char *bound_title;                /* NULL: none drawn */
+    const char *note;                       /* of the runs marked by a star; NULL: none is */
 } plot_data;
 
 static inline plot_cell *
@@ -69,6 +70,8 @@ bool moe_plot_numbers(const GPtrArray *texts, GArray *numbers, char **unit);
 char *moe_plot_metric_title(const char *metric);
 /* The values of the keys that tell series apart, as one text; yours. */
 char *moe_plot_series_label(const moe_frame *shown, size_t point, const GArray *keys);
+/* Marks what stands for counterfactual runs alone, and sets the note; once all cells are filled. */
+void moe_plot_mark(plot_data *data);
 size_t moe_plot_find_text(const GPtrArray *texts, const char *text); /* SIZE_MAX: not there */
 /* Fills the bars of a blame figure: x_labels, groups, series and cells. */
 bool moe_plot_collect_blame(plot_data *data, const moe_plot *plot, const moe_frame *shown,

@@ -60,6 +60,8 @@ typedef struct moe_measure {
 /* NAN in every field when the run or the metric is not there. */
 bool moe_store_measure(moe_store *store, const char *identity, const char *metric,
                        moe_measure *measure, GError **error);
+/* Whether the run's routing was transformed; false when the run is not there. */
+bool moe_store_counterfactual(moe_store *store, const char *identity, bool *is, GError **error);
 /* The unit under which a metric was stored, and all metrics there are, sorted; yours to free. */
 bool moe_store_unit(moe_store *store, const char *metric, char **unit, GError **error);
 char **moe_store_metrics(moe_store *store, GError **error);

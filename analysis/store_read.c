@@ -62,6 +62,20 @@ moe_store_measure(moe_store *store, const char *identity, const char *metric, mo
 }
 
 bool
+moe_store_counterfactual(moe_store *store, const char *identity, bool *is, GError **error)
+{
+    *is = false;
+    MOE_AUTO_STMT stmt =
+        moe_store_prepare(store, "SELECT counterfactual FROM run WHERE identity = ?", error);
+    if (!stmt)
+        return false;
+    moe_store_bind(stmt, 1, identity);
+    int row = moe_store_step_row(store, stmt, error);
+    *is = row == 1 && sqlite3_column_int(stmt, 0);
+    return row >= 0;
+}
+
+bool
 moe_store_unit(moe_store *store, const char *metric, char **unit, GError **error)
 {
     MOE_AUTO_STMT stmt =

@@ -64,7 +64,8 @@ static const extra extras[] = {
      "do."},
     {"plot", "file", "text, or list", "NAME.pdf of NAME.yaml",
      "Name of the figure, ending in .pdf, .svg, .png or .tex; a list draws each. "
-     "Relative to the folder of the database, or of `moesim run --plot`."},
+     "Relative to the folder of the database, or of `moesim run --plot`. With a database that is "
+     "not NAME.db the name begins with the database's: other-NAME.pdf of other.db."},
 };
 
 static int

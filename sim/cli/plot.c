@@ -48,7 +48,7 @@ draw_all(const moe_plots *plots, moe_store *store, const char *folder)
 /* ---- figures that a scenario describes ---- */
 
 static int
-plot_scenario(const plot_values *values, const char *file, moe_store *store)
+plot_scenario(const plot_values *values, const char *file, const char *database, moe_store *store)
 {
     g_autoptr(GPtrArray) loaded = moe_loaded_array();
     moe_load_options load = {0};
@@ -58,6 +58,7 @@ plot_scenario(const plot_values *values, const char *file, moe_store *store)
     const moe_loaded *scenario = g_ptr_array_index(loaded, 0);
     if (moe_plot_count(scenario->plots) == 0)
         return moe_say_usage("moesim plot", "%s has no section `plot`; give --x and --y", file);
+    moe_plot_name_after(scenario->plots, database, scenario->stem);
     return draw_all(scenario->plots, store, values->output ? values->output : ".");
 }
 
@@ -187,7 +188,8 @@ run(const void *data, const char *const *operands, size_t n)
     g_autoptr(moe_store) store = moe_store_open(operands[0], MOE_STORE_READ, &error);
     if (!store)
         return moe_say_error(error);
-    return n == 2 ? plot_scenario(values, operands[1], store) : plot_options(values, store);
+    return n == 2 ? plot_scenario(values, operands[1], operands[0], store)
+                  : plot_options(values, store);
 }
 
 const moe_command moe_plot_command = {
@@ -196,7 +198,8 @@ const moe_command moe_plot_command = {
     1,
     2,
     "Draw figures from stored results, with gnuplot.",
-    "Data (.dat) and script (.gp) are kept beside each figure.\n"
+    "Data (.dat) and script (.gp) are kept beside each figure. Figures that FILE.yaml describes\n"
+    "begin with the database's name when that is not FILE.db: other-fig.pdf for other.db.\n"
     "\n"
     "  moesim plot quickstart.db scenarios/quickstart.yaml\n"
     "  moesim plot quickstart.db --x experts.cache.capacity --y decode_tokens_per_s \\\n"

@@ -171,6 +171,22 @@ add_key_heading(moe_grid *grid, const moe_frame *frame, size_t key)
     moe_grid_add(grid, title);
 }
 
+/* Point i of a scenario's frame is its run i. */
+static bool
+is_changed(const moe_loaded *loaded, size_t point)
+{
+    return moe_scenario_run(loaded->scenario, point)->counterfactual;
+}
+
+static bool
+any_changed(const moe_loaded *loaded)
+{
+    for (size_t i = 0; i < moe_scenario_runs(loaded->scenario); i++)
+        if (is_changed(loaded, i))
+            return true;
+    return false;
+}
+
 static void
 add_heading(moe_grid *grid, const moe_frame *frame, const GArray *keys, const GArray *columns)
 {
@@ -233,18 +249,26 @@ print_rest(const moe_frame *frame, const GArray *columns, moe_store *store, GErr
     return true;
 }
 
+/* A last column marks runs whose routing was transformed, where there are any. */
 static moe_grid *
-make_grid(const moe_frame *frame, const GArray *columns, moe_store *store, GError **error)
+make_grid(const moe_loaded *loaded, const GArray *columns, moe_store *store, GError **error)
 {
+    const moe_frame *frame = loaded->frame;
     g_autoptr(GArray) keys = shown_keys(frame);
-    size_t n_columns = keys->len + columns->len;
+    bool marked = any_changed(loaded);
+    size_t n_columns = keys->len + columns->len + marked;
     for (size_t i = 0; i < columns->len; i++)
         n_columns += g_array_index(columns, column, i).bound != NULL;
     g_autoptr(moe_grid) grid = moe_grid_new(n_columns);
     add_heading(grid, frame, keys, columns);
-    for (size_t point = 0; point < MIN(moe_frame_points(frame), (size_t)MAX_ROWS); point++)
+    if (marked)
+        moe_grid_add(grid, "");
+    for (size_t point = 0; point < MIN(moe_frame_points(frame), (size_t)MAX_ROWS); point++) {
         if (!add_row(grid, frame, point, keys, columns, store, error))
             return NULL;
+        if (marked)
+            moe_grid_add(grid, is_changed(loaded, point) ? "*" : "");
+    }
     return g_steal_pointer(&grid);
 }
 
@@ -257,11 +281,11 @@ moe_report_table(const moe_loaded *loaded, moe_store *store, GError **error)
     g_autoptr(GArray) columns = choose_columns(loaded, &asked, store, error);
     if (!columns)
         return false;
-    g_autoptr(moe_grid) grid = make_grid(frame, columns, store, error);
+    g_autoptr(moe_grid) grid = make_grid(loaded, columns, store, error);
     while (grid && moe_grid_width(grid) > WIDTH && columns->len > MAX(asked, 1)) {
         g_array_set_size(columns, columns->len - 1);
         moe_grid_free(grid);
-        grid = make_grid(frame, columns, store, error);
+        grid = make_grid(loaded, columns, store, error);
     }
     if (!grid)
         return false;

@@ -22,7 +22,8 @@ typedef struct run_values {
 
 static const moe_option options[] = {
     {"output", 'o', MOE_OPTION_TEXT, AT(db), "DB",
-     .help = "Database of results; by default NAME.db in this folder for NAME.yaml."},
+     .help = "Database of results; by default NAME.db in this folder for NAME.yaml. Figures of "
+             "another database begin with its name: fig.pdf in other.db is other-fig.pdf."},
     {"jobs", 'j', MOE_OPTION_INT, AT(jobs), "N", NULL, 1, 4096,
      "Runs at a time; by default the number of cores."},
     {"set", 's', MOE_OPTION_LIST, AT(sets), "KEY=VALUE",
@@ -111,6 +112,7 @@ open_targets(session *s)
                                               : g_strconcat(loaded_at(s, i)->stem, ".db", NULL);
         size_t at = find_target(s, path);
         g_array_append_val(s->target_of, at);
+        moe_plot_name_after(loaded_at(s, i)->plots, path, loaded_at(s, i)->stem);
         if (at < s->targets->len)
             continue;
         target *t = g_new0(target, 1);
@@ -276,9 +278,9 @@ say_counterfactual(const moe_scenario *scenario)
     for (size_t i = 0; i < n; i++)
         marked += moe_scenario_run(scenario, i)->counterfactual;
     if (marked > 0 && marked == n)
-        moe_out("counterfactual: the routing was transformed\n");
+        moe_out("* counterfactual: the routing was transformed\n");
     else if (marked > 0)
-        moe_out("counterfactual: the routing of %zu of %zu runs was transformed\n", marked, n);
+        moe_out("* counterfactual: the routing of %zu of %zu runs was transformed\n", marked, n);
 }
 
 static bool
