@@ -2,6 +2,7 @@
 #include "analysis/expect.h"
 #include "analysis/plot.h"
 #include "sim/cli/command.h"
+#include "sim/cli/help_topic.h"
 #include "sim/cli/output.h"
 #include "sim/machine/scenario.h"
 #include "sim/policy/policy.h"
@@ -156,16 +157,23 @@ help_in_section(const section *s, const char *key, const char **closest)
     return text != NULL;
 }
 
+/* A command, or words that lead to a command's command: "trace stats". */
 static bool
-help_of_command(const char *name)
+help_of_command(const char *const *words, size_t n)
 {
-    for (size_t i = 0; moe_commands[i]; i++)
-        if (!strcmp(moe_commands[i]->name, name)) {
-            g_autofree char *path = g_strconcat("moesim ", name, NULL);
-            moe_command_help(moe_commands[i], path);
-            return true;
-        }
-    return false;
+    const moe_command *const *list = moe_commands;
+    const moe_command *found = NULL;
+    g_autoptr(GString) path = g_string_new("moesim");
+    for (size_t w = 0; w < n; w++, list = found->children) {
+        found = NULL;
+        for (size_t i = 0; list && list[i] && !found; i++)
+            found = strcmp(list[i]->name, words[w]) ? NULL : list[i];
+        if (!found)
+            return false;
+        g_string_append_printf(path, " %s", words[w]);
+    }
+    moe_command_help(found, path->str);
+    return true;
 }
 
 static bool
@@ -209,28 +217,37 @@ run(const void *data, const char *const *operands, size_t n)
         return print_markdown();
     if (n == 0)
         return print_overview();
-    const char *closest = NULL;
-    if (help_of_extra(operands[0]))
+    const char *word = operands[0], *closest = NULL;
+    if (help_of_command(operands, n))
+        return MOE_EXIT_OK;
+    if (n > 1)
+        return moe_say_usage("moesim help", "'%s' is no command of '%s'", operands[1], word);
+    if (help_of_extra(word))
         return MOE_EXIT_OK;
     for (size_t i = 0; i < MOE_COUNT(sections); i++)
-        if (help_in_section(&sections[i], operands[0], &closest))
+        if (help_in_section(&sections[i], word, &closest))
             return MOE_EXIT_OK;
-    if (help_of_command(operands[0]) || help_of_policy(operands[0]) || help_of_metric(operands[0]))
+    bool found = help_of_policy(word);
+    found = help_of_metric(word) || found;
+    if (moe_help_topic(word) || found)
         return MOE_EXIT_OK;
-    moe_say("no key, command, policy or metric is called '%s'%s%s%s", operands[0],
+    moe_say("no key, command or name of `moesim list` is '%s'%s%s%s", word,
             closest ? "; did you mean '" : "", closest ? closest : "", closest ? "'?" : "");
     return MOE_EXIT_INPUT;
 }
 
 const moe_command moe_help_command = {
     "help",
-    "[KEY]",
+    "[WORD|COMMAND…]",
     0,
-    1,
-    "Say what a key of a scenario means; or a command, policy or metric.",
+    2,
+    "Say what a key of a scenario means; or a command, or anything that `moesim list` names.",
     "  moesim help                          all keys\n"
     "  moesim help experts.cache            the keys below one\n"
-    "  moesim help experts.cache.capacity\n",
+    "  moesim help experts.cache.capacity\n"
+    "  moesim help trace stats              a command\n"
+    "  moesim help srp                      a policy, metric, statistic, transform, format, "
+    "bound\n",
     options,
     MOE_COUNT(options),
     sizeof(help_values),

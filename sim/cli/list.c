@@ -274,11 +274,10 @@ run(const void *data, const char *const *operands, size_t n)
 
 const moe_command moe_list_command = {
     "list",
-    "[models|hardware|policies|metrics|importers|statistics]",
+    "[models|hardware|policies|metrics|transforms|importers|exporters|statistics]",
     0,
     1,
-    "What can be named: models, hardware, policies, metrics; formats and statistics of "
-    "routing.",
+    "What can be named: models, hardware, policies, metrics, transforms, formats, statistics.",
     "  moesim list\n"
     "  moesim list hardware -v\n",
     options,

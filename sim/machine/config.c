@@ -85,7 +85,8 @@ static const moe_param rows[] = {
      .flags = ID, .help = "Recall of that look-ahead."},
     {"routing.transform", MOE_PARAM_LIST, AT(routing.transform), NULL, .stride = sizeof(moe_choice),
      .max_items = 16, .flags = ID,
-     .help = "Steps that change the routing, in order; runs on it are marked counterfactual."},
+     .help = "Steps that change the routing, in order (`moesim list transforms`); runs on it are "
+             "marked counterfactual."},
     {"routing.transform.*.kind", MOE_PARAM_CHOICE, 0, NULL, .variants = moe_transforms,
      .n_variants = MOE_N_TRANSFORMS, .unit = "transform", .flags = ID | MOE_PARAM_REQUIRED,
      .help = "What the step does."},

@@ -40,7 +40,32 @@ done
 scenario small
 expect 1 "did you mean 'experts.cache.evict'" "$moesim" run small.yaml --set experts.cache.evit=lru
 expect 3 "absent.yaml" "$moesim" run absent.yaml
-expect 1 "no key, command, policy or metric is called 'zzz'" "$moesim" help zzz
+expect 1 "no key, command or name of .moesim list. is 'zzz'" "$moesim" help zzz
 expect 1 "did you mean 'experts.cache.capacity'?" "$moesim" help experts.cache.capcity
 expect 0 "default" "$moesim" help experts.cache.capacity
+
+# Help knows sub-commands, and every word that `list` knows.
+expect 0 "^usage: moesim trace stats" "$moesim" help trace stats
+expect 2 "'zzz' is no command of 'trace'" "$moesim" help trace zzz
+expect 2 "is one word too many" "$moesim" help trace stats zzz
+expect 0 "^overlap (statistic of traces, share)" "$moesim" help overlap
+expect 0 "^overlap (group of statistics)" "$moesim" help overlap
+expect 0 "^mask (transform, counterfactual)" "$moesim" help mask
+expect 0 "moesim list transforms" "$moesim" help routing.transform
+for word in counterfactual contention_free perfect_cache roofline; do
+    expect 0 "^$word (" "$moesim" help $word
+done
+names() {
+    "$moesim" list "$1" | sed -n 's/^  \([a-z][^ ]*\) .*/\1/p'
+}
+for kind in policies metrics transforms importers exporters statistics; do
+    [ -n "$(names $kind)" ] || { echo "list $kind names nothing"; failed=1; }
+    for word in $(names $kind); do
+        "$moesim" help "$word" >/dev/null 2>&1 || { echo "help knows no $kind $word"; failed=1; }
+    done
+done
+"$moesim" list --help >help
+for kind in $("$moesim" list | sed -n 's/^\([a-z]*\) (.*)$/\1/p'); do
+    grep -q "[[|]$kind[]|]" help || { echo "list --help misses $kind"; failed=1; }
+done
 exit $failed
