@@ -8,9 +8,9 @@
 
 /* "7" or "A..B", either end left out. */
 static void
-mark_range(const moe_routing *routing, const char *text, uint8_t *wanted, moe_diag *diag)
+mark_range(const moe_routing *routing, moe_loc loc, const char *text, uint8_t *wanted,
+           moe_diag *diag)
 {
-    moe_loc loc = {.file = "--sequences"};
     int64_t from = 0, to = routing->n_sequences;
     g_auto(GStrv) ends = g_strsplit(text, "..", 2);
     bool range = g_strv_length(ends) == 2;
@@ -33,13 +33,15 @@ mark_range(const moe_routing *routing, const char *text, uint8_t *wanted, moe_di
 }
 
 static void
-mark_ranges(const moe_routing *routing, const char *text, uint8_t *wanted, moe_diag *diag)
+mark_ranges(const moe_routing *routing, const moe_selection *selection, uint8_t *wanted,
+            moe_diag *diag)
 {
-    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
+    moe_loc loc = {.file = selection->option ? selection->option : "--sequences"};
+    g_auto(GStrv) parts = g_strsplit(selection->sequences, ",", -1);
     if (!parts[0])
-        mark_range(routing, "", wanted, diag);
+        mark_range(routing, loc, "", wanted, diag);
     for (size_t i = 0; parts[i]; i++)
-        mark_range(routing, parts[i], wanted, diag);
+        mark_range(routing, loc, parts[i], wanted, diag);
 }
 
 /* ---- --select ---- */
@@ -114,24 +116,24 @@ mark_file(const moe_routing *routing, const char *path, uint8_t *wanted, moe_dia
 }
 
 GArray *
-moe_selection_read(const moe_routing *routing, const char *sequences, const char *select,
-                   moe_diag *diag, GError **error)
+moe_selection_read(const moe_routing *routing, const moe_selection *selection, moe_diag *diag,
+                   GError **error)
 {
-    GArray *indices = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    const char *sequences = selection->sequences, *select = selection->select;
+    unsigned before = moe_diag_errors(diag);
+    g_autoptr(GArray) indices = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     g_autofree uint8_t *ranged = g_new0(uint8_t, routing->n_sequences + 1);
     g_autofree uint8_t *listed = g_new0(uint8_t, routing->n_sequences + 1);
     if (sequences)
-        mark_ranges(routing, sequences, ranged, diag);
-    if (select && !mark_file(routing, select, listed, diag, error)) {
-        g_array_unref(indices);
+        mark_ranges(routing, selection, ranged, diag);
+    if (select && !mark_file(routing, select, listed, diag, error))
         return NULL;
-    }
     for (uint32_t s = 0; s < routing->n_sequences; s++)
         if ((!sequences || ranged[s]) && (!select || listed[s]))
             g_array_append_val(indices, s);
-    if (!indices->len && !moe_diag_errors(diag))
+    if (!indices->len && moe_diag_errors(diag) == before)
         moe_diag_error(diag,
                        (moe_loc){.file = select ? moe_diag_intern(diag, select) : routing->path},
                        "no sequence is selected");
-    return indices;
+    return moe_diag_errors(diag) == before ? g_steal_pointer(&indices) : NULL;
 }

@@ -7,10 +7,15 @@
 
 #include <glib.h>
 
-/* Indices of the sequences that both name (NULL: all), in the order of the trace, each once; as
- * uint32_t, yours. NULL with `error` when the file cannot be read; wrong content and a selection
- * without any sequence are messages. */
-GArray *moe_selection_read(const moe_routing *routing, const char *sequences, const char *select,
+typedef struct moe_selection {
+    const char *sequences, *select; /* what the options say; NULL: all */
+    const char *option;             /* that says `sequences`, for messages; NULL: "--sequences" */
+} moe_selection;
+
+/* Indices of the sequences that both name, in the order of the trace, each once; as uint32_t,
+ * yours. NULL with `error` when the file cannot be read, or after messages: on wrong content and on
+ * a selection without any sequence. */
+GArray *moe_selection_read(const moe_routing *routing, const moe_selection *selection,
                            moe_diag *diag, GError **error);
 
 #endif

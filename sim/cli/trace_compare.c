@@ -8,7 +8,7 @@
 #include <string.h>
 
 typedef struct compare_values {
-    const char *sequences, *select, *of_second;
+    const char *sequences, *select, *of_second, *select_second;
     bool csv;
 } compare_values;
 
@@ -21,17 +21,19 @@ static const moe_option options[] = {
      .help = "Only sequences of the first trace whose recorded numbers stand in FILE."},
     {"of-second", 0, MOE_OPTION_TEXT, AT(of_second), "A..B,C,…",
      .help = "Only these sequences of the second trace."},
+    {"select-second", 0, MOE_OPTION_TEXT, AT(select_second), "FILE",
+     .help = "Only sequences of the second trace whose recorded numbers stand in FILE."},
     {"csv", 0, MOE_OPTION_FLAG, AT(csv),
      .help = "Every row, as statistic,parameter,first,second,distance,worst_layer."},
 };
 
 static bool
-take(const moe_routing_file *file, const char *sequences, const char *select, GArray **chosen,
-     moe_pick *pick, moe_diag *diag, GError **error)
+take(const moe_routing_file *file, const moe_selection *selection, GArray **chosen, moe_pick *pick,
+     moe_diag *diag, GError **error)
 {
     if (!file)
         return false;
-    *chosen = moe_selection_read(moe_routing_get(file), sequences, select, diag, error);
+    *chosen = moe_selection_read(moe_routing_get(file), selection, diag, error);
     if (!*chosen)
         return false;
     *pick = (moe_pick){.routing = moe_routing_get(file),
@@ -120,8 +122,10 @@ run(const void *data, const char *const *operands, size_t n)
     g_autoptr(GArray) of_first = NULL, of_second = NULL;
     moe_pick a, b;
     g_autoptr(GArray) rows = NULL;
-    if (take(first, values->sequences, values->select, &of_first, &a, diag, &error) &&
-        take(second, values->of_second, NULL, &of_second, &b, diag, &error))
+    const moe_selection chosen[] = {{values->sequences, values->select, "--sequences"},
+                                    {values->of_second, values->select_second, "--of-second"}};
+    if (take(first, &chosen[0], &of_first, &a, diag, &error) &&
+        take(second, &chosen[1], &of_second, &b, diag, &error))
         rows = moe_compare(&a, &b, diag);
     int code = moe_say_diag(diag);
     if (error)

@@ -46,9 +46,9 @@ run(const void *data, const char *const *operands, size_t n)
     GError *error = NULL;
     g_autoptr(moe_routing_file) file = moe_routing_open(operands[0], diag, &error);
     g_autoptr(GArray) chosen = NULL;
+    moe_selection selection = {values->sequences, values->select, NULL};
     if (file)
-        chosen = moe_selection_read(moe_routing_get(file), values->sequences, values->select, diag,
-                                    &error);
+        chosen = moe_selection_read(moe_routing_get(file), &selection, diag, &error);
     g_autoptr(GString) text = g_string_new(NULL);
     if (chosen) {
         moe_pick pick = {.routing = moe_routing_get(file),

@@ -340,9 +340,9 @@ run(const void *data, const char *const *operands, size_t n)
                                  .singly = values->test == 1,
                                  .pinned = values->test == 2};
     g_autoptr(moe_routing_file) file = moe_routing_open(operands[0], diag, &error);
+    moe_selection selection = {values->sequences, values->select, NULL};
     if (file)
-        sequences = moe_selection_read(moe_routing_get(file), values->sequences, values->select,
-                                       diag, &error);
+        sequences = moe_selection_read(moe_routing_get(file), &selection, diag, &error);
     moe_rank_table table = {0};
     g_autofree uint16_t *ranks = NULL;
     if (file && !error && values->placement)
