@@ -1,5 +1,6 @@
 #include "traces/routing_file.h"
 
+#include "traces/import/import.h"
 #include "traces/json_scan.h"
 #include "traces/shards.h"
 
@@ -332,6 +333,8 @@ routing_from(moe_safetensors *tensors, moe_diag *diag)
 moe_routing_file *
 moe_routing_open(const char *path, moe_diag *diag, GError **error)
 {
+    if (moe_importer_says(path, diag))
+        return NULL;
     moe_safetensors *tensors = moe_shards_is_index(path) ? moe_shards_open(path, diag, error)
                                                          : moe_safetensors_open(path, diag, error);
     return tensors ? routing_from(tensors, diag) : NULL;

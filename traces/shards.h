@@ -25,6 +25,8 @@ bool moe_shards_is_index(const char *path);
 /* All shards as one file. Unreadable: `error`. Wrong content, a missing shard, shards that
  * disagree, overlap or leave a hole: messages in `diag`. NULL in both cases. */
 moe_safetensors *moe_shards_open(const char *path, moe_diag *diag, GError **error);
+/* The paths of the shards that an index names; NULL when it is none that can be read. Yours. */
+GPtrArray *moe_shards_paths(const char *path);
 /* The SHA-256 of a file; of an index, over it and its shards. NULL with `error` set; yours. */
 char *moe_shards_hash(const char *path, GError **error);
 

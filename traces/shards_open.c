@@ -390,6 +390,22 @@ moe_shards_open(const char *path, moe_diag *diag, GError **error)
     return joined;
 }
 
+GPtrArray *
+moe_shards_paths(const char *path)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    shards s = {0};
+    if (!moe_shards_is_index(path))
+        return NULL;
+    g_autofree char *folder = g_path_get_dirname(path);
+    bool ok = shards_read(&s, path, diag, NULL);
+    GPtrArray *paths = ok ? g_ptr_array_new_with_free_func(g_free) : NULL;
+    for (guint i = 0; ok && i < s.list->len; i++)
+        g_ptr_array_add(paths, g_build_filename(folder, shards_at(&s, i)->name, NULL));
+    shards_clear(&s);
+    return paths;
+}
+
 char *
 moe_shards_hash(const char *path, GError **error)
 {

@@ -7,6 +7,8 @@
 #include "traces/shards.h"
 #include "traces/requests/requests.h"
 
+#include <sys/stat.h>
+
 /* ---- info ---- */
 
 /* Appends the description of a trace of either kind. */
@@ -86,6 +88,34 @@ moe_trace_write_shards(moe_routing_builder *builder, const char *name, const cha
         moe_out("%s" MOE_SHARDS_SUFFIX " written, %u shards beside it\n", path, n_shards);
     else
         moe_out("%s written\n", path);
+    return MOE_EXIT_OK;
+}
+
+/* ---- outputs that are inputs ---- */
+
+static bool
+same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+int
+moe_trace_spare_inputs(const char *command, const char *output, const char *const *inputs, size_t n)
+{
+    g_autofree char *index = g_strconcat(output, MOE_SHARDS_SUFFIX, NULL);
+    for (size_t i = 0; i < n; i++) {
+        bool same = same_file(output, inputs[i]) || same_file(index, inputs[i]);
+        GPtrArray *shards = moe_shards_paths(inputs[i]);
+        for (guint j = 0; shards && !same && j < shards->len; j++)
+            same = same_file(output, shards->pdata[j]);
+        if (shards)
+            g_ptr_array_unref(shards);
+        if (same)
+            return moe_say_usage(command, "'-o %s' would replace the input %s: name another file",
+                                 output, inputs[i]);
+    }
     return MOE_EXIT_OK;
 }
 

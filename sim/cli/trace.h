@@ -14,4 +14,9 @@ int moe_trace_write(moe_routing_builder *builder, const char *name, const char *
 int moe_trace_write_shards(moe_routing_builder *builder, const char *name, const char *path,
                            uint64_t shard_bytes, moe_diag *diag);
 
+/* Whether an output would replace one of the inputs (the same file under any name, or a shard of
+ * an index that is an input): 0, or the exit code after a message of `command`. */
+int moe_trace_spare_inputs(const char *command, const char *output, const char *const *inputs,
+                           size_t n);
+
 #endif

@@ -1,6 +1,7 @@
 /* moesim trace export: a trace for other programs. */
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
+#include "sim/cli/trace.h"
 #include "traces/export/export.h"
 
 typedef struct export_values {
@@ -46,13 +47,16 @@ static int export(const void *data, const char *const *operands, size_t n)
     if (!exporter)
         return moe_say_usage("moesim trace export", "'%s' does not say the format; --format does",
                              values->output);
+    int code = moe_trace_spare_inputs("moesim trace export", values->output, operands, n);
+    if (code)
+        return code;
     if (moe_requests_recognise(operands[0]))
         return export_requests(exporter, operands[0], values->output);
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GString) report = g_string_new(NULL);
     GError *error = NULL;
     g_autoptr(moe_routing_file) file = moe_routing_open(operands[0], diag, &error);
-    int code = moe_say_diag(diag);
+    code = moe_say_diag(diag);
     if (error)
         return moe_say_error(error);
     if (!file)

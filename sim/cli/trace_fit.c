@@ -2,6 +2,7 @@
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/cli/selection.h"
+#include "sim/cli/trace.h"
 #include "traces/synth/describe_fit.h"
 
 #include <stdio.h>
@@ -42,6 +43,9 @@ run(const void *data, const char *const *operands, size_t n)
     const fit_values *values = data;
     if (!values->output)
         return moe_say_usage("moesim trace fit", "'-o OUT.yaml' is missing");
+    int spared = moe_trace_spare_inputs("moesim trace fit", values->output, operands, n);
+    if (spared)
+        return spared;
     g_autoptr(moe_diag) diag = moe_diag_new();
     GError *error = NULL;
     g_autoptr(moe_routing_file) file = moe_routing_open(operands[0], diag, &error);

@@ -207,7 +207,8 @@ import(const void *data, const char *const *operands, size_t n)
     int64_t memory, shard_size;
     if (!values->output)
         return moe_say_usage("moesim trace import", "'-o OUT.safetensors' is missing");
-    int code = import_sizes(values, &memory, &shard_size);
+    int code = moe_trace_spare_inputs("moesim trace import", values->output, operands, n);
+    code = code ? code : import_sizes(values, &memory, &shard_size);
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GString) report = g_string_new(NULL);
     g_autoptr(moe_model_set) model =

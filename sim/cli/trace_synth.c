@@ -73,6 +73,9 @@ run(const void *data, const char *const *operands, size_t n)
     if (!n || !values->output)
         return moe_say_usage("moesim trace synth",
                              n ? "'-o OUT' is missing" : "a description is missing");
+    int code = moe_trace_spare_inputs("moesim trace synth", values->output, operands, n);
+    if (code)
+        return code;
     g_autoptr(moe_diag) diag = moe_diag_new();
     GError *error = NULL;
     g_autoptr(moe_description) description = moe_description_load(operands[0], diag, &error);

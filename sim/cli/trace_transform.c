@@ -157,6 +157,9 @@ transform(const void *data, const char *const *operands, size_t n)
         return moe_say_usage("moesim trace transform", "'-o OUT.safetensors' is missing");
     if (values->steps->len == 0 && n == 1)
         return moe_say_usage("moesim trace transform", "'--step STEP' is missing");
+    int code = moe_trace_spare_inputs("moesim trace transform", values->output, operands, n);
+    if (code)
+        return code;
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GPtrArray) docs = g_ptr_array_new_with_free_func(free_doc);
     g_autoptr(moe_settings) settings = read_steps(values->steps, docs, diag);

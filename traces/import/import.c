@@ -1,7 +1,10 @@
 #include "traces/import/import.h"
 
 #include "sim/base/error.h"
+#include "traces/requests/requests_file.h"
 #include "traces/routing_builder.h"
+#include "traces/routing_file.h"
+#include "traces/shards.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -175,6 +178,86 @@ import_names(void)
     return g_string_free(names, FALSE);
 }
 
+/* Whether a text of JSON says `"key": "value"`. */
+static bool
+import_head_says(const char *text, size_t n, const char *key, const char *value)
+{
+    g_autofree char *quoted_key = g_strdup_printf("\"%s\"", key);
+    g_autofree char *quoted = g_strdup_printf("\"%s\"", value);
+    const char *end = text + n, *at = text;
+    while ((at = g_strstr_len(at, end - at, quoted_key))) {
+        at += strlen(quoted_key);
+        const char *c = at;
+        while (c < end && *c && strchr(" \t\r\n:", *c))
+            c++;
+        if ((size_t)(end - c) >= strlen(quoted) && memcmp(c, quoted, strlen(quoted)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether a file is a trace of ours, or the index of one in shards, by its beginning. */
+static bool
+import_is_trace(const char *path, const import_head *head)
+{
+    const char *text = head->bytes + 8;
+    if (moe_shards_is_index(path))
+        return g_strstr_len(head->bytes, (gssize)head->n, "\"weight_map\"") &&
+               g_strstr_len(head->bytes, (gssize)head->n, "[0:");
+    return head->n > 9 && head->bytes[7] == 0 && *text == '{' &&
+           (import_head_says(text, head->n - 8, "format", MOE_ROUTING_FORMAT) ||
+            import_head_says(text, head->n - 8, "format", MOE_REQUESTS_FORMAT));
+}
+
+/* Whether an input is a trace of ours; a message then. */
+static bool
+import_already(const moe_import_job *job, size_t i, const import_head *head)
+{
+    if (!import_is_trace(job->paths[i], head))
+        return false;
+    moe_import_fail(job, i,
+                    "is a moesim trace already; `moesim trace transform` changes it, `moesim trace "
+                    "info` describes it");
+    return true;
+}
+
+/* What `trace import` would be given as output: the name with other endings. */
+static char *
+import_trace_name(const char *path)
+{
+    char *name = g_path_get_basename(path);
+    if (g_str_has_suffix(name, ".gz") || g_str_has_suffix(name, ".zst"))
+        *strrchr(name, '.') = '\0';
+    char *dot = strrchr(name, '.');
+    if (dot && dot > name)
+        *dot = '\0';
+    bool taken = g_str_has_suffix(path, ".safetensors");
+    char *whole = g_strconcat(name, taken ? ".trace" : "", ".safetensors", NULL);
+    g_free(name);
+    return whole;
+}
+
+bool
+moe_importer_says(const char *path, moe_diag *diag)
+{
+    const moe_import_job job = {.paths = &path, .n_paths = 1, .diag = diag};
+    struct stat status;
+    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+        return false;
+    import_head head = import_head_read(&job, 0);
+    int score = 0;
+    bool other = head.bytes && head.n && !import_is_trace(path, &head);
+    const moe_importer *importer = other ? import_surest(path, head.bytes, head.n, &score) : NULL;
+    g_free(head.bytes);
+    if (score < IMPORT_SURE)
+        return false;
+    g_autofree char *output = import_trace_name(path);
+    moe_import_fail(&job, 0,
+                    "no trace yet, but %s: `moesim trace import %s -o %s` makes a trace of it",
+                    importer->name, path, output);
+    return true;
+}
+
 const moe_importer *
 moe_importer_sniff(const moe_import_job *job)
 {
@@ -187,6 +270,10 @@ moe_importer_sniff(const moe_import_job *job)
     import_head head = import_head_read(job, 0);
     if (!head.bytes)
         return NULL;
+    if (import_already(job, 0, &head)) {
+        g_free(head.bytes);
+        return NULL;
+    }
     const moe_importer *best = import_surest(job->paths[0], head.bytes, head.n, &score);
     if (!best && head.n == 0)
         moe_import_fail(job, 0, "%s", head.damage ? head.damage : "the file is empty");
@@ -199,7 +286,7 @@ moe_importer_sniff(const moe_import_job *job)
     return best;
 }
 
-/* Whether the content of an input is surely another format's; a message then. */
+/* Whether the content of an input is surely another format's, or a trace's; a message then. */
 static bool
 import_other(const moe_importer *importer, const moe_import_job *job, size_t i)
 {
@@ -210,11 +297,12 @@ import_other(const moe_importer *importer, const moe_import_job *job, size_t i)
         return true;
     int score = 0;
     const moe_importer *other = NULL;
-    if (head.n && importer->sniff(job->paths[i], head.bytes, head.n) == 0)
+    bool already = import_already(job, i, &head);
+    if (!already && head.n && importer->sniff(job->paths[i], head.bytes, head.n) == 0)
         other = import_surest(job->paths[i], head.bytes, head.n, &score);
     g_free(head.bytes);
     if (score < IMPORT_SURE)
-        return false;
+        return already;
     moe_import_fail(job, i, "this is not %s, but looks like %s; --format %s reads it",
                     importer->name, other->name, other->name);
     return true;

@@ -79,8 +79,11 @@ const moe_importer *moe_importer_find(const char *name);
 /* The importer that is surest of the first input. NULL after a message that lists the formats, or
  * with `error` set. */
 const moe_importer *moe_importer_sniff(const moe_import_job *job);
+/* Whether a file that is to be opened as a trace is surely what an importer takes: says so, with
+ * the command that makes a trace of it. */
+bool moe_importer_says(const char *path, moe_diag *diag);
 /* Runs an importer after comparing it with the inputs: options that are absent, too many inputs,
- * content that is surely another format's are messages. */
+ * content that is surely another format's or is a trace already are messages. */
 moe_routing_builder *moe_import_run(const moe_importer *importer, moe_import_job *job);
 /* The same with an importer of requests. */
 moe_requests_builder *moe_import_requests(const moe_importer *importer, moe_import_job *job);
