@@ -88,7 +88,7 @@ run(const void *data, const char *const *operands, size_t n)
     config->seed = values->seed ? values->seed : config->seed;
     moe_loc where = {.file = operands[0]};
     moe_routing_builder *builder = moe_generate(config, where, diag);
-    int code =
+    code =
         builder ? moe_trace_write(builder, operands[0], values->output, diag) : moe_say_diag(diag);
     if (builder && !code)
         print_lengths(config);
