@@ -11,6 +11,7 @@
 #define PAGE_ROW_CM 6.8
 #define PAGE_FILLED 0.95 /* of a row's height: what is below stays apart */
 #define PAGE_TITLE_CM 0.8
+#define INTERVAL_SEEN 0.015 /* of the y axis */
 
 typedef struct curve {
     char *title;
@@ -41,8 +42,9 @@ static void
 panel_free(gpointer data)
 {
     moe_panel *panel = data;
-    const char *const texts[] = {panel->config.name, panel->config.title, panel->config.x_label,
-                                 panel->config.y_label, panel->config.z_label};
+    const char *const texts[] = {panel->config.name,    panel->config.title,
+                                 panel->config.x_label, panel->config.y_label,
+                                 panel->config.z_label, panel->config.interval};
     for (size_t i = 0; i < MOE_COUNT(texts); i++)
         g_free((gpointer)(uintptr_t)texts[i]);
     g_ptr_array_unref(panel->curves);
@@ -84,6 +86,7 @@ moe_sheet_add(moe_sheet *sheet, const moe_panel_config *config)
     panel->config.x_label = g_strdup(config->x_label);
     panel->config.y_label = g_strdup(config->y_label);
     panel->config.z_label = g_strdup(config->z_label);
+    panel->config.interval = g_strdup(config->interval);
     panel->curves = g_ptr_array_new_with_free_func(curve_free);
     if (config->z_label)
         moe_panel_curve(panel, NULL, MOE_CURVE_LINE);
@@ -160,11 +163,12 @@ set_text(GString *out, const char *what, const char *text)
 static void
 append_axes(GString *out, const moe_panel_config *config)
 {
-    set_text(out, "title", config->title);
     set_text(out, "xlabel", config->x_label);
     set_text(out, "ylabel", config->y_label);
-    g_string_append(out, "set title offset 0,-0.5\nset tics scale 0.5 nomirror\n");
+    g_string_append(out, "set tics scale 0.5 nomirror\n");
     if (config->z_label) {
+        set_text(out, "title", config->title);
+        g_string_append(out, "set title offset 0,-0.5\n");
         set_text(out, "cblabel", config->z_label);
         /* one hue from light to dark, as colour-blind readers and grey prints show it */
         g_string_append(out,
@@ -174,9 +178,11 @@ append_axes(GString *out, const moe_panel_config *config)
                         "set tics out\nset cbtics in\n");
         return;
     }
+    /* the title is the legend's, so that it stands above it; the axis ends where the data do */
     g_string_append(out, "set border 3 lw 0.7\nset grid lw 0.4 lc rgb '#dddddd'\n"
                          "set key above horizontal center Left reverse samplen 1.5 width 1\n"
-                         "set offsets graph 0.03, graph 0.03, 0, 0\n");
+                         "set autoscale xfix\n");
+    set_text(out, "key title", config->title);
     if (config->log_x)
         g_string_append(out, "set logscale x 2\n");
     if (isnan(config->y_max))
@@ -201,13 +207,39 @@ append_title(GString *out, const char *title)
         moe_plot_quote(out, title, false);
 }
 
+/* Intervals narrower than the line itself are not drawn. */
 static bool
-has_bars(const curve *c)
+shows_intervals(const moe_panel *panel, const curve *c)
 {
-    for (size_t i = 0; i < c->points->len; i++)
-        if (isfinite(((const double *)(const void *)c->points->data)[4 * i + 2]))
-            return true;
-    return false;
+    const double *points = (const double *)(const void *)c->points->data;
+    double widest = 0, top = panel->config.y_max;
+    for (size_t i = 0; i < c->points->len; i++) {
+        widest = fmax(widest, points[4 * i + 3] - points[4 * i + 2]);
+        top = isnan(panel->config.y_max) ? fmax(top, points[4 * i + 1]) : top;
+    }
+    return c->style == MOE_CURVE_LINE && widest > INTERVAL_SEEN * top;
+}
+
+/* Bands of the curves' own colours, under all lines; the first stands for them in the legend. */
+static void
+append_intervals(GString *out, const moe_panel *panel, const char *data_file, bool *first)
+{
+    const char *title = panel->config.interval;
+    for (size_t c = 0, line = 0; c < panel->curves->len; c++) {
+        const curve *at = g_ptr_array_index(panel->curves, c);
+        if (shows_intervals(panel, at)) {
+            append_plot(out, data_file, c, *first);
+            g_string_append_printf(
+                out,
+                "using 1:3:4 with filledcurves fs transparent solid 0.25 noborder "
+                "lc rgb '%s'",
+                moe_plot_colour(line));
+            append_title(out, title);
+            title = NULL;
+            *first = false;
+        }
+        line += at->style == MOE_CURVE_LINE;
+    }
 }
 
 static void
@@ -254,13 +286,6 @@ append_lines(GString *out, const moe_panel *panel, const char *data_file, bool *
         else
             append_style(out, at, line);
         append_title(out, at->title);
-        if (at->style == MOE_CURVE_LINE && has_bars(at)) {
-            append_plot(out, data_file, c, false);
-            g_string_append_printf(out,
-                                   "using 1:3:(0):($4-$3) with vectors heads size graph 0.008,90 "
-                                   "lw 0.8 lc rgb '%s' notitle",
-                                   moe_plot_colour(line));
-        }
         line += at->style == MOE_CURVE_LINE;
     }
 }
@@ -276,6 +301,7 @@ append_panel(GString *out, const moe_panel *panel, const char *data_file)
         g_string_append(out, "using 1:2:3 with image pixels");
     } else {
         append_bands(out, panel, data_file, &first);
+        append_intervals(out, panel, data_file, &first);
         append_lines(out, panel, data_file, &first);
     }
     g_string_append_c(out, '\n');

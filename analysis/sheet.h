@@ -9,7 +9,7 @@
 #include <glib.h>
 
 typedef enum moe_curve_style {
-    MOE_CURVE_LINE,   /* with points; a bar from low to high where both are numbers */
+    MOE_CURVE_LINE,   /* with points; a band from low to high where that is wide enough to see */
     MOE_CURVE_BAND,   /* the area from low to high, behind the lines */
     MOE_CURVE_DASHED, /* for comparison: thin, grey, without points */
 } moe_curve_style;
@@ -17,10 +17,11 @@ typedef enum moe_curve_style {
 typedef struct moe_panel_config {
     const char *name; /* of the files, and of the panel on the page */
     const char *title, *x_label, *y_label;
-    const char *z_label; /* of a heat map's colours; NULL: the panel shows curves */
-    bool log_x;          /* base 2 */
-    bool percent;        /* y (heat map: z) is a share, shown in percent */
-    double y_max;        /* end of the y axis, which begins at 0; NAN: chosen by the data */
+    const char *z_label;  /* of a heat map's colours; NULL: the panel shows curves */
+    const char *interval; /* what the key calls bands of lines; NULL: nothing */
+    bool log_x;           /* base 2 */
+    bool percent;         /* y (heat map: z) is a share, shown in percent */
+    double y_max;         /* end of the y axis, which begins at 0; NAN: chosen by the data */
 } moe_panel_config;
 
 typedef struct moe_sheet moe_sheet;

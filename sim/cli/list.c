@@ -177,8 +177,9 @@ static int
 list_statistics(bool verbose)
 {
     for (int g = 0, s = 0; g < MOE_N_STATISTIC_GROUPS; g++) {
-        moe_out("%s%s: %s\n", g ? "\n" : "", moe_statistic_group_name((moe_statistic_group)g),
-                moe_statistic_group_help((moe_statistic_group)g));
+        const char *name = moe_statistic_group_name((moe_statistic_group)g);
+        moe_out("%s%s: ", g ? "\n" : "", name);
+        moe_out_wrapped(moe_statistic_group_help((moe_statistic_group)g), strlen(name) + 2, 4);
         for (; s < MOE_N_STATISTICS; s++) {
             const moe_statistic_info *info = moe_statistic_get((moe_statistic)s);
             if ((int)info->group != g)

@@ -214,13 +214,14 @@ add_misses(moe_sheet *sheet, const moe_stats *stats)
 static void
 add_hits(moe_sheet *sheet, const moe_stats *stats)
 {
-    moe_panel *panel = moe_sheet_add(
-        sheet, &(moe_panel_config){.name = "hits",
-                                   .title = "Hits of one cache for all layers, 95 % intervals",
-                                   .x_label = "slots / experts that a token uses",
-                                   .y_label = "hit rate (%)",
-                                   .percent = true,
-                                   .y_max = 100});
+    moe_panel *panel =
+        moe_sheet_add(sheet, &(moe_panel_config){.name = "hits",
+                                                 .title = "Hits of one cache for all layers",
+                                                 .interval = "95 % interval",
+                                                 .x_label = "slots / experts that a token uses",
+                                                 .y_label = "hit rate (%)",
+                                                 .percent = true,
+                                                 .y_max = 100});
     add_curve(panel, stats, MOE_STAT_model_hit_lru, NULL, "rho=", "LRU");
     add_curve(panel, stats, MOE_STAT_model_hit_lfu, NULL, "rho=", "LFU");
     add_curve(panel, stats, MOE_STAT_model_hit_belady, NULL, "rho=", "Belady");

@@ -226,6 +226,10 @@ print_heading(const moe_pick *pick, const moe_measure_config *config)
                 config->singly   ? "one by one"
                 : config->pinned ? "a token at a time, which keeps its experts"
                                  : "a token at a time");
+    moe_out("layers: from the lowest layer to the highest");
+    if (config->groups & (1u << MOE_STATS_caches | 1u << MOE_STATS_segments) && !config->warm)
+        moe_out("; 95 %%: over sequences, of caches and segments only");
+    moe_out("\n");
 }
 
 static void

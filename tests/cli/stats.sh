@@ -51,5 +51,13 @@ if command -v gnuplot >/dev/null; then
             [ -s figures/$figure.$ending ] || { echo "no $figure.$ending"; failed=1; }
         done
     done
+    # The legend stands below the title, axes end at the data, intervals are seen or not spoken of.
+    for figure in overlap coverage misses hits; do
+        grep -q "^set key title '" figures/$figure.gp && grep -q "^set autoscale xfix" \
+            figures/$figure.gp || { echo "$figure: title or axis"; failed=1; }
+    done
+    awk '$4 != "NaN" && $4 - $3 > 1.5 {wide = 1} END {exit !wide}' figures/hits.dat && seen=0 || seen=1
+    grep -q "filledcurves.* title '95 % interval'" figures/hits.gp
+    [ $? = $seen ] || { echo "hits: intervals"; failed=1; }
 fi
 exit $failed

@@ -19,8 +19,11 @@
     GROUP(balance, "load of ranks, step by step")                                                  \
     GROUP(gate, "gate weights, load-balance loss")                                                 \
     GROUP(lookahead, "recorded look-ahead")                                                        \
-    GROUP(segments, "SRP")                                                                         \
-    GROUP(caches, "SCH, LRU, LFU, Belady, and curves over all capacities")
+    GROUP(segments, "SRP of segments of m tokens")                                                 \
+    GROUP(caches,                                                                                  \
+          "SCH, LRU, LFU, Belady, and curves over all capacities; model_ is one cache for "        \
+          "all layers, layer_ a cache for each; rho is its slots over the experts that a "         \
+          "token uses (of all layers, or of one), m the tokens that SCH looks ahead")
 
 typedef enum moe_statistic_group {
 #define MOE_GROUP_ID(name, help) MOE_STATS_##name,
