@@ -21,4 +21,26 @@ made "1 sequence of 40 tokens, 13 of them prompt; 40 tokens in all" --tokens 40
 made "5 sequences of 303 tokens, 100 of them prompt; 1515 tokens in all" --sequences 5
 made "5 sequences of 200 or 201 tokens, 66 of them prompt; 1003 tokens in all" \
     --sequences 5 --tokens 1003
+
+# compare says what it compares; the halves of a trace whose sequences are pairs do not differ.
+sample=$source/traces/samples/quickstart.safetensors
+echo "3 7 8" >some.txt
+expect 0 "^first: 4 of 16 sequences, 512 tokens; second: 3 of 16 sequences, 384 tokens$" \
+    "$moesim" trace compare "$sample" "$sample" --sequences 0..4 --select-second some.txt
+awk 'BEGIN { print "seq,pos,layer,experts"
+             for (s = 0; s < 4; s++) for (i = 0; i < 30; i++)
+                 print s "," i ",0," (int(s / 2) + int(i * i / 3)) % 5 }' >pairs.csv
+"$moesim" trace import --format csv pairs.csv --experts 5 -o pairs.safetensors >/dev/null
+"$moesim" trace compare pairs.safetensors pairs.safetensors --csv >all.csv
+grep -q '^"coverage, decode",batch=4,.*,nan$' all.csv || { echo "no quotes"; cat all.csv; failed=1; }
+# halves OPTIONS...: the different values of that column; nan where a half is too little.
+halves() {
+    "$moesim" trace compare pairs.safetensors pairs.safetensors --csv "$@" | tail -n +2 |
+        sed 's/.*,//' | sort -u | tr '\n' ' '
+}
+[ "$(halves)" = "0.000000 nan " ] || { echo "halves of pairs: $(halves)"; failed=1; }
+[ "$(halves --no-halves)" = "nan " ] || { echo "not left out: $(halves --no-halves)"; failed=1; }
+[ "$(halves --sequences 1)" = "nan " ] || { echo "of one: $(halves --sequences 1)"; failed=1; }
+apart=$(halves --sequences 1..3 | wc -w)
+[ "$apart" -gt 2 ] || { echo "halves that differ: $(halves --sequences 1..3)"; failed=1; }
 exit $failed

@@ -231,7 +231,7 @@ static void
 compare_one(comparing *c, const char *name, compare_value *value, uint32_t parameter,
             const char *fmt, ...)
 {
-    moe_compared row = {.name = name, .worst = (double)NAN};
+    moe_compared row = {.name = name, .worst = (double)NAN, .halves = (double)NAN};
     va_list args;
     va_start(args, fmt);
     g_vsnprintf(row.parameter, sizeof row.parameter, fmt, args);
@@ -288,6 +288,20 @@ compare_all(comparing *c)
         compare_one(c, "misses of Belady, model", value_model_belady, n, "slots=%u", n);
 }
 
+/* Rows of two picks of one shape. */
+static GArray *
+compare_picks(const moe_pick *first, const moe_pick *second)
+{
+    side sides[2];
+    side_measure(&sides[0], first);
+    side_measure(&sides[1], second);
+    comparing c = {&sides[0], &sides[1], g_array_new(FALSE, FALSE, sizeof(moe_compared))};
+    compare_all(&c);
+    side_clear(&sides[0]);
+    side_clear(&sides[1]);
+    return c.rows;
+}
+
 GArray *
 moe_compare(const moe_pick *first, const moe_pick *second, moe_diag *diag)
 {
@@ -299,12 +313,28 @@ moe_compare(const moe_pick *first, const moe_pick *second, moe_diag *diag)
                        b->n_layers, b->n_experts, b->k, a->path, a->n_layers, a->n_experts, a->k);
         return NULL;
     }
-    side sides[2];
-    side_measure(&sides[0], first);
-    side_measure(&sides[1], second);
-    comparing c = {&sides[0], &sides[1], g_array_new(FALSE, FALSE, sizeof(moe_compared))};
-    compare_all(&c);
-    side_clear(&sides[0]);
-    side_clear(&sides[1]);
-    return c.rows;
+    return compare_picks(first, second);
+}
+
+/* The rows of halves are those of wholes, in the same order, or fewer. */
+void
+moe_compare_halves(const moe_pick *first, GArray *rows)
+{
+    if (first->n < 2)
+        return;
+    g_autofree uint32_t *indices = g_new(uint32_t, first->n);
+    uint32_t evens = (first->n + 1) / 2;
+    for (uint32_t i = 0; i < first->n; i++)
+        indices[i % 2 * evens + i / 2] = moe_pick_sequence(first, i);
+    moe_pick even = {.routing = first->routing, .sequences = indices, .n = evens};
+    moe_pick odd = {.routing = first->routing, .sequences = indices + evens, .n = first->n - evens};
+    g_autoptr(GArray) of_halves = compare_picks(&even, &odd);
+    for (size_t i = 0, h = 0; i < rows->len && h < of_halves->len; i++) {
+        moe_compared *row = &g_array_index(rows, moe_compared, i);
+        const moe_compared *half = &g_array_index(of_halves, moe_compared, h);
+        if (strcmp(row->name, half->name) != 0 || strcmp(row->parameter, half->parameter) != 0)
+            continue;
+        row->halves = half->distance;
+        h++;
+    }
 }

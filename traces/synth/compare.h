@@ -12,6 +12,7 @@ typedef struct moe_compared {
     double first, second;
     double distance; /* of the two; popularity: mean over layers of the total variation distance */
     double worst;    /* largest distance of a layer; NAN: not by layer */
+    double halves;   /* the distance of two halves of the first trace; NAN: not measured */
 } moe_compared;
 
 /* Rows (moe_compared): popularity, overlap at lags 1 .. 16 and on, affinity mass, coverage of
@@ -20,5 +21,10 @@ typedef struct moe_compared {
  * by capacity of each layer's cache and of one for all layers. Yours; NULL after a message when
  * the shapes differ. */
 GArray *moe_compare(const moe_pick *first, const moe_pick *second, moe_diag *diag);
+
+/* Sets `halves` of rows that moe_compare(first, …) returned: every second sequence of `first`
+ * against the others, which differ by chance only. Left NAN where a half is too little for the
+ * statistic, and with less than two sequences. Takes about as long as measuring `first`. */
+void moe_compare_halves(const moe_pick *first, GArray *rows);
 
 #endif
