@@ -118,6 +118,11 @@ moe_section_key(const char *text, moe_loc loc, const moe_section_view *view, boo
     return SIZE_MAX;
 }
 
+/* Groups that say nothing beside their members, and groups that are a property of each: the
+ * precision of experts, the overhead of a layer. Members of others follow them: "routing trace". */
+static const char *const silent_groups[] = {"experts", "workload", NULL};
+static const char *const property_groups[] = {"precision", "overhead", NULL};
+
 char *
 moe_section_key_title(const char *key)
 {
@@ -125,9 +130,9 @@ moe_section_key_title(const char *key)
     unsigned n = g_strv_length(parts);
     if (n > 1 && !strcmp(parts[n - 1], "kind"))
         g_clear_pointer(&parts[--n], g_free);
-    if (n > 1 && (!strcmp(parts[0], "experts") || !strcmp(parts[0], "workload")))
+    if (n > 1 && g_strv_contains(silent_groups, parts[0]))
         return g_strjoinv(" ", parts + 1);
-    if (n == 2)
+    if (n == 2 && g_strv_contains(property_groups, parts[0]))
         return g_strdup_printf("%s %s", parts[1], parts[0]);
     return g_strjoinv(" ", parts);
 }

@@ -32,7 +32,8 @@ size_t moe_section_key(const char *text, moe_loc loc, const moe_section_view *vi
 size_t moe_section_metric(const moe_yaml *node, const moe_section_view *view, moe_diag *diag);
 /* Located errors for required keys of the table that the map does not have. */
 void moe_section_require(const moe_param_table *table, const moe_yaml *node, moe_diag *diag);
-/* A key for people: "experts.cache.capacity" -> "cache capacity"; yours. */
+/* A key for people: "experts.cache.capacity" -> "cache capacity", "precision.experts" -> "experts
+ * precision", "routing.trace" -> "routing trace"; yours. */
 char *moe_section_key_title(const char *key);
 
 #endif

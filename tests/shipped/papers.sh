@@ -31,8 +31,17 @@ for file in "$2"/scenarios/papers/*.yaml; do
         echo "== $file: exit $?"
         cat out
     }
-    papers=$(sed -n '/^#/!q;p' "$file" | grep -o 'arXiv [0-9.]*[0-9]' | sort -u | paste -sd, | sed 's/,/, /g')
-    printf '\n[%s](%s.yaml): %s\n\n' "$name" "$name" "$papers"
+    # The first line of a scenario is the paper's title and number, and goes on with what it is about.
+    paper=$(sed -n '1s/^# \(.*arXiv [0-9.]*)\).*/\1/p' "$file")
+    others=$(sed -n '/^#/!q;p' "$file" | grep -o 'arXiv [0-9.]*[0-9]' | sort -u |
+        while read -r number; do case $paper in *"$number"*) ;; *) echo "$number" ;; esac; done |
+        paste -sd, | sed 's/,/, /g')
+    [ -n "$paper" ] || {
+        status=1
+        echo "== $file: the first line names no paper"
+    }
+    printf '\n**%s** ([%s.yaml](%s.yaml)): %s\n\n' "$(sed -n 's/^name: //p' "$file")" \
+        "$name" "$name" "$paper${others:+; $others}"
     echo '| metric | of / over | expected | got | off | basis | verdict |'
     echo '|---|---|---|---|---|---|---|'
     rows "$name.db"

@@ -101,6 +101,25 @@ collect(const char *yaml, moe_plots **plots, moe_yaml_doc **doc)
 }
 
 static void
+names_keys(void)
+{
+    static const char *const cases[][2] = {{"seed", "seed"},
+                                           {"experts.cache.capacity", "cache capacity"},
+                                           {"experts.cache.evict", "cache evict"},
+                                           {"experts.prefetch.kind", "prefetch"},
+                                           {"workload.batch", "batch"},
+                                           {"precision.experts", "experts precision"},
+                                           {"overhead.layer", "layer overhead"},
+                                           {"routing.trace", "routing trace"},
+                                           {"routing.transform", "routing transform"},
+                                           {"routing.synthetic.skew", "routing synthetic skew"}};
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autofree char *title = moe_section_key_title(cases[i][0]);
+        MOE_CHECK(!strcmp(title, cases[i][1]), "%s: %s", cases[i][0], title);
+    }
+}
+
+static void
 collects_lines(void)
 {
     g_autoptr(moe_plots) plots = NULL;
@@ -314,7 +333,7 @@ clean_up(void)
     g_free(folder);
 }
 
-MOE_TESTS({"set up", set_up}, {"collects lines", collects_lines}, {"collects bars", collects_bars},
-          {"keeps other keys apart", keeps_other_keys_apart}, {"collects blame", collects_blame},
-          {"reads numbers", reads_numbers}, {"complains", complains}, {"draws", draws},
-          {"clean up", clean_up})
+MOE_TESTS({"set up", set_up}, {"names keys", names_keys}, {"collects lines", collects_lines},
+          {"collects bars", collects_bars}, {"keeps other keys apart", keeps_other_keys_apart},
+          {"collects blame", collects_blame}, {"reads numbers", reads_numbers},
+          {"complains", complains}, {"draws", draws}, {"clean up", clean_up})
