@@ -193,11 +193,13 @@ moe_routing_builder_write_shards(moe_routing_builder *b, const char *path, uint6
     *n_shards = 0;
     if (ok) {
         write_tensors(&file->routing, &list);
-        ok = write_bytes(b) > shard_bytes
-                 ? moe_shards_write(path, list.tensors, list.n, file->meta, file->n_meta,
-                                    shard_bytes, n_shards, error)
-                 : moe_safetensors_write(path, list.tensors, list.n, file->meta, file->n_meta,
-                                         error);
+        bool sharded = write_bytes(b) > shard_bytes;
+        ok = sharded ? moe_shards_write(path, list.tensors, list.n, file->meta, file->n_meta,
+                                        shard_bytes, n_shards, error)
+                     : moe_safetensors_write(path, list.tensors, list.n, file->meta, file->n_meta,
+                                             error);
+        if (ok && !sharded)
+            moe_shards_remove(path);
     }
     if (moe_columns_failed(b->columns))
         moe_columns_error(b->columns, path, error);

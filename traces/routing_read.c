@@ -309,10 +309,14 @@ routing_from(moe_safetensors *tensors, moe_diag *diag)
 {
     moe_routing_file *file = moe_routing_file_new(moe_safetensors_path(tensors));
     file->tensors = tensors;
-    file->n_meta = moe_safetensors_meta_count(tensors);
-    file->meta = g_new(moe_meta, file->n_meta + 1);
-    for (size_t i = 0; i < file->n_meta; i++)
-        file->meta[i].key = moe_safetensors_meta_at(tensors, i, &file->meta[i].value);
+    size_t n = moe_safetensors_meta_count(tensors);
+    file->meta = g_new(moe_meta, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        moe_meta *meta = &file->meta[file->n_meta];
+        meta->key = moe_safetensors_meta_at(tensors, i, &meta->value);
+        file->n_meta +=
+            strcmp(meta->key, MOE_SHARDS_WRITE_ID) != 0; /* of the file, not the trace */
+    }
     const char *model = moe_routing_meta(file, "model"), *engine = moe_routing_meta(file, "engine");
     file->routing.model = model ? model : "";
     file->routing.engine = engine ? engine : "";

@@ -6,6 +6,7 @@
  *         "expert_ids[0:40]": "x-00001-of-00002.safetensors", …
  *         "expert_ids[40:60]": "x-00002-of-00002.safetensors", … }}
  *
+ * Both also hold a "write_id", a hash of all that was written: shards of another write are refused.
  * A key is a tensor and the rows (of dimension 0) that the shard holds. All tensors of a shard hold
  * the same rows, all shards the same tensors and the same metadata: each is a whole trace of its
  * own tokens. Shards of any writer can be joined. Those written here hold a multiple of 64 Ki rows
@@ -19,6 +20,7 @@
 #include "traces/safetensors.h"
 
 #define MOE_SHARDS_SUFFIX ".index.json" /* behind the name that one file would have */
+#define MOE_SHARDS_WRITE_ID "write_id"  /* metadata of the index and of each shard */
 
 /* By its name. */
 bool moe_shards_is_index(const char *path);
@@ -31,10 +33,15 @@ GPtrArray *moe_shards_paths(const char *path);
 char *moe_shards_hash(const char *path, GError **error);
 
 /* Writes shards of at most `shard_bytes` of data (at least one row each) beside `path`
- * (x.safetensors: x-00001-of-00002.safetensors, …) and then the index. All tensors have the same
- * first dimension. On failure nothing new is left behind. */
+ * (x.safetensors: x-00001-of-00002.safetensors, …) and the index, in the place of what trace was
+ * there under that name, in shards or in one file. All tensors have the same first dimension. Until
+ * all files are complete they lie in a temporary folder and the older trace stays whole; on failure
+ * nothing new is left behind, and a process killed while they get their names leaves no index. */
 bool moe_shards_write(const char *path, const moe_tensor *tensors, size_t n_tensors,
                       const moe_meta *meta, size_t n_meta, uint64_t shard_bytes, uint32_t *n_shards,
                       GError **error);
+/* Removes the index that stands beside `path` and the shards written with it, for a trace that is
+ * now in one file. */
+void moe_shards_remove(const char *path);
 
 #endif

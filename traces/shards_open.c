@@ -29,8 +29,9 @@ typedef struct shards {
     moe_loc loc; /* of the index */
     moe_diag *diag;
     char *text, *store;
-    GArray *list;       /* shards_part */
-    GHashTable *byname; /* file -> number in the list + 1 */
+    const char *write_id; /* NULL: the index has none */
+    GArray *list;         /* shards_part */
+    GHashTable *byname;   /* file -> number in the list + 1 */
 } shards;
 
 bool
@@ -120,21 +121,24 @@ shards_map(shards *s, moe_scan *scan)
     return moe_scan_take(scan, '}');
 }
 
-/* Numbers and texts, for other readers. */
+/* Numbers and texts; all but the write id are for other readers. */
 static bool
-shards_metadata(moe_scan *scan)
+shards_metadata(shards *s, moe_scan *scan)
 {
     uint64_t number;
     if (!moe_scan_take(scan, '{') || moe_scan_maybe(scan, '}'))
         return !scan->why;
     do {
-        if (!moe_scan_text(scan) || !moe_scan_take(scan, ':'))
+        const char *value = "", *key = moe_scan_text(scan);
+        if (!key || !moe_scan_take(scan, ':'))
             return false;
         while (scan->at < scan->end && *scan->at == ' ')
             scan->at++;
         bool text = scan->at < scan->end && *scan->at == '"';
-        if (text ? !moe_scan_text(scan) : !moe_scan_whole(scan, &number))
+        if (text ? !(value = moe_scan_text(scan)) : !moe_scan_whole(scan, &number))
             return false;
+        if (strcmp(key, MOE_SHARDS_WRITE_ID) == 0)
+            s->write_id = value;
     } while (moe_scan_maybe(scan, ','));
     return moe_scan_take(scan, '}');
 }
@@ -150,7 +154,7 @@ shards_parse(shards *s, size_t length)
         if (ok && strcmp(member, "weight_map") == 0)
             ok = shards_map(s, &scan);
         else if (ok && strcmp(member, "metadata") == 0)
-            ok = shards_metadata(&scan);
+            ok = shards_metadata(s, &scan);
         else if (ok)
             ok = moe_scan_fail(&scan, "wants metadata or weight_map");
         more = ok && moe_scan_maybe(&scan, ',');
@@ -198,6 +202,19 @@ shards_ranges(shards *s)
 }
 
 /* ---- shards against each other ---- */
+
+/* Of one write, so that an index never joins the shards of two. */
+static bool
+shards_same_write(shards *s, const shards_part *shard)
+{
+    const char *id = moe_safetensors_meta(shard->file, MOE_SHARDS_WRITE_ID);
+    if (!s->write_id || (id && strcmp(id, s->write_id) == 0))
+        return true;
+    return shards_fail(s,
+                       "%s was not written with this index: its " MOE_SHARDS_WRITE_ID
+                       " is '%.40s', that of the index '%.40s'",
+                       shard->name, id ? id : "", s->write_id);
+}
 
 static bool
 shards_same_meta(shards *s, const shards_part *a, const shards_part *b)
@@ -258,7 +275,7 @@ shards_load(shards *s, const char *folder, GError **error)
                                shard->name);
         shard->file = moe_safetensors_open(shard->path, s->diag, error);
         if (!shard->file || !shards_same_tensors(s, shards_at(s, 0), shard) ||
-            !shards_same_meta(s, shards_at(s, 0), shard))
+            !shards_same_write(s, shard) || !shards_same_meta(s, shards_at(s, 0), shard))
             return false;
     }
     return true;

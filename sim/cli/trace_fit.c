@@ -3,6 +3,7 @@
 #include "sim/cli/output.h"
 #include "sim/cli/selection.h"
 #include "sim/cli/trace.h"
+#include "traces/output.h"
 #include "traces/synth/describe_fit.h"
 
 #include <stdio.h>
@@ -70,7 +71,10 @@ run(const void *data, const char *const *operands, size_t n)
         return moe_say_error(error);
     if (code)
         return code;
-    if (!g_file_set_contents(values->output, text->str, (gssize)text->len, &error))
+    moe_output *output = moe_output_new(values->output, &error);
+    if (output)
+        moe_output_write(output, text->str, text->len);
+    if (!output || !moe_output_finish(output, &error))
         return moe_say_error(error);
     moe_out("%s written\n", values->output);
     return MOE_EXIT_OK;

@@ -13,6 +13,13 @@ expect 3 "absent.safetensors" "$moesim" trace info absent.safetensors
 if [ -c /dev/full ]; then
     expect 3 "/dev/full" "$moesim" trace sample -o /dev/full
 fi
+# A description, too, is written into a device and not over it; on a node of our own.
+if mknod full c 1 7 2>/dev/null && ! echo x >full 2>/dev/null; then
+    expect 3 "full: cannot write: No space left" "$moesim" trace fit "$sample" --rounds 1 \
+        --tokens 256 -o full
+    [ -c full ] || { echo "the device was replaced"; failed=1; }
+fi
+rm -f full
 
 # Three experts of four in turn, one at a time: with two slots LRU always misses.
 awk 'BEGIN { print "seq,pos,layer,experts"

@@ -5,6 +5,9 @@
 #include "traces/shards.h"
 
 #include <glib/gstdio.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LAYERS = 2, K = 2 };
@@ -97,6 +100,7 @@ same_as_one_file(void)
             g_autofree char *first = g_strdup_printf("%s/x-00001-of-%05u.safetensors", folder, n);
             g_autoptr(moe_routing_file) alone = moe_routing_open(first, diag, NULL);
             CU_ASSERT_PTR_NOT_NULL(alone);
+            CU_ASSERT_PTR_NULL(alone ? moe_routing_meta(alone, MOE_SHARDS_WRITE_ID) : "");
         }
         MOE_CHECK(folder_empty(folder) == (n ? n + 1 : 1), "case %zu", i);
     }
@@ -204,8 +208,12 @@ refuses(void)
          "x-00002-of-00002.safetensors: tensor gate_weights is F32 [4, 2, 2], but the index says 3 "
          "rows"},
         {NULL, NULL, another_model,
-         "shards disagree: x-00002-of-00002.safetensors has other "
-         "metadata than x-00001-of-00002.safetensors"},
+         "x-00002-of-00002.safetensors was not written with this index: its write_id is '', that "
+         "of the index '"},
+        {"\"write_id\"", "\"other_id\"", another_model,
+         "shards disagree: metadata 'write_id' is '"},
+        {"\"write_id\": \"", "\"write_id\": \"0", NULL,
+         "x-00001-of-00002.safetensors was not written with this index: its write_id is '"},
         {NULL, NULL, another_shape,
          "shards disagree: tensor gate_weights is F32 [3, 2, 2] in "
          "x-00001-of-00002.safetensors, F32 [3, 1, 1] in x-00002"},
@@ -274,5 +282,111 @@ nothing_left(void)
     folder_free(folder);
 }
 
+static char *
+hash_of(const char *index)
+{
+    return moe_shards_hash(index, NULL);
+}
+
+/* Room for the shards, none for the index: the older trace stays as it was. */
+static void
+older_stays(void)
+{
+    char *folder = folder_new();
+    g_autofree char *path = g_build_filename(folder, "x.safetensors", NULL);
+    g_autofree char *index = g_strconcat(path, MOE_SHARDS_SUFFIX, NULL);
+    g_autoptr(GError) error = NULL;
+    uint32_t n;
+    CU_ASSERT_TRUE_FATAL(moe_routing_builder_write_shards(made(60), path, 1, &n, NULL));
+    g_autofree char *before = hash_of(index);
+    moe_routing_builder *b = made(60);
+    moe_routing_builder_meta(b, "model", "other");
+    struct rlimit was, limit;
+    getrlimit(RLIMIT_FSIZE, &was);
+    limit = was;
+    limit.rlim_cur = 4096;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    bool ok = moe_routing_builder_write_shards(b, path, 1, &n, &error);
+    setrlimit(RLIMIT_FSIZE, &was);
+    signal(SIGXFSZ, handler);
+    CU_ASSERT_FALSE(ok);
+    MOE_CHECK(error && g_str_has_suffix(error->message, "index.json: cannot write: File too large"),
+              "%s", error ? error->message : "no error");
+    g_autofree char *after = hash_of(index);
+    CU_ASSERT_STRING_EQUAL(before, after ? after : "gone");
+    MOE_CHECK(folder_empty(folder) == 61, "n %u", n);
+    folder_free(folder);
+}
+
+/* Writes two traces in turn under one name until it is killed. */
+static void
+write_for_ever(const char *path)
+{
+    for (uint32_t i = 0, n;; i++) {
+        moe_routing_builder *b = moe_routing_builder_new(LAYERS, 300, K);
+        for (uint32_t t = 0; t < 30; t++)
+            moe_routing_builder_add(b, 0, t, MOE_DECODE,
+                                    (const uint16_t[]){1, 2, (uint16_t)(3 + i % 2), 5}, NULL);
+        moe_routing_builder_write_shards(b, path, 1, &n, NULL);
+    }
+}
+
+static void
+killed(void)
+{
+    char *folder = folder_new();
+    g_autofree char *path = g_build_filename(folder, "x.safetensors", NULL);
+    g_autofree char *index = g_strconcat(path, MOE_SHARDS_SUFFIX, NULL);
+    for (unsigned i = 0; i < 12; i++) {
+        g_autoptr(moe_diag) diag = moe_diag_new();
+        pid_t child = fork();
+        if (child == 0)
+            write_for_ever(path);
+        CU_ASSERT_FATAL(child > 0);
+        g_usleep(30000 + i * 3700);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        g_autoptr(moe_routing_file) file = moe_routing_open(index, diag, NULL);
+        unsigned odd = 0;
+        for (uint32_t t = 0; file && t < 30; t++)
+            odd += moe_routing_id(moe_routing_get(file), t, 1, 0) == 3;
+        MOE_CHECK(odd == 0 || odd == 30, "try %u: %u tokens of one trace", i, odd);
+        MOE_CHECK(moe_diag_errors(diag) == 0, "try %u: shards of two traces, told late", i);
+    }
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    for (const char *name; (name = g_dir_read_name(dir));) {
+        g_autofree char *left = g_build_filename(folder, name, NULL);
+        if (g_file_test(left, G_FILE_TEST_IS_DIR)) {
+            folder_empty(left);
+            g_rmdir(left);
+        }
+    }
+    folder_free(folder);
+}
+
+/* A trace takes the place of an older one, whatever the shards of both. */
+static void
+no_stale_files(void)
+{
+    static const struct {
+        uint64_t shard_bytes;
+        unsigned files;
+    } cases[] = {{115, 3}, {1, 7}, {1000000, 1}, {115, 3}, {1000000, 1}};
+    char *folder = folder_new();
+    g_autofree char *path = g_build_filename(folder, "x.safetensors", NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        uint32_t n, files = 0;
+        CU_ASSERT_TRUE(
+            moe_routing_builder_write_shards(made(6), path, cases[i].shard_bytes, &n, NULL));
+        g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+        while (g_dir_read_name(dir))
+            files++;
+        MOE_CHECK(files == cases[i].files, "case %zu: %u files", i, files);
+    }
+    folder_free(folder);
+}
+
 MOE_TESTS({"same as one file", same_as_one_file}, {"refuses", refuses}, {"hashed", hashed},
-          {"nothing left", nothing_left})
+          {"nothing left", nothing_left}, {"older stays", older_stays}, {"killed", killed},
+          {"no stale files", no_stale_files})
