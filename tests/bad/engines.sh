@@ -70,4 +70,27 @@ text "binary, cut short" "" '\0\0\0\0\1\0\0\0\2\0\0\0\1\0\0\0'
 text "binary, no record" "" '\0\0\0\0\377\377\377\377\2\0\0\0\1\0\0\0'
 text "nothing" "" ''
 text "a header alone" "" 'layer,expert\n'
+echo "== answers without routing"
+printf '{"id":"cmpl-1","object":"text_completion","model":"m","choices":[{"text":"a"}]}\n' >plain.json
+import plain.json
+printf '{"text":"a","meta_info":{"prompt_tokens":3,"completion_tokens":1}}\n' >plain.json
+import plain.json
+printf '{"object":"error","message":"The model \\u001b[1m`m` does not exist.%s","code":404}\n' \
+    "$(printf '%200s' '' | tr ' ' x)" >plain.json
+import plain.json
+printf '{"error":{"message":"no such model","type":"NotFoundError"}}\n' >plain.json
+import plain.json
+import --format vllm plain.json
+cat vllm_lists.json plain.json >some.jsonl
+import some.jsonl
+rm plain.json some.jsonl
+echo "== another model's routing"
+awk 'BEGIN { print "seq,pos,layer,experts"
+             for (i = 0; i < 20; i++) for (l = 0; l < 24; l++) { e = (7 * i + 5 * l) % 29
+                 print "0," i "," l "," e " " e + 1 " " e + 2 " " e + 3 } }' >other.csv
+import --model gpt-oss-120b other.csv
+rm other.csv
+python3 -B "$source/tests/bad/arrays.py" npy none
+import --model mixtral-8x7b none.npy
+rm none.npy
 rm -f *.safetensors megatron_list.npz sglang_native.json vllm_lists.json llamacpp_pairs.csv

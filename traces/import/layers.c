@@ -149,6 +149,26 @@ layers_possible(const moe_import_job *job, const moe_array *const *arrays, size_
     return possible;
 }
 
+/* No axis counts layers: what the model has, or why. */
+static bool
+layers_none(const moe_import_job *job, const char *text, size_t n, const moe_place *place)
+{
+    const moe_model *model = job->options->model;
+    const moe_stack *stack = model ? moe_model_decoder(model) : NULL;
+    const moe_ffn *ffn = NULL;
+    for (int i = 0; stack && !ffn && i < stack->n_layers; i++)
+        ffn = stack->layers[i].ffn.kind == MOE_FFN_MOE ? &stack->layers[i].ffn : NULL;
+    if (ffn && n == 1)
+        return moe_place_error(place,
+                               "%s: neither the first nor the second axis counts layers, of which "
+                               "%s has %d, %d with experts, top-%d; another model's routing?",
+                               text, model->name, stack->n_layers, stack->n_moe, ffn->top_k);
+    return moe_place_error(place,
+                           "%s: neither the first nor the second axis counts layers (%s); two "
+                           "models, or another model's routing",
+                           text, n > 1 ? "the arrays differ in both" : "--layers, --model");
+}
+
 bool
 moe_layer_axis(const moe_import_job *job, const moe_array *const *arrays, size_t n,
                const moe_place *place, uint32_t *axis)
@@ -157,10 +177,7 @@ moe_layer_axis(const moe_import_job *job, const moe_array *const *arrays, size_t
     g_autofree char *text = moe_array_text(arrays[0]);
     *axis = possible == 1 ? 0 : 1;
     if (possible == 0)
-        return moe_place_error(place,
-                               "%s: neither the first nor the second axis counts layers (%s); two "
-                               "models, or another model's routing",
-                               text, n > 1 ? "the arrays differ in both" : "--layers, --model");
+        return layers_none(job, text, n, place);
     if (possible == 3 && moe_array_is_whole(arrays[0]))
         layers_by_overlap(job, arrays[0], axis);
     else if (possible == 3)

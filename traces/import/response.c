@@ -7,6 +7,7 @@
 
 typedef struct response_import {
     moe_import_job *job;
+    const char *engine;
     char *model; /* of the first record that names one */
     int model_line;
 
@@ -15,6 +16,9 @@ typedef struct response_import {
     void *context;
     uint32_t sequence;
     uint64_t n_records, n_without, n_repeated; /* answers; prompts given to several choices */
+    char *without; /* the first answer without: the server's error, NULL: none; where it stands */
+    const char *without_file;
+    int without_line;
     moe_json_stream *stream;
     size_t input;
     const char *file;
@@ -283,7 +287,47 @@ response_record_walk(response_import *r, response_record *record)
             return false;
     }
     r->n_without += !some;
+    if (some || r->n_without > 1)
+        return true;
+    g_free(r->without);
+    r->without = g_strdup(record->error);
+    r->without_line = record->line;
+    r->without_file = r->file;
     return true;
+}
+
+/* How an engine is told to give routed experts. */
+static const char *
+response_how(const char *engine)
+{
+    static const struct {
+        const char *engine, *how;
+    } flags[] = {
+        {"vllm", "vllm: --enable-return-routed-experts"},
+        {"sglang", "sglang: --enable-return-routed-experts, and return_routed_experts in the "
+                   "request"},
+    };
+    for (size_t i = 0; i < MOE_COUNT(flags); i++)
+        if (strcmp(flags[i].engine, engine) == 0)
+            return flags[i].how;
+    return engine;
+}
+
+/* No answer has any: false after a message. */
+static bool
+response_some(const response_import *r)
+{
+    if (!r->n_records || r->n_without < r->n_records)
+        return true;
+    moe_place place = response_at(r, r->without_line, NULL);
+    place.loc.file = r->without_file;
+    if (r->without)
+        return moe_place_error(&place,
+                               "an answer of a server without routed_experts, but with an error: "
+                               "'%s'",
+                               r->without);
+    return moe_place_error(&place, "an answer of a server without routed_experts (%s)",
+                           response_how(r->engine));
 }
 
 static bool
@@ -317,19 +361,20 @@ response_walk_all(void *source, moe_block_sink *sink, void *context)
     for (size_t i = 0; i < r->job->n_paths; i++)
         if (!response_input_walk(r, i))
             return false;
-    return true;
+    return response_some(r);
 }
 
 moe_routing_builder *
 moe_response_import(moe_import_job *job, const char *engine)
 {
-    response_import r = {.job = job};
+    response_import r = {.job = job, .engine = engine};
     moe_routing_builder *builder = moe_gather(job, engine, response_walk_all, &r);
     if (builder && r.n_without)
         moe_import_note(job,
                         "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                        " answers hold no routed_experts: left out",
-                        r.n_without, r.n_records);
+                        " answers hold no routed_experts%s%s%s: left out",
+                        r.n_without, r.n_records, r.without ? ", but errors ('" : "",
+                        r.without ? r.without : "", r.without ? "')" : "");
     if (builder && r.n_repeated)
         moe_import_note(job,
                         "%" G_GUINT64_FORMAT
@@ -339,7 +384,21 @@ moe_response_import(moe_import_job *job, const char *engine)
     if (builder && r.model)
         moe_routing_builder_meta(builder, "model", r.model);
     g_free(r.model);
+    g_free(r.without);
     return builder;
+}
+
+#define RESPONSE_GUESS 20
+
+/* Whether it looks like the answer of a server all the same: by a mark, or an error's body. */
+static bool
+response_without(const char *head, size_t n, const char *const *marks)
+{
+    for (; *marks; marks++)
+        if (g_strstr_len(head, (gssize)n, *marks))
+            return true;
+    return g_strstr_len(head, (gssize)n, "\"error\"") &&
+           g_strstr_len(head, (gssize)n, "\"message\"");
 }
 
 int
@@ -348,11 +407,12 @@ moe_response_sniff(const char *head, size_t n, const char *const *marks, int sur
     size_t at = 0;
     while (at < n && strchr(" \t\r\n", head[at]) && head[at])
         at++;
-    if (at == n || (head[at] != '{' && head[at] != '[') ||
-        !g_strstr_len(head, (gssize)n, "routed_experts\""))
+    if (at == n || (head[at] != '{' && head[at] != '['))
         return 0;
+    if (!g_strstr_len(head, (gssize)n, "routed_experts\""))
+        return response_without(head, n, marks) ? RESPONSE_GUESS : 0;
     for (; *marks; marks++)
         if (g_strstr_len(head, (gssize)n, *marks))
             return sure;
-    return 20;
+    return RESPONSE_GUESS;
 }

@@ -1,9 +1,12 @@
 #include "traces/import/response_record.h"
 
+#include "sim/base/text.h"
 #include "traces/import/base64.h"
 #include "traces/import/npy_format.h"
 
 #include <string.h>
+
+#define RESPONSE_ERROR_MAX 200 /* bytes of a server's message that are shown */
 
 /* Where a key's value stands, from the outside in. */
 typedef struct response_frame {
@@ -45,6 +48,7 @@ response_clear(response_record *record)
     response_choice_clear(&record->own);
     response_rows_clear(&record->prompt);
     g_clear_pointer(&record->model, g_free);
+    g_clear_pointer(&record->error, g_free);
     record->prompt_tokens = record->completion_tokens = record->start = -1;
 }
 
@@ -287,6 +291,7 @@ typedef enum response_key {
     RESPONSE_START,
     RESPONSE_MODEL,
     RESPONSE_CHOICES,
+    RESPONSE_ERROR,
     RESPONSE_OTHER,
 } response_key;
 
@@ -309,11 +314,24 @@ response_key_of(const char *key)
         {"model", RESPONSE_MODEL},
         {"choices", RESPONSE_CHOICES},
         {"outputs", RESPONSE_CHOICES},
+        {"message", RESPONSE_ERROR},
+        {"detail", RESPONSE_ERROR},
     };
     for (size_t i = 0; i < MOE_COUNT(keys); i++)
         if (strcmp(keys[i].name, key) == 0)
             return keys[i].key;
     return RESPONSE_OTHER;
+}
+
+/* What stands in the body of an error. */
+static char *
+response_error(response_walk *w)
+{
+    size_t n;
+    const char *text = moe_json_text(w->reader->stream, &n);
+    bool cut = n > RESPONSE_ERROR_MAX;
+    g_autofree char *seen = moe_text_visible(text, cut ? RESPONSE_ERROR_MAX : n);
+    return g_strconcat(seen, cut ? "…" : "", NULL);
 }
 
 /* Takes a value that is of interest; *taken tells whether it was. */
@@ -341,6 +359,8 @@ response_take(response_walk *w, response_key key, moe_json_event event, const ch
         return response_count(w, w->in_choice ? &choice->rows.start : &record->start, name);
     if (key == RESPONSE_MODEL && event == MOE_JSON_TEXT && !record->model)
         record->model = g_strdup(moe_json_text(w->reader->stream, NULL));
+    if (key == RESPONSE_ERROR && event == MOE_JSON_TEXT && !w->in_choice && !record->error)
+        record->error = response_error(w);
     *taken = false;
     return true;
 }

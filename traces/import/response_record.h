@@ -34,6 +34,8 @@ typedef struct response_record {
     response_rows prompt;
     int64_t prompt_tokens, completion_tokens, start; /* -1: not said */
     char *model;
+    char *
+        error; /* what the server says in place of an answer, made visible and cut; NULL: nothing */
 } response_record;
 
 typedef struct response_reader {

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#define FINISH_SEEN 4       /* ids for each expert, before experts that none names are odd */
 #define FINISH_SURE_BITS 40 /* of coincidence, before two layers count as one */
 
 /* ---- the model ---- */
@@ -188,6 +189,25 @@ traps_layers(moe_traps *t, bool *keep)
     return true;
 }
 
+/* Fewer layers than the model has and ids of a part of its experts alone: it is another's. */
+static bool
+layers_of_another(const moe_traps *t, const bool *keep)
+{
+    const moe_model *model = t->job->options->model;
+    const moe_ffn *ffn = model ? model_ffn(model) : NULL;
+    uint32_t n_moe = model ? model_layers(model, NULL) : 0, n = 0;
+    for (uint32_t i = 0; i < t->n_layers; i++)
+        n += keep[i];
+    if (!ffn || n >= n_moe || t->max_id >= (uint32_t)ffn->experts / 2 ||
+        t->n_kept * n * t->k < (uint64_t)ffn->experts * FINISH_SEEN)
+        return false;
+    moe_import_fail(t->job, t->input,
+                    "%u layers, and experts up to %u, but %s has %u layers of %d experts: another "
+                    "model's routing? Without --model it is taken as it is",
+                    n, t->max_id, model->name, n_moe, ffn->experts);
+    return true;
+}
+
 /* ---- the report ---- */
 
 static void
@@ -277,7 +297,7 @@ moe_traps_finish(moe_traps *t)
     bool ok = t->errors == 0 && !t->failed && (t->n_kept || report_nothing(t));
     if (ok)
         report_tokens(t);
-    if (ok && traps_layers(t, keep)) {
+    if (ok && traps_layers(t, keep) && !layers_of_another(t, keep)) {
         if (!t->limit_known) {
             uint32_t n = MAX(t->max_id + 1, t->k);
             moe_import_note(t->job, "%u experts, as the largest id is %u", n, t->max_id);
