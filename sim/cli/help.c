@@ -37,7 +37,7 @@ static const section sections[] = {
      "A list of figures, drawn after the runs by gnuplot. Swept keys that are neither `x` nor "
      "`series` become part of the series; runs that differ in `seed` alone are one point with its "
      "range. Each figure leaves its data (.dat) and script (.gp) beside it. `moesim plot` draws "
-     "from a database later."},
+     "from a database later (`moesim plot --help`)."},
 };
 
 /* Keys whose values are no single parameters, and which their sections read themselves. */
@@ -218,15 +218,17 @@ run(const void *data, const char *const *operands, size_t n)
     if (n == 0)
         return print_overview();
     const char *word = operands[0], *closest = NULL;
-    if (help_of_command(operands, n))
-        return MOE_EXIT_OK;
     if (n > 1)
-        return moe_say_usage("moesim help", "'%s' is no command of '%s'", operands[1], word);
+        return help_of_command(operands, n)
+                   ? MOE_EXIT_OK
+                   : moe_say_usage("moesim help", "'%s' is no command of '%s'", operands[1], word);
     if (help_of_extra(word))
         return MOE_EXIT_OK;
     for (size_t i = 0; i < MOE_COUNT(sections); i++)
         if (help_in_section(&sections[i], word, &closest))
             return MOE_EXIT_OK;
+    if (help_of_command(operands, n))
+        return MOE_EXIT_OK;
     bool found = help_of_policy(word);
     found = help_of_metric(word) || found;
     if (moe_help_topic(word) || found)

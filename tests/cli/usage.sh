@@ -46,6 +46,9 @@ expect 0 "default" "$moesim" help experts.cache.capacity
 
 # Help knows sub-commands, and every word that `list` knows.
 expect 0 "^usage: moesim trace stats" "$moesim" help trace stats
+expect 0 "^usage: moesim run" "$moesim" help run
+expect 0 "^Each entry:" "$moesim" help plot
+expect 0 "other-NAME.pdf of other.db" "$moesim" help plot.file
 expect 2 "'zzz' is no command of 'trace'" "$moesim" help trace zzz
 expect 2 "is one word too many" "$moesim" help trace stats zzz
 expect 0 "^overlap (statistic of traces, share)" "$moesim" help overlap
