@@ -61,8 +61,7 @@ static int export(const void *data, const char *const *operands, size_t n)
         return moe_say_error(error);
     if (!file)
         return code;
-    bool ok =
-        moe_export(exporter, moe_routing_get(file), values->output, NULL, NULL, report, &error);
+    bool ok = moe_export(exporter, file, values->output, NULL, NULL, report, &error);
     moe_out_text(report->str);
     if (!ok)
         return moe_say_error(error);

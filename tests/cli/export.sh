@@ -19,6 +19,14 @@ for format in csv jsonl; do
     "$moesim" trace info back.safetensors | tail -n +2 | cmp - wanted || failed=1
 done
 cmp rows.csv out.csv || failed=1
+# A trace that was changed stays marked, or the export says that it does not.
+"$moesim" trace transform rows.safetensors -s '{kind: top-k, k: 1}' -o changed.safetensors >out 2>&1 || { cat out; failed=1; }
+expect 0 "left out: metadata counterfactual, " "$moesim" trace export changed.safetensors -o changed.csv
+expect 0 "left out: metadata counterfactual, " "$moesim" trace export changed.safetensors -o changed.npy
+expect 0 "changed.jsonl written" "$moesim" trace export changed.safetensors -o changed.jsonl
+grep -q "left out" out && { cat out; failed=1; }
+expect 0 "back.safetensors written" "$moesim" trace import changed.jsonl -o back.safetensors
+cmp changed.safetensors back.safetensors || failed=1
 expect 0 "left out: look-ahead predictions" "$moesim" trace export "$sample" -o sample.npy
 expect 0 "left out: which tokens are one sequence" "$moesim" trace export "$sample" -o sample.npy
 expect 0 "sample.npy written" "$moesim" trace export --format npy "$sample" -o sample.npy

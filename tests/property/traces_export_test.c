@@ -75,6 +75,8 @@ made(uint64_t seed, bool plain)
     }
     if (labelled)
         moe_routing_builder_meta(b, "domains", "[\"c\\\"ode\",\"pr\\u00F6se\"]");
+    if (seed % 2)
+        moe_routing_builder_meta(b, "counterfactual", "tr\"ue");
     return moe_routing_builder_finish(b, "made");
 }
 
@@ -128,7 +130,7 @@ round_trip(const moe_exporter *exporter, const moe_importer *importer, uint64_t 
     const moe_routing *r = moe_routing_get(file);
     g_autofree char *path = temporary(exporter->suffix), *first = NULL, *second = NULL;
     gsize n_first = 0, n_second = 0;
-    CU_ASSERT_TRUE_FATAL(moe_export(exporter, r, path, NULL, NULL, NULL, &error));
+    CU_ASSERT_TRUE_FATAL(moe_export(exporter, file, path, NULL, NULL, NULL, &error));
     CU_ASSERT_TRUE_FATAL(g_file_get_contents(path, &first, &n_first, NULL));
     bool csv = strcmp(exporter->name, "csv") == 0;
     moe_import_options options = {.experts = r->n_experts, .top_k = csv ? r->k : 0};
@@ -140,10 +142,17 @@ round_trip(const moe_exporter *exporter, const moe_importer *importer, uint64_t 
     if (back) {
         MOE_CHECK(differences(r, moe_routing_get(back), held) == 0, "%s, seed %d", exporter->name,
                   (int)seed);
-        CU_ASSERT_TRUE(moe_export(exporter, moe_routing_get(back), path, NULL, NULL, NULL, &error));
+        CU_ASSERT_TRUE(moe_export(exporter, back, path, NULL, NULL, NULL, &error));
         CU_ASSERT_TRUE(g_file_get_contents(path, &second, &n_second, NULL));
-        bool meta = n_first == n_second && memcmp(first, second, n_first) == 0;
-        MOE_CHECK(meta, "%s, seed %d: other bytes", exporter->name, (int)seed);
+        /* the first line of jsonl is metadata, and the import may have learnt the order of ids */
+        const char *a = exporter->meta ? strchr(first, '\n') : first;
+        const char *b = exporter->meta ? strchr(second, '\n') : second;
+        MOE_CHECK(a && b && first + n_first - a == second + n_second - b &&
+                      memcmp(a, b, (size_t)(first + n_first - a)) == 0,
+                  "%s, seed %d: other bytes", exporter->name, (int)seed);
+        MOE_CHECK(!exporter->meta || g_strcmp0(moe_routing_meta(file, "counterfactual"),
+                                               moe_routing_meta(back, "counterfactual")) == 0,
+                  "%s, seed %d: other metadata", exporter->name, (int)seed);
     }
     g_unlink(path);
 }
@@ -178,7 +187,7 @@ accesses(void)
         g_autofree char *bytes = NULL;
         gsize n;
         CU_ASSERT_TRUE_FATAL(
-            moe_export(&moe_exporter_oracle_general, r, path, NULL, NULL, NULL, NULL));
+            moe_export(&moe_exporter_oracle_general, file, path, NULL, NULL, NULL, NULL));
         CU_ASSERT_TRUE_FATAL(g_file_get_contents(path, &bytes, &n, NULL));
         size_t count = n / 24, at = 0;
         unsigned wrong = n % 24 != 0;

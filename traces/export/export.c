@@ -1,6 +1,8 @@
 #include "traces/export/export.h"
 
 #include "sim/base/error.h"
+#include "sim/base/text.h"
+#include "traces/routing_file.h"
 
 #include <string.h>
 
@@ -39,10 +41,43 @@ moe_export_real(char buffer[MOE_EXPORT_REAL], float value)
     return buffer;
 }
 
+bool
+moe_export_meta(const moe_routing_file *file, size_t i, const char **key, const char **value)
+{
+    static const char *const described[] = {"format", "version", "layer_ids", "experts",
+                                            "top_k",  "domains", "modalities"};
+    if (i >= file->n_meta)
+        return false;
+    *key = file->meta[i].key;
+    *value = file->meta[i].value;
+    for (size_t j = 0; j < MOE_COUNT(described); j++)
+        if (*key && strcmp(*key, described[j]) == 0)
+            *key = NULL;
+    return true;
+}
+
+/* The keys of metadata that is not written, in one line. */
+static void
+export_meta_left_out(const moe_routing_file *file, GString *report)
+{
+    const char *key, *value;
+    bool some = false;
+    for (size_t i = 0; moe_export_meta(file, i, &key, &value); i++) {
+        if (!key)
+            continue;
+        g_autofree char *seen = moe_text_visible(key, strlen(key));
+        g_string_append_printf(report, "%s%s", some ? ", " : "left out: metadata ", seen);
+        some = true;
+    }
+    if (some)
+        g_string_append_c(report, '\n');
+}
+
 /* What the trace holds and the format does not. */
 static void
-export_left_out(const moe_exporter *e, const moe_routing *r, GString *report)
+export_left_out(const moe_exporter *e, const moe_routing_file *file, GString *report)
 {
+    const moe_routing *r = moe_routing_get(file);
     const struct {
         bool lost;
         const char *what;
@@ -59,14 +94,17 @@ export_left_out(const moe_exporter *e, const moe_routing *r, GString *report)
     for (size_t i = 0; i < MOE_COUNT(parts); i++)
         if (parts[i].lost)
             g_string_append_printf(report, "left out: %s\n", parts[i].what);
+    if (!e->meta)
+        export_meta_left_out(file, report);
 }
 
 bool
-moe_export(const moe_exporter *exporter, const moe_routing *routing, const char *path,
+moe_export(const moe_exporter *exporter, const moe_routing_file *file, const char *path,
            moe_progress *progress, void *context, GString *report, GError **error)
 {
     g_autoptr(GString) unheard = g_string_new(NULL);
-    moe_export_job job = {.routing = routing,
+    moe_export_job job = {.file = file,
+                          .routing = moe_routing_get(file),
                           .progress = progress,
                           .context = context,
                           .report = report ? report : unheard};
@@ -80,7 +118,7 @@ moe_export(const moe_exporter *exporter, const moe_routing *routing, const char 
                        exporter->name);
         return false;
     }
-    export_left_out(exporter, routing, job.report);
+    export_left_out(exporter, file, job.report);
     exporter->run(&job);
     return moe_output_finish(job.output, error);
 }

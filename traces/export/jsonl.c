@@ -56,6 +56,24 @@ jsonl_layer(const moe_export_job *job, uint64_t row, uint32_t layer)
     moe_output_text(o, "}\n");
 }
 
+/* ,"metadata":{"counterfactual":"true",…}: so that what was changed stays marked. */
+static void
+jsonl_meta(const moe_export_job *job)
+{
+    const char *key, *value;
+    bool some = false;
+    for (size_t i = 0; moe_export_meta(job->file, i, &key, &value); i++) {
+        if (!key)
+            continue;
+        moe_output_text(job->output, some ? "," : ",\"metadata\":{");
+        jsonl_text(job->output, key);
+        moe_output_text(job->output, ":");
+        jsonl_text(job->output, value);
+        some = true;
+    }
+    moe_output_text(job->output, some ? "}" : "");
+}
+
 static void
 jsonl_run(const moe_export_job *job)
 {
@@ -66,8 +84,10 @@ jsonl_run(const moe_export_job *job)
         moe_output_text(o, ",\"model\":");
         jsonl_text(o, r->model);
     }
-    moe_output_format(o, ",\"n_experts\":%u,\"top_k\":%u,\"layers\":%u}\n", r->n_experts, r->k,
+    moe_output_format(o, ",\"n_experts\":%u,\"top_k\":%u,\"layers\":%u", r->n_experts, r->k,
                       r->n_layers);
+    jsonl_meta(job);
+    moe_output_text(o, "}\n");
     for (uint64_t row = 0; row < r->n_tokens && !moe_output_failed(o); row++) {
         for (uint32_t layer = 0; layer < r->n_layers; layer++) {
             jsonl_token(job, row);
@@ -80,11 +100,13 @@ jsonl_run(const moe_export_job *job)
 const moe_exporter moe_exporter_jsonl = {
     .name = "jsonl",
     .suffix = ".jsonl",
-    .help = "JSON lines: a record of type \"meta\" (model, n_experts, top_k, layers), then one per "
+    .help = "JSON lines: a record of type \"meta\" (model, n_experts, top_k, layers, metadata), "
+            "then one per "
             "token and layer with req_id, token_idx, phase, layer, topk_ids (null: layer not run) "
             "and what there is of topk_weights, step, token_id, domain.",
     .sequences = true,
     .weights = true,
     .labels = true,
+    .meta = true,
     .run = jsonl_run,
 };

@@ -28,6 +28,8 @@ jsonl_reader_clear(jsonl_reader *r)
     g_array_free(r->rows, TRUE);
     g_hash_table_destroy(r->ignored);
     g_free(r->model);
+    if (r->meta)
+        g_ptr_array_unref(r->meta);
 }
 
 static bool

@@ -75,6 +75,7 @@ typedef struct jsonl_reader {
     unsigned errors;
     uint32_t n_experts, top_k; /* as a record of type "meta" says; 0: it does not */
     char *model;               /* likewise; NULL: none */
+    GPtrArray *meta;           /* key, value, …: likewise; NULL: none */
 } jsonl_reader;
 
 /* The record of the line at hand; false after a message. *skip: it is no routing. */

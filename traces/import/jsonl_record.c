@@ -270,6 +270,36 @@ record_object(jsonl_reader *r, jsonl_record *record)
     return moe_scan_take(scan, '}') && moe_scan_end(scan);
 }
 
+/* Texts of "metadata": kept, what else is there skipped. */
+static bool
+record_metadata(jsonl_reader *r)
+{
+    moe_scan *scan = &r->scan;
+    if (!moe_scan_take(scan, '{'))
+        return false;
+    if (moe_scan_maybe(scan, '}'))
+        return true;
+    if (!r->meta)
+        r->meta = g_ptr_array_new_with_free_func(g_free);
+    do {
+        const char *text = moe_scan_text(scan);
+        g_autofree char *key = g_strdup(text);
+        if (!key || !moe_scan_take(scan, ':'))
+            return false;
+        if (moe_scan_peek(scan) != '"') {
+            if (!moe_scan_skip(scan))
+                return false;
+            continue;
+        }
+        text = moe_scan_text(scan);
+        if (!text)
+            return false;
+        g_ptr_array_add(r->meta, g_steal_pointer(&key));
+        g_ptr_array_add(r->meta, g_strdup(text));
+    } while (moe_scan_maybe(scan, ','));
+    return moe_scan_take(scan, '}');
+}
+
 /* Of our own first record: what the others do not say. Other writers' have other keys. */
 static bool
 record_meta(jsonl_reader *r)
@@ -294,6 +324,9 @@ record_meta(jsonl_reader *r)
         } else if (strcmp(name, "model") == 0 && c == '"') {
             g_free(r->model);
             r->model = g_strdup(moe_scan_text(scan));
+        } else if (strcmp(name, "metadata") == 0 && c == '{') {
+            if (!record_metadata(r))
+                return false;
         } else if (!moe_scan_skip(scan)) {
             return false;
         }

@@ -235,9 +235,25 @@ tokens_settle(jsonl_tokens *t)
     return r->errors == 0;
 }
 
+/* What our own first record carries; not what the tensors say. */
+static void
+tokens_carried(const GPtrArray *meta, moe_routing_builder *builder)
+{
+    static const char *const described[] = {"format", "version", "layer_ids", "experts",
+                                            "top_k",  "domains", "modalities"};
+    for (guint i = 0; meta && i + 1 < meta->len; i += 2) {
+        bool own = false;
+        for (size_t j = 0; j < MOE_COUNT(described); j++)
+            own |= strcmp(meta->pdata[i], described[j]) == 0;
+        if (!own)
+            moe_routing_builder_meta(builder, meta->pdata[i], meta->pdata[i + 1]);
+    }
+}
+
 static void
 tokens_meta(const jsonl_tokens *t, moe_routing_builder *builder)
 {
+    tokens_carried(t->reader->meta, builder);
     if (t->reader->model)
         moe_routing_builder_meta(builder, "model", t->reader->model);
     if (!(t->facts & 1u << JSONL_DOMAIN))
