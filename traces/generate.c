@@ -286,14 +286,46 @@ generate_names(moe_routing_builder *builder, const char *key, char letter, int64
         moe_routing_builder_meta(builder, key, names->str);
 }
 
+/* Whether tokens may copy experts of the token or the layer before. */
+static bool
+generate_copies(const moe_generate_config *config)
+{
+    return config->stickiness > 0 || config->affinity > 0 || config->prefill_stickiness > 0 ||
+           config->prefill_affinity > 0;
+}
+
+/* What metadata says of how it was made; yours. */
+static char *
+generate_how(const moe_generate_config *config)
+{
+    const moe_hidden *hidden = config->hidden;
+    if (!hidden)
+        return g_strdup_printf("drawn at random, not captured from a model: skew %g .. %g, "
+                               "stickiness %g, affinity %g, domains %d, seed %" G_GINT64_FORMAT
+                               " (traces/generate.h)",
+                               config->skew_min, config->skew_max, config->stickiness,
+                               config->affinity, (int)config->domains, config->seed);
+    GString *how = g_string_new("drawn at random, not captured from a model: ");
+    g_string_append_printf(how, "hidden state of %u numbers in %u component%s", hidden->n_numbers,
+                           hidden->n_components, hidden->n_components == 1 ? "" : "s");
+    if (hidden->n_opening)
+        g_string_append_printf(how, ", opening of %u tokens", hidden->n_opening);
+    if (config->fitted_to && *config->fitted_to)
+        g_string_append_printf(how, ", fitted to %s", config->fitted_to);
+    if (generate_copies(config))
+        g_string_append_printf(how, ", stickiness %g, affinity %g", config->stickiness,
+                               config->affinity);
+    g_string_append_printf(how, ", seed %" G_GINT64_FORMAT " (traces/synth/hidden.h)",
+                           config->seed);
+    return g_string_free(how, FALSE);
+}
+
 static void
 generate_meta(const moe_generate_config *config, moe_routing_builder *builder)
 {
-    g_autofree char *how = g_strdup_printf(
-        "drawn at random, not captured from a model: skew %g .. %g, stickiness %g, affinity %g, "
-        "domains %d, seed %" G_GINT64_FORMAT " (traces/generate.h)",
-        config->skew_min, config->skew_max, config->stickiness, config->affinity,
-        (int)config->domains, config->seed);
+    g_autofree char *how = generate_how(config);
+    if (config->logits > 0 || (config->hidden && !generate_copies(config)))
+        moe_routing_builder_meta(builder, "order", "weight");
     if (config->logits > 0) {
         g_autofree char *law = g_strdup_printf("spread %g, taste %g, drift %g", config->logits,
                                                config->taste, config->drift);

@@ -19,7 +19,10 @@
  * `logits` is their spread, `stickiness` the memory), and logits and the softmax over the routed
  * experts are recorded; there is no `affinity` then. With several domains or modalities each
  * token's is recorded too; a token is of any modality with equal chance, which changes nothing
- * else. */
+ * else.
+ *
+ * With logits, and with a hidden state that alone chooses, a row's ids stand in order of falling
+ * score, and metadata "order" says `weight`. */
 #ifndef MOE_TRACES_GENERATE_H
 #define MOE_TRACES_GENERATE_H
 
@@ -41,7 +44,8 @@ typedef struct moe_generate_router {
 } moe_generate_router;
 
 typedef struct moe_generate_config {
-    const char *model; /* metadata only; NULL: none */
+    const char *model;     /* metadata only; NULL: none */
+    const char *fitted_to; /* likewise */
     int64_t layers, experts, top_k;
     int64_t sequences, prompt, output; /* tokens per sequence: prefill, then decode */
     int64_t domains;

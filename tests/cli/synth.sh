@@ -22,6 +22,24 @@ made "5 sequences of 303 tokens, 100 of them prompt; 1515 tokens in all" --seque
 made "5 sequences of 200 or 201 tokens, 66 of them prompt; 1003 tokens in all" \
     --sequences 5 --tokens 1003
 
+# Ids in order of score can be cut, without weights; ids that are copies cannot.
+printf '%s\n' 'layers: 2' 'experts: 4' 'stickiness: 0' 'affinity: 0' \
+    'hidden: {components: [{lasts: 9, rank: 2}]}' >state.yaml
+for name in state x; do
+    "$moesim" trace synth $name.yaml --sequences 2 -o $name.safetensors >/dev/null
+done
+expect 0 "top.safetensors written" "$moesim" trace transform state.safetensors \
+    --step '{kind: top-k, k: 1}' -o top.safetensors
+expect 1 "experts in order of weight" "$moesim" trace transform x.safetensors \
+    --step '{kind: top-k, k: 1}' -o top.safetensors
+# A fit is told from what it was.
+ln -s "$source/traces" traces
+"$moesim" trace fit traces/samples/quickstart.safetensors --sequences 2..5 --rounds 1 \
+    -o fitted.yaml >/dev/null
+"$moesim" trace synth fitted.yaml -o fitted.safetensors >/dev/null
+expect 0 "fitted to 3 of 16 sequences of traces/samples/quickstart.safetensors, seed 1" \
+    "$moesim" trace info fitted.safetensors
+
 # compare says what it compares; the halves of a trace whose sequences are pairs do not differ.
 sample=$source/traces/samples/quickstart.safetensors
 echo "3 7 8" >some.txt

@@ -37,10 +37,13 @@ moe_describe_fit(const moe_pick *pick, const moe_fit_config *config, moe_progres
         described.lookahead = routing->lookahead[0].distance;
         described.recall = moe_routing_recall(routing, 0);
     }
-    g_autofree char *comment =
-        g_strdup_printf("Fitted to %u sequences of %s. Numbers of `router` are hundredths\n"
-                        "(`moesim trace synth --keys`, traces/synth/hidden.h).",
-                        pick->n, routing->path);
+    g_autofree char *path = g_filename_display_name(routing->path);
+    g_autofree char *fitted_to =
+        g_strdup_printf("%u of %u sequences of %s", pick->n, routing->n_sequences, path);
+    described.fitted_to = fitted_to;
+    static const char comment[] =
+        "Written by `moesim trace fit`. Numbers of `router` are hundredths\n"
+        "(`moesim trace synth --keys`, traces/synth/hidden.h).";
     moe_description_write(&described, comment, out);
     return true;
 }

@@ -90,6 +90,8 @@ moe_description_write(const moe_generate_config *config, const char *comment, GS
     write_comment(comment, out);
     if (config->model && *config->model)
         write_quoted("model", config->model, out);
+    if (config->fitted_to && *config->fitted_to)
+        write_quoted("fitted_to", config->fitted_to, out);
     const struct {
         const char *key;
         int64_t value;

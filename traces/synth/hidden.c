@@ -237,6 +237,19 @@ walk_best(const float *scores, uint32_t n, uint32_t k, uint16_t *best)
     }
 }
 
+/* Puts the chosen in falling order of score. */
+static void
+walk_sort(const float *scores, uint32_t k, uint16_t *chosen)
+{
+    for (uint32_t j = 1; j < k; j++) {
+        uint16_t id = chosen[j];
+        uint32_t at = j;
+        for (; at > 0 && scores[id] > scores[chosen[at - 1]]; at--)
+            chosen[at] = chosen[at - 1];
+        chosen[at] = id;
+    }
+}
+
 static void
 walk_pairs(const moe_hidden *hidden, uint32_t layer, const uint16_t *before, float *restrict scores)
 {
@@ -258,6 +271,9 @@ moe_hidden_walk_next(moe_hidden_walk *walk, uint16_t *best)
     if (walk->token < hidden->n_opening &&
         moe_stream_unit(&walk->openings) < hidden->opening_share[walk->token]) {
         memcpy(best, hidden->opening + walk->token++ * choices, choices * sizeof *best);
+        for (uint32_t l = 0; l < hidden->n_layers; l++)
+            walk_sort(walk->scores + (size_t)l * hidden->n_experts, hidden->k,
+                      best + (size_t)l * hidden->k);
         return;
     }
     for (uint32_t l = 0; l < hidden->n_layers; l++) {

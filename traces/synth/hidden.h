@@ -73,7 +73,7 @@ moe_hidden_walk *moe_hidden_walk_new(const moe_hidden *hidden);
 void moe_hidden_walk_free(moe_hidden_walk *walk);
 /* Sequences 0, 1, 2, … one after another: what is left of the one before is in the walk. */
 void moe_hidden_walk_begin(moe_hidden_walk *walk, uint64_t seed, uint64_t sequence);
-/* The next token: best[n_layers][k]. */
+/* The next token: best[n_layers][k], the highest score first. */
 void moe_hidden_walk_next(moe_hidden_walk *walk, uint16_t *best);
 /* Its scores, [n_layers][n_experts]; borrowed, until the next token. */
 const float *moe_hidden_walk_scores(const moe_hidden_walk *walk);

@@ -9,6 +9,8 @@
 static const moe_param generate_rows[] = {
     {"model", MOE_PARAM_TEXT, AT(model), NULL, .flags = MOE_PARAM_IDENTITY,
      .help = "Name of the model, for the metadata."},
+    {"fitted_to", MOE_PARAM_TEXT, AT(fitted_to), NULL, .flags = MOE_PARAM_IDENTITY,
+     .help = "What the description was fitted to, for the metadata."},
     {"layers", MOE_PARAM_INT, AT(layers), "32", 1, MOE_ROUTING_MAX_LAYERS,
      .flags = MOE_PARAM_IDENTITY, .help = "MoE layers."},
     {"experts", MOE_PARAM_INT, AT(experts), "8", 1, MOE_ROUTING_MAX_EXPERTS,
