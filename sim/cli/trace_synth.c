@@ -76,6 +76,9 @@ run(const void *data, const char *const *operands, size_t n)
     int code = moe_trace_spare_inputs("moesim trace synth", values->output, operands, n);
     if (code)
         return code;
+    if (values->tokens && values->sequences > values->tokens)
+        return moe_say_usage("moesim trace synth",
+                             "'--tokens' is less than '--sequences': some would have none");
     g_autoptr(moe_diag) diag = moe_diag_new();
     GError *error = NULL;
     g_autoptr(moe_description) description = moe_description_load(operands[0], diag, &error);

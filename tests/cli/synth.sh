@@ -21,6 +21,8 @@ made "1 sequence of 40 tokens, 13 of them prompt; 40 tokens in all" --tokens 40
 made "5 sequences of 303 tokens, 100 of them prompt; 1515 tokens in all" --sequences 5
 made "5 sequences of 200 or 201 tokens, 66 of them prompt; 1003 tokens in all" \
     --sequences 5 --tokens 1003
+expect 2 "'--tokens' is less than '--sequences'" "$moesim" trace synth x.yaml \
+    --sequences 5 --tokens 4 -o x.safetensors
 
 # Ids in order of score can be cut, without weights; ids that are copies cannot.
 printf '%s\n' 'layers: 2' 'experts: 4' 'stickiness: 0' 'affinity: 0' \
