@@ -3,6 +3,7 @@
 #include "sim/base/random.h"
 #include "traces/generate_logits.h"
 #include "traces/routing_file.h"
+#include "traces/transform/transform.h"
 
 #include <math.h>
 
@@ -335,6 +336,10 @@ generate_meta(const moe_generate_config *config, moe_routing_builder *builder)
     generate_names(builder, "modalities", 'm', config->modalities);
     if (config->model)
         moe_routing_builder_meta(builder, "model", config->model);
+    if (config->transform)
+        moe_routing_builder_meta(builder, MOE_TRANSFORM_META, config->transform);
+    if (config->counterfactual)
+        moe_routing_builder_meta(builder, MOE_TRANSFORM_META_MARK, "true");
     moe_routing_builder_meta(builder, "engine", "synthetic");
     moe_routing_builder_meta(builder, "synthetic", how);
     if (!config->lookahead)

@@ -46,6 +46,8 @@ typedef struct moe_generate_router {
 typedef struct moe_generate_config {
     const char *model;     /* metadata only; NULL: none */
     const char *fitted_to; /* likewise */
+    const char *transform; /* likewise: steps of the trace it is fitted to */
+    bool counterfactual;   /* likewise (traces/transform/transform.h) */
     int64_t layers, experts, top_k;
     int64_t sequences, prompt, output; /* tokens per sequence: prefill, then decode */
     int64_t domains;

@@ -143,7 +143,7 @@ allocate_all(const bits_work *w, uint32_t each, GString *out)
         if (!cost_layer(w, l, share, weight, costs))
             return false;
         if (isinf(moe_bits_allocate(&problem, choice))) {
-            moe_diag_error(w->diag, (moe_loc){0},
+            moe_diag_error(w->diag, (moe_loc){.file = "--average"},
                            "no choice of widths has an average of at most %g bits", w->average);
             return false;
         }

@@ -5,6 +5,7 @@
 #include "sim/cli/trace.h"
 #include "traces/output.h"
 #include "traces/synth/describe_fit.h"
+#include "traces/transform/transform.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -61,7 +62,10 @@ run(const void *data, const char *const *operands, size_t n)
                          .n = chosen->len};
         moe_fit_config config = {.tokens = (uint64_t)values->tokens,
                                  .numbers = (uint32_t)values->numbers,
-                                 .rounds = (uint32_t)values->rounds};
+                                 .rounds = (uint32_t)values->rounds,
+                                 .transform = moe_routing_meta(file, MOE_TRANSFORM_META),
+                                 .counterfactual =
+                                     moe_routing_meta(file, MOE_TRANSFORM_META_MARK) != NULL};
         moe_describe_fit(&pick, &config, show, NULL, diag, text);
     }
     if (isatty(STDERR_FILENO))

@@ -27,5 +27,6 @@ echo "exit $?"
 try "raw: shape not said" '12345678' --format raw-u32
 try "raw: does not divide" '12345678' --format raw-u32 --layers 1 --top-k 3 --experts 8
 try "raw: beyond the experts" '1234' --format raw-u32 --layers 1 --top-k 1 --experts 8
+try "raw: large ids" '\377\377\377\377\376\377\377\377' --format raw-u32 --layers 1 --top-k 2 --experts 8
 try "raw: a format that is known" "$token" --format raw-u32 --layers 1 --top-k 1 --experts 8
 ls

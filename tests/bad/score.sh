@@ -24,6 +24,8 @@ try "no number" bits "$sample" -w 2 --average two
 try "no such width" bits "$sample" -w 17 --average 2
 try "falling widths" bits "$sample" -w 3 -w 2 --average 2
 try "too few bits" bits "$sample" -w 2 -w 3 --average 1.9
+try "fewer bits than the least" bits "$sample" -w 2 -w 3 --average 0.5
+try "like nothing" score "$sample" --like none.safetensors
 try "more of each than there are" bits "$sample" -w 2 -w 3 --average 2 --each 3
 try "no table" bits "$sample" -w 2:none.csv --average 2
 try "half a table" bits "$sample" -w 2:some.csv --average 2

@@ -23,8 +23,12 @@ try "keep too many" "$sample" --step '{kind: mask, keep: 9}'
 try "lost pairs" "$sample" --step '{kind: mask, keep: 4, lost: error}'
 try "more real experts than there are" "$sample" --step '{kind: null-experts, real: 9}'
 try "a slice beyond the end" "$sample" --step '{kind: slice, layer: 32}'
+try "layers beyond the end" "$sample" --step '{kind: slice, layer: 31, layers: 5}'
+try "sequences beyond the end" "$sample" --step '{kind: slice, sequence: 1, sequences: 16}'
 try "nothing is left" "$sample" --step '{kind: slice, position: 1000}'
 try "a file that is not there" "$sample" --step '{kind: mask, from: file, file: keep.csv}'
+try "a file without end" "$sample" --step '{kind: mask, from: file, file: /dev/zero}' \
+    --step '{kind: remap, file: /dev/zero}'
 try "a file that is not read" "$sample" --step '{kind: mask, keep: 3, file: keep.csv}'
 try "modalities" "$sample" --step modality-groups
 try "more devices than experts" "$sample" --step '{kind: device-limit, devices: 9, limit: 1}'

@@ -61,4 +61,20 @@ printf 'seq,pos,layer,experts,weights\n0,0,0,0 1,0.4 0.6\n' >weighted.csv
 expect 1 "by-weight is for files without gate weights" "$moesim" trace import weighted.csv \
     --by-weight -o weighted.safetensors
 [ -e weighted.safetensors ] && { echo "weighted.safetensors was made"; failed=1; }
+
+# What changed a trace is said of the joined one, and of what is made from its description.
+printf 'seq,pos,layer,experts,weights\n0,0,0,0 1,3e38 3e38\n0,1,0,1 2,1 1\n' >heavy.csv
+printf 'seq,pos,layer,experts,weights\n0,0,0,0 1 2,1 1 1\n' >three.csv
+expect 0 written "$moesim" trace import heavy.csv --experts 4 -o heavy.safetensors
+expect 0 written "$moesim" trace import three.csv --experts 4 -o three.safetensors
+expect 0 written "$moesim" trace transform heavy.safetensors -s '{kind: top-k, k: 1}' -o one.safetensors
+expect 0 one "$moesim" trace info one.safetensors # its weights are finite
+expect 0 "one.safetensors: top-1, its rows padded to 3 with no expert" \
+    "$moesim" trace transform one.safetensors three.safetensors -o joined.safetensors
+expect 0 "transform  *one.safetensors: .*top-k" "$moesim" trace info joined.safetensors
+expect 0 "written" "$moesim" trace transform "$sample" -s '{kind: mask, keep: 4}' -o masked.safetensors
+expect 0 "written" "$moesim" trace fit masked.safetensors --rounds 1 --tokens 256 -o masked.yaml
+expect 0 "written" "$moesim" trace synth masked.yaml --tokens 64 --sequences 2 -o made.safetensors
+expect 0 "counterfactual" "$moesim" trace info made.safetensors
+expect 0 "transform  *.*mask" "$moesim" trace info made.safetensors
 exit $failed

@@ -178,6 +178,12 @@ moe_layer_axis(const moe_import_job *job, const moe_array *const *arrays, size_t
     *axis = possible == 1 ? 0 : 1;
     if (possible == 0)
         return layers_none(job, text, n, place);
+    if (possible < 3 && n > 1 && !job->options->layers && !job->options->model)
+        moe_import_note(
+            job,
+            "axes taken as %s, as the %zu arrays have the same number (%" G_GUINT64_FORMAT
+            ") along that of layers only; --layers says otherwise",
+            *axis ? "[tokens, layers, k]" : "[layers, tokens, k]", n, arrays[0]->shape[*axis]);
     if (possible == 3 && moe_array_is_whole(arrays[0]))
         layers_by_overlap(job, arrays[0], axis);
     else if (possible == 3)

@@ -16,6 +16,22 @@ typedef struct raw_stream {
     uint64_t total;
 } raw_stream;
 
+/* What would be negative when taken as signed is no expert, but for an unused slot. */
+static bool
+raw_possible(const raw_stream *r)
+{
+    const moe_import_options *o = r->job->options;
+    for (size_t i = 0; i < (size_t)o->layers * o->top_k; i++) {
+        uint32_t id;
+        memcpy(&id, r->token + i * sizeof id, sizeof id);
+        if (id > INT32_MAX && id != UINT32_MAX)
+            return moe_import_fail(r->job, 0,
+                                   "token %u, layer %zu: expert %u, but there are %u experts",
+                                   r->position, i / o->top_k, id, o->experts);
+    }
+    return true;
+}
+
 /* Signed on purpose: 0xFFFFFFFF is -1, an unused slot. */
 static bool
 raw_token(raw_stream *r)
@@ -41,6 +57,8 @@ raw_read(raw_stream *r)
             break;
         r->have += n;
         r->total += n;
+        if (r->have == r->n_bytes && !raw_possible(r))
+            return false;
         if (r->have == r->n_bytes && !raw_token(r))
             return true; /* told; the traps' end says so */
         moe_text_source_progress(r->source, &done, &total);

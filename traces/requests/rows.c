@@ -38,6 +38,17 @@ request_ends(const char *at)
     return strchr(",\n\r\"}] ", *at) != NULL; /* NUL too: the end of an unquoted copy */
 }
 
+/* A date of a year that is not read: YEAR-MM-DD. */
+static bool
+request_far_year(const char *at)
+{
+    static const char digits[] = "0123456789";
+    size_t n = strspn(at, digits);
+    int64_t year = g_ascii_strtoll(at, NULL, 10);
+    return n >= 4 && at[n] == '-' && strspn(at + n + 1, digits) == 2 && at[n + 3] == '-' &&
+           strspn(at + n + 4, digits) == 2 && (year < 1950 || year > 2200);
+}
+
 bool
 request_read_time(request_rows *rows, const request_key *key, const char *at, const char **end,
                   int64_t *ns)
@@ -49,6 +60,8 @@ request_read_time(request_rows *rows, const request_key *key, const char *at, co
         *end = rest;
         return true;
     }
+    if (*at == '"' && key->unit_ns)
+        return request_fail(rows, at, "'%s' wants a number, found a text in quotes", key->name);
     if (!request_word(at, word))
         return request_fail(rows, at,
                             "'%s' is missing: a request needs its time of arrival; add it "
@@ -56,6 +69,9 @@ request_read_time(request_rows *rows, const request_key *key, const char *at, co
                             key->name);
     if (*at == '-')
         return request_fail(rows, at, "'%s': %s is negative", key->name, word);
+    if (key->unit_ns == 0 && request_far_year(at))
+        return request_fail(rows, at, "'%s': %s is out of range: years are 1950 to 2200", key->name,
+                            word);
     if (key->unit_ns == 0)
         return request_fail(rows, at,
                             "'%s' wants a time such as 2023-11-16 18:17:03.97996, found %s",

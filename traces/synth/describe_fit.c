@@ -26,6 +26,8 @@ moe_describe_fit(const moe_pick *pick, const moe_fit_config *config, moe_progres
     if (!hidden)
         return false;
     moe_generate_config described = {.model = routing->model,
+                                     .transform = config->transform,
+                                     .counterfactual = config->counterfactual,
                                      .layers = routing->n_layers,
                                      .experts = routing->n_experts,
                                      .top_k = routing->k,

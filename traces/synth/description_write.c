@@ -92,6 +92,10 @@ moe_description_write(const moe_generate_config *config, const char *comment, GS
         write_quoted("model", config->model, out);
     if (config->fitted_to && *config->fitted_to)
         write_quoted("fitted_to", config->fitted_to, out);
+    if (config->transform)
+        write_quoted("transform", config->transform, out);
+    if (config->counterfactual)
+        g_string_append(out, "counterfactual: true\n");
     const struct {
         const char *key;
         int64_t value;

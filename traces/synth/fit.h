@@ -18,9 +18,11 @@
 #include "traces/synth/hidden.h"
 
 typedef struct moe_fit_config {
-    uint64_t tokens;  /* at most so many are looked at, of every n-th sequence; 0: 100,000 */
-    uint32_t numbers; /* of the hidden state; 0: as many as suit the size */
-    uint32_t rounds;  /* of trial; 0: 16 */
+    uint64_t tokens;       /* at most so many are looked at, of every n-th sequence; 0: 100,000 */
+    uint32_t numbers;      /* of the hidden state; 0: as many as suit the size */
+    uint32_t rounds;       /* of trial; 0: 16 */
+    const char *transform; /* what the description says of the trace, NULL: nothing */
+    bool counterfactual;
 } moe_fit_config;
 
 /* Yours; NULL with a message at `where` (the pick's trace) when there is too little or too much to

@@ -11,6 +11,10 @@ static const moe_param generate_rows[] = {
      .help = "Name of the model, for the metadata."},
     {"fitted_to", MOE_PARAM_TEXT, AT(fitted_to), NULL, .flags = MOE_PARAM_IDENTITY,
      .help = "What the description was fitted to, for the metadata."},
+    {"transform", MOE_PARAM_TEXT, AT(transform), NULL, .flags = MOE_PARAM_IDENTITY,
+     .help = "Steps that changed the trace it is fitted to, for the metadata."},
+    {"counterfactual", MOE_PARAM_BOOL, AT(counterfactual), "false", .flags = MOE_PARAM_IDENTITY,
+     .help = "Whether they changed its routing; runs on what is made are marked so, too."},
     {"layers", MOE_PARAM_INT, AT(layers), "32", 1, MOE_ROUTING_MAX_LAYERS,
      .flags = MOE_PARAM_IDENTITY, .help = "MoE layers."},
     {"experts", MOE_PARAM_INT, AT(experts), "8", 1, MOE_ROUTING_MAX_EXPERTS,
@@ -150,7 +154,8 @@ moe_generate_check(const moe_generate_config *config, moe_loc at, moe_diag *diag
     for (size_t i = 0; i < MOE_COUNT(generate_rows); i++) {
         const moe_param *row = &generate_rows[i];
         const void *field = (const char *)config + row->offset;
-        if (row->type == MOE_PARAM_TEXT || row->type == MOE_PARAM_LIST || strstr(row->key, ".*."))
+        if (row->type == MOE_PARAM_TEXT || row->type == MOE_PARAM_LIST ||
+            row->type == MOE_PARAM_BOOL || strstr(row->key, ".*."))
             continue;
         double value =
             row->type == MOE_PARAM_INT ? (double)*(const int64_t *)field : *(const double *)field;

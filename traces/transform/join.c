@@ -169,6 +169,10 @@ join_survey(join *j)
     }
     j->domain.kept &= j->domain.names->len <= UINT16_MAX;
     j->modality.kept &= j->modality.names->len <= UINT8_MAX;
+    for (size_t i = 0; i < j->n; i++)
+        if (join_at(j, i)->k < j->k)
+            g_string_append_printf(j->report, "%s: top-%u, its rows padded to %u with no expert\n",
+                                   join_at(j, i)->path, join_at(j, i)->k, j->k);
     join_drop(j, any[0], j->weights, "gate weights");
     join_drop(j, any[1], j->logits, "router logits");
     join_drop(j, any[2], j->step, "steps");
@@ -189,19 +193,49 @@ join_own_key(const char *key)
     return false;
 }
 
+/* "a.safetensors: top-k …; b.safetensors: slice …", of the files that say something. */
+static void
+join_write_each(const join *j, const char *key)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (size_t i = 0; i < j->n; i++) {
+        const char *value = moe_routing_meta(j->files[i], key);
+        g_autofree char *name = g_path_get_basename(join_at(j, i)->path);
+        if (value)
+            g_string_append_printf(text, "%s%s: %s", text->len ? "; " : "", name, value);
+    }
+    moe_routing_builder_meta(j->out, key, text->str);
+}
+
+/* What file f says of a key that no file before it has: kept where all say the same. */
+static void
+join_write_key(const join *j, size_t f, const moe_meta *meta)
+{
+    bool same = f == 0, before = false;
+    for (size_t i = 0; i < f; i++)
+        before |= moe_routing_meta(j->files[i], meta->key) != NULL;
+    if (before || join_own_key(meta->key) || strcmp(meta->key, "model") == 0 ||
+        strcmp(meta->key, MOE_TRANSFORM_META_MARK) == 0)
+        return;
+    for (size_t i = 1; i < j->n && same; i++) {
+        const char *value = moe_routing_meta(j->files[i], meta->key);
+        same = value && strcmp(value, meta->value) == 0;
+    }
+    if (same)
+        moe_routing_builder_meta(j->out, meta->key, meta->value);
+    else if (strcmp(meta->key, MOE_TRANSFORM_META) == 0)
+        join_write_each(j, meta->key);
+    else
+        g_string_append_printf(
+            j->report, "metadata '%.100s' dropped: not every file says the same\n", meta->key);
+}
+
 static void
 join_meta(const join *j)
 {
-    const moe_routing_file *first = j->files[0];
-    for (size_t m = 0; m < first->n_meta; m++) {
-        bool same = !join_own_key(first->meta[m].key);
-        for (size_t i = 1; i < j->n && same; i++) {
-            const char *value = moe_routing_meta(j->files[i], first->meta[m].key);
-            same = value && strcmp(value, first->meta[m].value) == 0;
-        }
-        if (same)
-            moe_routing_builder_meta(j->out, first->meta[m].key, first->meta[m].value);
-    }
+    for (size_t f = 0; f < j->n; f++)
+        for (size_t m = 0; m < j->files[f]->n_meta; m++)
+            join_write_key(j, f, &j->files[f]->meta[m]);
     for (size_t i = 0; i < j->n; i++) {
         if (*join_at(j, i)->model)
             moe_routing_builder_meta(j->out, "model", join_at(j, i)->model);

@@ -6,6 +6,7 @@
 #include "sim/base/elementary.h"
 #include "traces/transform/transform.h"
 
+#include <float.h>
 #include <math.h>
 
 #define ROW_ID MOE_PARAM_IDENTITY
@@ -25,7 +26,8 @@ row_sum(const moe_transform_row *row)
     return sum;
 }
 
-/* Scales what is left to `sum`, unless nothing is left or it has no weight. */
+/* Scales what is left to `sum`, unless nothing is left or it has no weight. What a float cannot
+ * hold stays the largest that it can. */
 static inline void
 row_renormalise(moe_transform_row *row, double sum)
 {
@@ -33,7 +35,8 @@ row_renormalise(moe_transform_row *row, double sum)
     if (!row->weights || left == 0 || left == sum)
         return;
     for (uint32_t j = 0; j < row->n; j++)
-        row->weights[j] = (float)((double)row->weights[j] * (sum / left));
+        row->weights[j] =
+            (float)CLAMP((double)row->weights[j] * (sum / left), -(double)FLT_MAX, (double)FLT_MAX);
 }
 
 /* Keeps the experts whose flag is set, in their order. */

@@ -25,20 +25,32 @@ static const moe_param slice_rows[] = {
      .flags = ROW_ID, .help = "Tokens of which phase stay."},
 };
 
+/* Whether first .. first + n - 1 are there; n beyond any trace means all from there on. */
+static bool
+slice_within(const moe_transform_job *job, const char *what, int64_t first, int64_t n, uint32_t all)
+{
+    if (first >= all)
+        moe_diag_error(job->diag, job->at, "the slice begins with %s %lld, but %s has %u", what,
+                       (long long)first, job->routing->path, all);
+    else if (n != INT64_MAX && n > all - first)
+        moe_diag_error(job->diag, job->at,
+                       "the slice wants %lld %ss from %s %lld on, but %s has %u: at most %lld",
+                       (long long)n, what, what, (long long)first, job->routing->path, all,
+                       (long long)(all - first));
+    else
+        return true;
+    return false;
+}
+
 /* A bit per token of the routing. */
 static bool
 slice_open(moe_transform_job *job)
 {
     const slice_config *config = job->config;
     const moe_routing *routing = job->routing;
-    if (config->sequence >= routing->n_sequences || config->layer >= routing->n_layers) {
-        bool layer = config->layer >= routing->n_layers;
-        moe_diag_error(job->diag, job->at, "the slice begins with %s %lld, but %s has %u",
-                       layer ? "layer" : "sequence",
-                       (long long)(layer ? config->layer : config->sequence), routing->path,
-                       layer ? routing->n_layers : routing->n_sequences);
+    if (!slice_within(job, "sequence", config->sequence, config->sequences, routing->n_sequences) ||
+        !slice_within(job, "layer", config->layer, config->layers, routing->n_layers))
         return false;
-    }
     job->first_layer = (uint32_t)config->layer;
     job->n_layers = (uint32_t)MIN(config->layers, (int64_t)routing->n_layers - config->layer);
     uint8_t *kept = g_malloc0(routing->n_tokens / 8 + 1);

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { TABLE_MAX_BYTES = 64 << 20, TABLE_MAX_ERRORS = 20, TABLE_CELLS = 3, TABLE_CELL = 64 };
 
@@ -218,13 +219,18 @@ moe_table_read(const moe_transform_job *job, const char *name, const moe_table_s
         moe_diag_error(job->diag, job->at, "there is no file '%s'", name);
         return NULL;
     }
+    struct stat status;
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        moe_diag_error(job->diag, job->at, "%s is no regular file", path);
+        return NULL;
+    }
+    if (stat(path, &status) == 0 && status.st_size > TABLE_MAX_BYTES) {
+        moe_diag_error(job->diag, job->at, "%s is larger than %d MiB", path, TABLE_MAX_BYTES >> 20);
+        return NULL;
+    }
     if (!g_file_get_contents(path, &text, &length, &error)) {
         moe_diag_error(job->diag, job->at, "%s", error->message);
         g_error_free(error);
-        return NULL;
-    }
-    if (length > TABLE_MAX_BYTES) {
-        moe_diag_error(job->diag, job->at, "%s is larger than %d MiB", path, TABLE_MAX_BYTES >> 20);
         return NULL;
     }
     return moe_table_parse(path, text, length, shape, job->diag);
