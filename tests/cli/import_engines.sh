@@ -65,6 +65,11 @@ cp "$data/trtllm_steady.safetensors" rank1.safetensors
 same one.safetensors "--experts 16" "$data/trtllm_steady.safetensors" rank1.safetensors
 grep -q 'rank1.safetensors: the same tokens as a rank before: left out' out || { cat out; failed=1; }
 
+# What came in is said, and that an answer is there twice.
+"$moesim" trace import --experts 16 "$data/vllm_lists.json" "$data/vllm_lists.json" -o x.safetensors >out 2>&1
+grep -q '^2 sequences, 24 tokens (10 prefill), 3 layers, 16 experts, top-4$' out || { cat out; failed=1; }
+grep -q 'warning: sequences 0 and 1 are equal throughout: was an answer given twice' out || { cat out; failed=1; }
+
 # What is mapped is no memory of its own: four times 8 MB in 16 MB of data. (A sanitizer's shadow has no
 # room in such a limit.)
 ( ulimit -d 16000; exec "$moesim" --version ) >/dev/null 2>&1 || exit $failed

@@ -366,12 +366,17 @@ moe_import_run(const moe_importer *importer, moe_import_job *job)
     moe_import_job own;
     unsigned before = moe_diag_errors(job->diag);
     moe_routing_builder *builder = NULL;
-    if (import_prepare(importer, job, &own, unheard, &error))
+    g_autoptr(GString) summary = g_string_new(NULL);
+    if (import_prepare(importer, job, &own, unheard, &error)) {
+        own.summary = summary;
         builder = importer->run(&own);
+    }
     if (builder && moe_routing_builder_failed(builder, job->paths[0], &error))
         g_clear_pointer(&builder, moe_routing_builder_free);
     if (builder && !import_order(job, builder))
         g_clear_pointer(&builder, moe_routing_builder_free);
+    if (builder && summary->len)
+        moe_import_note(&own, "%s", summary->str);
     moe_assert(builder || error || moe_diag_errors(job->diag) > before,
                "importer %s: neither a routing nor a message", importer->name);
     if (error)

@@ -46,7 +46,8 @@ typedef struct moe_import_job {
     moe_progress *progress; /* may be NULL */
     void *context;
     moe_diag *diag;
-    GString *report; /* never NULL inside of `run` */
+    GString *report;  /* never NULL inside of `run` */
+    GString *summary; /* what came in, set by the traps; the caller leaves it NULL */
     GError **error;
 } moe_import_job;
 

@@ -95,6 +95,7 @@ moe_traps_new(const moe_import_job *job, const moe_traps_shape *shape)
     t->row_hashes = g_new0(uint64_t, n);
     t->rows = g_new0(uint8_t, n);
     traps_lags_init(&t->lags, n, t->k);
+    traps_sequences_init(&t->sequences);
     if (!traps_experts(t, shape)) {
         moe_traps_free(t);
         return NULL;
@@ -112,6 +113,7 @@ moe_traps_free(moe_traps *t)
         return;
     moe_routing_builder_free(t->builder);
     traps_lags_clear(&t->lags);
+    traps_sequences_clear(&t->sequences);
     g_free(t->dense);
     g_free(t->layer_ids);
     g_free(t->stamps);
@@ -351,13 +353,18 @@ traps_dropped(moe_traps *t, const traps_kinds *kinds)
 }
 
 static void
-traps_keep(moe_traps *t, uint32_t sequence, const traps_kinds *kinds)
+traps_keep(moe_traps *t, uint32_t sequence, uint32_t position, moe_phase phase,
+           const traps_kinds *kinds)
 {
+    uint64_t hash = 0;
     t->kept = true;
     t->n_kept++;
     traps_lags_add(&t->lags, sequence, t->ids);
-    for (uint32_t layer = 0; layer < t->n_layers; layer++)
+    for (uint32_t layer = 0; layer < t->n_layers; layer++) {
         t->hashes[layer] = moe_mix64(t->hashes[layer] ^ t->row_hashes[layer]);
+        hash = hash * 0x9E3779B97F4A7C15u + t->row_hashes[layer];
+    }
+    traps_sequences_add(&t->sequences, sequence, position, phase, hash);
     if (MOE_LIKELY(!kinds->zeros && !kinds->empty))
         return;
     for (uint32_t layer = 0; layer < t->n_layers; layer++) {
@@ -378,7 +385,7 @@ moe_traps_add(moe_traps *t, uint32_t sequence, uint32_t position, moe_phase phas
         if (ok && t->max_id >= TRAPS_NARROW && !t->limit_known)
             moe_routing_builder_experts(t->builder, MOE_ROUTING_MAX_EXPERTS);
         if (ok) {
-            traps_keep(t, sequence, &kinds);
+            traps_keep(t, sequence, position, phase, &kinds);
             moe_routing_builder_add(t->builder, sequence, position, phase, t->ids,
                                     weights ? t->weights : NULL);
         }

@@ -269,6 +269,35 @@ report_order(const moe_traps *t)
         100 * one, 100 * found, lag, lag);
 }
 
+static void
+report_twice(moe_traps *t)
+{
+    uint32_t pair[2];
+    double bits = t->n_layers * t->k * log2((double)(t->max_id + 1) / t->k);
+    uint64_t n = traps_sequences_twice(&t->sequences, bits, pair);
+    if (n)
+        moe_diag_warning(t->job->diag,
+                         (moe_loc){.file = moe_diag_intern(t->job->diag, t->job->paths[0])},
+                         "sequences %u and %u are equal throughout%s: was an answer given twice?",
+                         pair[0], pair[1], n > 1 ? ", and others" : "");
+}
+
+/* What there is, in a line: the job's to print, behind everything else. */
+static void
+report_summary(const moe_traps *t, const bool *keep, uint32_t n_experts)
+{
+    uint32_t n_layers = 0, n = t->sequences.list->len;
+    for (uint32_t i = 0; i < t->n_layers; i++)
+        n_layers += keep[i];
+    if (t->job->summary)
+        g_string_printf(t->job->summary,
+                        "%u sequence%s, %" G_GUINT64_FORMAT " token%s (%" G_GUINT64_FORMAT
+                        " prefill), %u layer%s, %u experts, top-%u",
+                        n, n == 1 ? "" : "s", t->sequences.n_tokens,
+                        t->sequences.n_tokens == 1 ? "" : "s", t->sequences.n_prefill, n_layers,
+                        n_layers == 1 ? "" : "s", n_experts, t->k);
+}
+
 /* Nothing is left: why; false. */
 static bool
 report_nothing(const moe_traps *t)
@@ -298,13 +327,15 @@ moe_traps_finish(moe_traps *t)
     if (ok)
         report_tokens(t);
     if (ok && traps_layers(t, keep) && !layers_of_another(t, keep)) {
+        uint32_t n = t->limit_known ? t->limit : MAX(t->max_id + 1, t->k);
         if (!t->limit_known) {
-            uint32_t n = MAX(t->max_id + 1, t->k);
             moe_import_note(t->job, "%u experts, as the largest id is %u", n, t->max_id);
             moe_routing_builder_experts(t->builder, n);
         }
         report_weights(t);
         report_order(t);
+        report_twice(t);
+        report_summary(t, keep, n);
         moe_routing_builder_layers(t->builder, t->layer_ids);
         moe_routing_builder_keep_layers(t->builder, keep);
         builder = g_steal_pointer(&t->builder);

@@ -16,6 +16,13 @@ typedef struct traps_lags {
     uint64_t seen, pairs[TRAPS_LAGS], shared[TRAPS_LAGS];
 } traps_lags;
 
+typedef struct traps_sequences {
+    GArray *list;      /* traps_sequence */
+    GHashTable *index; /* number -> place in the list + 1 */
+    guint last;
+    uint64_t n_tokens, n_prefill;
+} traps_sequences;
+
 typedef struct traps_weights {
     uint64_t rows, ones, negative, unsorted; /* ones: rows that sum to 1 */
     double low, high;                        /* smallest and largest sum */
@@ -51,10 +58,21 @@ struct moe_traps {
     uint8_t *rows;        /* [n_layers]: kinds of its rows */
     traps_weights sums;
     traps_lags lags;
+    traps_sequences sequences;
 };
 
 /* A message about the token at hand (layer MOE_NONE: about all of it); false. */
 bool traps_fail(moe_traps *traps, uint32_t layer, const char *fmt, ...) MOE_PRINTF(3, 4);
+
+void traps_sequences_init(traps_sequences *sequences);
+void traps_sequences_clear(traps_sequences *sequences);
+/* A token that is kept; `hash` of its rows. */
+void traps_sequences_add(traps_sequences *sequences, uint32_t number, uint32_t position,
+                         moe_phase phase, uint64_t hash);
+/* How many sequences are equal to one before, in all ids and positions, where `bits` a token make
+ * that no chance; the numbers of the first such and of the other. At the end: the list is sorted.
+ */
+uint64_t traps_sequences_twice(traps_sequences *sequences, double bits, uint32_t pair[2]);
 
 /* What the model says against the shape; fills dense and, where the file has none, layer_ids. */
 bool traps_model(moe_traps *traps, const moe_traps_shape *shape);
