@@ -214,7 +214,7 @@ refuses(void)
          "x:1: error: 2 blocks of 512 tokens, but a prompt of 1025 has 3"},
         {&moe_importer_mooncake, M("0", "1", "2", "[-1]"), "x:1:70: error: wants a whole number"},
         {&moe_importer_mooncake, M("\"0\"", "1", "2", "[1]"),
-         "x:1:15: error: 'timestamp' is missing"},
+         "x:1:15: error: 'timestamp' wants a number, found a text in quotes"},
         {&moe_importer_mooncake, M("-1", "1", "2", "[1]"), "'timestamp': -1 is negative"},
         {&moe_importer_mooncake, M("NaN", "1", "2", "[1]"), "found NaN"},
         {&moe_importer_mooncake, "{\"timestamp\": 1, \"timestamp\": 1}\n",
