@@ -23,6 +23,7 @@ struct moe_diag {
     GHashTable *sources;  /* interned file -> GBytes */
     unsigned calls[2];    /* errors, warnings: all that were reported */
     unsigned distinct[2]; /* of these, without repetitions */
+    bool misuse;
 };
 
 static void
@@ -114,6 +115,18 @@ moe_diag_warning(moe_diag *diag, moe_loc loc, const char *fmt, ...)
     va_start(args, fmt);
     diag_add(diag, true, loc, fmt, args);
     va_end(args);
+}
+
+void
+moe_diag_misused(moe_diag *diag)
+{
+    diag->misuse = true;
+}
+
+bool
+moe_diag_is_misuse(const moe_diag *diag)
+{
+    return diag->misuse;
 }
 
 unsigned

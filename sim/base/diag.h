@@ -37,6 +37,9 @@ const char *moe_diag_intern(moe_diag *diag, const char *text);
 void moe_diag_source(moe_diag *diag, const char *file, const char *text, size_t length);
 
 void moe_diag_error(moe_diag *diag, moe_loc loc, const char *fmt, ...) MOE_PRINTF(3, 4);
+/* Says that the last error is one of how a program was called, not of what is in its input. */
+void moe_diag_misused(moe_diag *diag);
+bool moe_diag_is_misuse(const moe_diag *diag); /* of any error */
 void moe_diag_warning(moe_diag *diag, moe_loc loc, const char *fmt, ...) MOE_PRINTF(3, 4);
 
 /* How many were reported, repetitions included: a caller sees by them whether a call failed. */

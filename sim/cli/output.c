@@ -51,6 +51,8 @@ moe_say_diag(const moe_diag *diag)
     g_autofree char *text = moe_diag_render(diag);
     fflush(stdout);
     fputs(text, stderr);
+    if (moe_diag_is_misuse(diag))
+        return MOE_EXIT_USAGE;
     return moe_diag_errors(diag) ? MOE_EXIT_INPUT : MOE_EXIT_OK;
 }
 

@@ -22,6 +22,7 @@ mark_range(const moe_routing *routing, moe_loc loc, const char *text, uint8_t *w
         to = from + 1;
     if (!ok) {
         moe_diag_error(diag, loc, "wants numbers and ranges such as 0..5,7,9..12, not '%s'", text);
+        moe_diag_misused(diag);
         return;
     }
     if (from < 0 || to > routing->n_sequences || from >= to) {

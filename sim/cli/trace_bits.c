@@ -49,6 +49,7 @@ read_number(const char *name, const char *text, double fallback, double max, dou
     if (!text || (moe_parse_real(text, out) && *out >= 0 && *out <= max))
         return true;
     moe_diag_error(diag, (moe_loc){0}, "--%s: '%s' is no number from 0 to %g", name, text, max);
+    moe_diag_misused(diag);
     return false;
 }
 
@@ -62,11 +63,13 @@ read_width(bits_work *w, const char *text)
     if (!moe_parse_int(number, &bits) || bits < 1 || bits > MOE_BITS_WIDEST) {
         moe_diag_error(w->diag, (moe_loc){0}, "--width: '%s' is no width from 1 to %d bits", number,
                        MOE_BITS_WIDEST);
+        moe_diag_misused(w->diag);
         return false;
     }
     if (w->n_widths == MOE_BITS_WIDTHS || (w->n_widths > 0 && w->widths[w->n_widths - 1] >= bits)) {
         moe_diag_error(w->diag, (moe_loc){0}, "--width %s: at most %d widths, in rising order",
                        text, MOE_BITS_WIDTHS);
+        moe_diag_misused(w->diag);
         return false;
     }
     w->widths[w->n_widths] = (uint32_t)bits;
@@ -93,6 +96,7 @@ read_work(bits_work *w, const bits_values *values)
     if (ok && (uint32_t)values->each > w->n_widths) {
         moe_diag_error(w->diag, (moe_loc){0}, "--each %lld: there are %u widths",
                        (long long)values->each, w->n_widths);
+        moe_diag_misused(w->diag);
         return false;
     }
     return ok;

@@ -67,7 +67,10 @@ read_policies(mrc *m, const char *text, moe_diag *diag)
         moe_yaml node = {.kind = MOE_YAML_SCALAR, .text = name, .loc = {.file = "--evict"}};
         moe_settings *settings = moe_settings_new(&evict_table);
         g_ptr_array_add(m->policies, settings);
+        unsigned before = moe_diag_errors(diag);
         moe_settings_set(settings, "evict", &node, diag);
+        if (moe_diag_errors(diag) > before)
+            moe_diag_misused(diag);
     }
 }
 
@@ -77,9 +80,11 @@ read_slots(mrc *m, const char *text, moe_diag *diag)
     g_auto(GStrv) sizes = g_strsplit(text, ",", -1);
     for (size_t i = 0; sizes[i]; i++) {
         int64_t value = 0;
-        if (!moe_parse_int(sizes[i], &value) || value < 1 || value >= UINT32_MAX)
+        if (!moe_parse_int(sizes[i], &value) || value < 1 || value >= UINT32_MAX) {
             moe_diag_error(diag, (moe_loc){.file = "--slots"},
                            "wants whole numbers from 1 on, not '%s'", sizes[i]);
+            moe_diag_misused(diag);
+        }
         uint32_t slots = (uint32_t)value;
         g_array_append_val(m->slots, slots);
     }
@@ -96,9 +101,10 @@ read_sequences(moe_replay_config *config, const char *text, uint32_t n, moe_diag
     int64_t from = 0, to = n;
     bool two = g_strv_length(ends) == 2;
     if (!two || (*ends[0] && !moe_parse_int(ends[0], &from)) ||
-        (*ends[1] && !moe_parse_int(ends[1], &to)))
+        (*ends[1] && !moe_parse_int(ends[1], &to))) {
         moe_diag_error(diag, (moe_loc){.file = "--sequences"}, "wants A..B, not '%s'", text);
-    else if (from < 0 || to > n || from >= to)
+        moe_diag_misused(diag);
+    } else if (from < 0 || to > n || from >= to)
         moe_diag_error(diag, (moe_loc){.file = "--sequences"},
                        "%s: the trace has sequences 0..%u (the end is not included)", text, n);
     config->from = (uint32_t)from;

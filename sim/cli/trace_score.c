@@ -42,6 +42,7 @@ describe(const score_values *values, const moe_routing *routing, moe_score_of *o
     const char *lacks = moe_score_lacks(routing, (moe_score_kind)values->by);
     if (values->floor && !moe_parse_real(values->floor, &floor_value)) {
         moe_diag_error(diag, (moe_loc){0}, "--floor: '%s' is no number", values->floor);
+        moe_diag_misused(diag);
         return false;
     }
     if (lacks) {
@@ -156,8 +157,13 @@ score(const void *data, const char *const *operands, size_t n)
     const moe_routing *routing = moe_routing_get(file);
     if (other)
         return print_likeness(routing, moe_routing_get(other), &of, diag);
-    if (values->groups > routing->n_experts || values->keep > routing->n_experts)
-        return moe_say_usage("moesim trace score", "there are %u experts", routing->n_experts);
+    if (values->groups > routing->n_experts || values->keep > routing->n_experts) {
+        moe_diag_error(diag, (moe_loc){.file = values->keep ? "--keep" : "--groups"},
+                       "%lld, but %s has %u experts",
+                       (long long)(values->keep ? values->keep : values->groups), routing->path,
+                       routing->n_experts);
+        return moe_say_diag(diag);
+    }
     if (values->groups)
         print_groups(routing, &of, (uint32_t)values->groups);
     else

@@ -66,6 +66,7 @@ read_groups(const char *text, moe_diag *diag)
 {
     const char *names[MOE_N_STATISTIC_GROUPS];
     uint32_t groups = 0;
+    unsigned before = moe_diag_errors(diag);
     if (!text)
         return MOE_MEASURE_ALL;
     for (int g = 0; g < MOE_N_STATISTIC_GROUPS; g++)
@@ -85,6 +86,8 @@ read_groups(const char *text, moe_diag *diag)
     }
     if (!parts[0])
         moe_diag_error(diag, (moe_loc){.file = "--only"}, "names no group");
+    if (moe_diag_errors(diag) > before)
+        moe_diag_misused(diag);
     return groups;
 }
 

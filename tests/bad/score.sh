@@ -21,6 +21,8 @@ try "nothing to be like" score "$sample" --like "$sample"
 try "no average" bits "$sample" -w 2
 try "no width" bits "$sample" --average 2
 try "no number" bits "$sample" -w 2 --average two
+try "not a number" bits "$sample" -w 2 --average nan
+try "no such floor" score "$sample" --floor low
 try "no such width" bits "$sample" -w 17 --average 2
 try "falling widths" bits "$sample" -w 3 -w 2 --average 2
 try "too few bits" bits "$sample" -w 2 -w 3 --average 1.9

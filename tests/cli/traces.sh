@@ -41,10 +41,10 @@ line() {
     line "lru,3,30,3" $mrc --evict lru --slots 3 --sequences 1..2
     line "belady,2,60,31" $mrc --evict belady --slots 2
     line "lru,2,60,60 belady,2,60,31" $mrc --evict lru,belady --slots 2 --group token-layer -j 2
-    expect 1 "did you mean 'lru'" $mrc --evict lur --slots 2
-    expect 1 "\-\-slots: error: wants whole numbers from 1 on, not '0'" $mrc --slots 2,0
+    expect 2 "did you mean 'lru'" $mrc --evict lur --slots 2
+    expect 2 "\-\-slots: error: wants whole numbers from 1 on, not '0'" $mrc --slots 2,0
     expect 1 "the trace has sequences 0..2" $mrc --slots 2 --sequences 1..3
-    expect 1 "wants A..B, not '1-2'" $mrc --slots 2 --sequences 1-2
+    expect 2 "wants A..B, not '1-2'" $mrc --slots 2 --sequences 1-2
 }
 
 printf 'seq,pos,layer,experts\n0,0,0,1 1\n0,x,0,2\n' >bad.csv
