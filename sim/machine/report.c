@@ -168,30 +168,39 @@ report_experts(report *r)
         r->value[MOE_METRIC_prefetch_waste_bytes] = wasted;
 }
 
-/* Experts that a layer needs in a measured decode step, and bytes of the experts of a measured
- * token, over the layers. */
-static void
-report_demand(report *r, double tokens, double *routed_bytes)
+/* Experts that a layer needs in a measured decode step. */
+static double
+distinct_experts(const moe_machine *machine)
 {
-    const moe_machine *machine = r->machine;
     const moe_demand *demand = machine->demand;
     uint64_t members = 0, groups = 0;
-    double bytes = 0;
     for (uint32_t step = machine->schedule->measured; step < demand->n_steps; step++) {
-        bool decode = machine->schedule->steps[step].phase == MOE_DECODE;
+        if (machine->schedule->steps[step].phase != MOE_DECODE)
+            continue;
+        members += demand->first[moe_demand_group(demand, step + 1, 0)] -
+                   demand->first[moe_demand_group(demand, step, 0)];
+        groups += demand->n_layers;
+    }
+    return ratio((double)members, (double)groups);
+}
+
+/* Bytes of the experts of all measured tokens. One size needs no look at the demand. */
+static double
+routed_bytes(const moe_machine *machine, double pairs)
+{
+    const moe_demand *demand = machine->demand;
+    double bytes = 0;
+    if (!machine->plan->sizes)
+        return pairs * (double)machine->plan->expert_bytes;
+    for (uint32_t step = machine->schedule->measured; step < demand->n_steps; step++)
         for (uint32_t layer = 0; layer < demand->n_layers; layer++) {
             uint32_t group = moe_demand_group(demand, step, layer);
-            const uint64_t first = demand->first[group], last = demand->first[group + 1];
-            members += decode ? last - first : 0;
-            groups += decode;
-            for (uint64_t i = first; i < last; i++)
+            for (uint64_t i = demand->first[group]; i < demand->first[group + 1]; i++)
                 bytes += (double)demand->tokens[i] *
                          (double)moe_plan_object_bytes(machine->plan, layer * demand->n_experts +
                                                                           demand->expert[i]);
         }
-    }
-    r->value[MOE_METRIC_distinct_experts] = ratio((double)members, (double)groups);
-    *routed_bytes = ratio(bytes, tokens);
+    return bytes;
 }
 
 /* What routing asks of the model, whatever the machine. */
@@ -213,8 +222,10 @@ report_work(report *r)
     }
     r->value[MOE_METRIC_experts_per_token] = ratio(routed, machine->n_layers);
     r->value[MOE_METRIC_active_parameters] = (double)moe_model_active(model, "all") - idle;
-    double routed_bytes, all = 0, others = 0;
-    report_demand(r, tokens, &routed_bytes);
+    double all = 0, others = 0, pairs = 0;
+    for (uint32_t l = 0; l < machine->n_layers; l++)
+        pairs += (double)machine->layers[l].tokens;
+    r->value[MOE_METRIC_distinct_experts] = distinct_experts(machine);
     for (size_t i = 0; i < machine->plan->n_accounts; i++) {
         const moe_account *account = &machine->plan->accounts[i];
         bool is_others = !strcmp(account->name, "weights");
@@ -222,7 +233,7 @@ report_work(report *r)
         all += is_others || !strcmp(account->name, "experts") ? (double)account->bytes : 0;
     }
     r->value[MOE_METRIC_weight_bytes] = all;
-    r->value[MOE_METRIC_active_bytes] = others + routed_bytes;
+    r->value[MOE_METRIC_active_bytes] = others + ratio(routed_bytes(machine, pairs), tokens);
     r->value[MOE_METRIC_flops_per_token] = ratio(machine->flops[0] + machine->flops[1], tokens);
 }
 
