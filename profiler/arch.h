@@ -45,6 +45,7 @@ typedef struct moe_arch {
     const moe_model *model;
     const char *family; /* model_type of the config */
     float norm_eps;
+    float latent_norm_eps; /* of MLA's norms of its latents, which do not follow the config */
     float qkv_clip;    /* OLMoE's clip_qkv; 0: none */
     float score_scale; /* of queries times keys */
     moe_rope rope;

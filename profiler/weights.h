@@ -21,13 +21,14 @@ typedef enum moe_weight_type {
 } moe_weight_type;
 
 /* data NULL: absent. Row r starts `stride` elements after row r - 1 (MXFP4: elements of 4 bits;
- * its scales are `stride` / 32 apart). May be unaligned to its element. */
+ * its scales are `stride` / 32 apart). The elements of a row are `step` elements apart: 1, but for
+ * matrices that lie transposed in the file (gpt-oss, not MXFP4). May be unaligned to its element. */
 typedef struct moe_matrix {
     const void *data;
     const uint8_t *scales; /* MXFP4 */
     moe_weight_type type;
     uint32_t rows, cols;
-    uint64_t stride;
+    uint64_t stride, step;
 } moe_matrix;
 
 /* One feed-forward block: down(act(gate x) * up x). A bias is a matrix of one column, absent
@@ -85,7 +86,7 @@ size_t moe_weights_expert_spans(const moe_weights_set *set, uint32_t layer, uint
 /* The matrices of an expert over `buffer`, which holds its spans one behind another. */
 void moe_weights_expert_at(const moe_weights_set *set, uint32_t layer, uint32_t expert,
                            const void *buffer, moe_mlp *out);
-/* Bytes of all spans of an expert of `layer`. */
+/* Bytes of all spans of an expert of `layer`: of the largest, should they differ. */
 uint64_t moe_weights_expert_bytes(const moe_weights_set *set, uint32_t layer);
 
 #endif
