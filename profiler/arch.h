@@ -46,8 +46,8 @@ typedef struct moe_arch {
     const char *family; /* model_type of the config */
     float norm_eps;
     float latent_norm_eps; /* of MLA's norms of its latents, which do not follow the config */
-    float qkv_clip;    /* OLMoE's clip_qkv; 0: none */
-    float score_scale; /* of queries times keys */
+    float qkv_clip;        /* OLMoE's clip_qkv; 0: none */
+    float score_scale;     /* of queries times keys */
     moe_rope rope;
     moe_router_rule router;
     moe_activation activation;

@@ -22,7 +22,8 @@ typedef enum moe_weight_type {
 
 /* data NULL: absent. Row r starts `stride` elements after row r - 1 (MXFP4: elements of 4 bits;
  * its scales are `stride` / 32 apart). The elements of a row are `step` elements apart: 1, but for
- * matrices that lie transposed in the file (gpt-oss, not MXFP4). May be unaligned to its element. */
+ * matrices that lie transposed in the file (gpt-oss, not MXFP4). May be unaligned to its element.
+ */
 typedef struct moe_matrix {
     const void *data;
     const uint8_t *scales; /* MXFP4 */
