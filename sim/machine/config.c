@@ -112,6 +112,10 @@ static const moe_param rows[] = {
     {"workload.encoder", MOE_PARAM_TIME, AT(workload.encoder_ps), "0", 0, 3.6e15, .flags = ID,
      .help = "Stated time of a request's encoder pass (encoder-decoder models; encoders are not "
              "simulated yet)."},
+    {"batching", MOE_PARAM_ENUM, AT(batching), "slots", .choices = "slots|as-captured", .flags = ID,
+     .help = "slots: requests fill the slots of the batch, as `workload` says; as-captured: the "
+             "tokens of each step that the trace recorded run together, and `workload` says "
+             "nothing but the warm-up."},
 
     {"overhead.layer", MOE_PARAM_TIME, AT(overhead.layer_ps), "0", 0, 1e12, .flags = ID,
      .help = "Framework time per layer on the compute stream beyond the kernels' own cost."},

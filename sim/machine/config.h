@@ -12,6 +12,8 @@ typedef enum moe_granularity { MOE_GRANULARITY_LAYER, MOE_GRANULARITY_EXPERT } m
 typedef enum moe_join { MOE_JOIN_DEMANDED, MOE_JOIN_WANTED } moe_join;
 typedef enum moe_prefill_rule { MOE_PREFILL_RECORDED, MOE_PREFILL_FROM_DECODE } moe_prefill_rule;
 
+typedef enum moe_batching { MOE_BATCHING_SLOTS, MOE_BATCHING_AS_CAPTURED } moe_batching;
+
 typedef enum moe_infeasible { MOE_INFEASIBLE_ERROR, MOE_INFEASIBLE_SKIP } moe_infeasible;
 
 enum { /* store */
@@ -56,6 +58,7 @@ typedef struct moe_config {
         int prefill;
         int64_t encoder_ps;
     } workload;
+    int batching;
     struct {
         int64_t layer_ps, experts_ps, step_ps, gate_ps;
         bool pageable;

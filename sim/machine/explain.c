@@ -129,8 +129,7 @@ moe_scenario_explain(const moe_scenario *scenario, size_t i, uint32_t step, GStr
     g_autofree char *took = moe_format_time(machine->step_end[step] - origin);
     moe_scenario_describe(scenario, i, out);
     g_string_append_printf(out, "\nstep %u of %u: %s, %u tokens, %s\n  %12s %12s  %-12s %s\n", step,
-                           *n_steps,
-                           plan->schedule->steps[step].phase == MOE_DECODE ? "decode" : "prefill",
+                           *n_steps, moe_step_kind(&plan->schedule->steps[step]),
                            plan->schedule->steps[step].n, took, "start", "end", "resource", "task");
     for (guint t = 0; t < c.tasks->len; t++)
         print_task(machine, &g_array_index(c.tasks, seen, t), origin, true, out);

@@ -215,15 +215,18 @@ typedef struct reach {
 } reach;
 
 static reach
-self_reach(const moe_schedule *schedule, const moe_step *step, const moe_attention *attention)
+self_reach(const moe_schedule *schedule, const moe_step *step, moe_phase phase,
+           const moe_attention *attention)
 {
     reach r = {0, 0};
     for (uint64_t t = step->first; t < step->first + step->n; t++) {
+        if (moe_schedule_decodes(schedule, step, t) != (phase == MOE_DECODE))
+            continue;
         double span = (double)moe_attention_span(attention, schedule->context[t]);
         bool last =
             t + 1 == step->first + step->n || schedule->request[t + 1] != schedule->request[t];
         r.scored += span;
-        if (step->phase == MOE_DECODE)
+        if (phase == MOE_DECODE)
             r.read += span;
         else if (last)
             r.read += (double)schedule->context[t];
@@ -241,14 +244,34 @@ cross_reach(const moe_schedule *schedule, const moe_step *step)
     return r;
 }
 
+/* The step's n tokens of a phase attend. */
 static moe_cost
-attend(const moe_lowering *lowering, const moe_step *step, const moe_attention *attention, reach r)
+attend(const moe_lowering *lowering, uint32_t n, moe_phase phase, const moe_attention *attention,
+       reach r)
 {
     double kv_bytes = r.read * (double)moe_attention_kv(attention) * lowering->bits.kv / 8;
     double flops = r.scored * moe_attention_score_flops(attention, 1);
-    double rows = step->phase == MOE_DECODE ? 1 : step->n;
-    return moe_cost_attention(lowering->hw, lowering->device, step->n, kv_bytes, flops, rows,
+    double rows = phase == MOE_DECODE ? 1 : n;
+    return moe_cost_attention(lowering->hw, lowering->device, n, kv_bytes, flops, rows,
                               lowering->bits.activations);
+}
+
+/* Prompt tokens first, then decoded ones. */
+static moe_cost
+attend_self(const moe_lowering *lowering, const moe_step *step, const moe_attention *attention)
+{
+    const moe_schedule *schedule = lowering->schedule;
+    uint32_t decoded = step->decoded, prompted = step->n - decoded;
+    moe_cost prompts = {0}, others = {0};
+    if (prompted > 0)
+        prompts = attend(lowering, prompted, MOE_PREFILL, attention,
+                         self_reach(schedule, step, MOE_PREFILL, attention));
+    if (decoded > 0)
+        others = attend(lowering, decoded, MOE_DECODE, attention,
+                        self_reach(schedule, step, MOE_DECODE, attention));
+    if (prompted > 0 && decoded > 0)
+        return moe_cost_add(prompts, others);
+    return prompted > 0 ? prompts : others;
 }
 
 static void
@@ -313,10 +336,10 @@ moe_lowering_step(moe_lowering *lowering, uint32_t number)
         if (s->tokens != step->n)
             cost_tokens(lowering, s, step->n);
         if (s->layer.attention.kind != MOE_ATTENTION_NONE)
-            s->attention = attend(lowering, step, &s->layer.attention,
-                                  self_reach(schedule, step, &s->layer.attention));
+            s->attention = attend_self(lowering, step, &s->layer.attention);
         if (s->layer.cross.kind != MOE_ATTENTION_NONE)
-            s->cross = attend(lowering, step, &s->layer.cross, cross_reach(schedule, step));
+            s->cross = attend(lowering, step->n, (moe_phase)step->phase, &s->layer.cross,
+                              cross_reach(schedule, step));
     }
     uint32_t rows = step->n ? output_rows(schedule, step) : 0;
     if (rows && rows != lowering->head_rows) {

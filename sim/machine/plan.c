@@ -45,7 +45,7 @@ static int64_t
 kv_bytes(const moe_plan *plan, double bits)
 {
     const moe_stack *stack = moe_model_decoder(plan->model);
-    double bytes = 0, batch = (double)plan->config->workload.batch;
+    double bytes = 0, batch = (double)plan->schedule->batch;
     for (int i = 0; i < stack->n_layers; i++) {
         const moe_layer *layer = &stack->layers[i];
         double tokens = (double)plan->schedule->peak_context;
@@ -73,7 +73,7 @@ activation_bytes(const moe_plan *plan, double bits)
         widest = MAX(widest, width);
     }
     double tokens = plan->schedule->max_tokens;
-    double logits = (double)plan->config->workload.batch * plan->model->vocab * 4;
+    double logits = (double)plan->schedule->batch * plan->model->vocab * 4;
     return (int64_t)(tokens * (4.0 * plan->model->hidden + widest) * bits / 8 + logits);
 }
 

@@ -12,6 +12,7 @@ typedef struct report {
     double bound[MOE_N_METRICS][3]; /* contention-free, perfect cache, roofline */
     moe_fewest all_steps, decode_steps;
     uint64_t decoded, prompted;
+    uint64_t decoded_alone; /* without prompts beside them */
     moe_time decode_ps, prefill_ps, busy_ps;
 } report;
 
@@ -62,15 +63,17 @@ report_steps(report *r)
         moe_time took = machine->step_end[s] - machine->step_start[s];
         if (schedule->steps[s].phase == MOE_DECODE) {
             r->decode_ps += took;
-            r->decoded += schedule->steps[s].n;
+            r->decoded_alone += schedule->steps[s].n;
         } else {
             r->prefill_ps += took;
-            r->prompted += schedule->steps[s].n;
+            r->prompted += schedule->steps[s].n - schedule->steps[s].decoded;
         }
+        r->decoded += schedule->steps[s].decoded;
     }
     r->value[MOE_METRIC_wall_s] = seconds(wall(machine));
     r->value[MOE_METRIC_tokens_per_s] = ratio((double)r->decoded, seconds(wall(machine)));
-    r->value[MOE_METRIC_decode_tokens_per_s] = ratio((double)r->decoded, seconds(r->decode_ps));
+    r->value[MOE_METRIC_decode_tokens_per_s] =
+        ratio((double)r->decoded_alone, seconds(r->decode_ps));
     r->value[MOE_METRIC_prefill_tokens_per_s] =
         r->prompted ? ratio((double)r->prompted, seconds(r->prefill_ps)) : NAN;
     r->value[MOE_METRIC_moe_block_s] =
@@ -104,9 +107,8 @@ report_requests(report *r)
         moe_time first = machine->step_end[request->first], last = machine->step_end[request->last];
         moe_stat_add(ttft, first - start);
         moe_stat_add(e2e, last - start);
-        uint32_t more = request->first == request->admitted && request->prompt > 0
-                            ? request->output
-                            : request->output - (request->output > 0);
+        uint32_t more =
+            request->prompt > 0 ? request->output : request->output - (request->output > 0);
         if (more > 0)
             moe_stat_add(tpot, (last - first) / more);
     }
@@ -127,7 +129,8 @@ report_gaps(report *r)
         moe_time now = machine->step_end[s];
         for (uint64_t t = step->first; t < step->first + step->n; t++) {
             uint32_t request = schedule->request[t];
-            if (step->phase == MOE_DECODE && before[request] > 0 && s >= schedule->measured)
+            if (moe_schedule_decodes(schedule, step, t) && before[request] > 0 &&
+                s >= schedule->measured)
                 moe_stat_add(itl, now - before[request]);
             before[request] = now;
         }
@@ -336,8 +339,8 @@ report_bounds(report *r)
     double perfect_decode = perfect_cache(r, lean_decode, r->decode_steps);
     set_bounds(r, MOE_METRIC_wall_s, -1, free_s, perfect, both);
     set_bounds(r, MOE_METRIC_tokens_per_s, (double)r->decoded, free_s, perfect, both);
-    set_bounds(r, MOE_METRIC_decode_tokens_per_s, (double)r->decoded, free_decode, perfect_decode,
-               decode);
+    set_bounds(r, MOE_METRIC_decode_tokens_per_s, (double)r->decoded_alone, free_decode,
+               perfect_decode, decode);
 }
 
 static moe_cell
@@ -447,9 +450,8 @@ write_steps(report *r)
     const moe_machine *machine = r->machine;
     for (uint32_t s = 0; s < machine->step; s++) {
         const moe_step *step = &machine->schedule->steps[s];
-        moe_cell cells[] = {moe_int(s), moe_text(step->phase == MOE_DECODE ? "decode" : "prefill"),
-                            moe_int(step->n), moe_int(machine->step_start[s]),
-                            moe_int(machine->step_end[s])};
+        moe_cell cells[] = {moe_int(s), moe_text(moe_step_kind(step)), moe_int(step->n),
+                            moe_int(machine->step_start[s]), moe_int(machine->step_end[s])};
         moe_result_add(r->result, "step", cells, MOE_COUNT(cells));
     }
 }

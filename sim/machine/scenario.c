@@ -131,8 +131,8 @@ share_schedule(moe_scenario *scenario, const moe_shared_routing *shared, const m
 {
     const moe_routing *routing = moe_routing_get(shared->file);
     g_autofree char *key =
-        g_strdup_printf("%p %d %lld %lld %lld %lld %lld %d %.17g %lld", (const void *)shared,
-                        encoder, (long long)config->workload.requests,
+        g_strdup_printf("%p %d %d %lld %lld %lld %lld %lld %d %.17g %lld", (const void *)shared,
+                        encoder, config->batching, (long long)config->workload.requests,
                         (long long)config->workload.prompt, (long long)config->workload.output,
                         (long long)config->workload.batch, (long long)config->workload.warmup,
                         config->workload.prefill, config->routing.profile, (long long)config->seed);
@@ -170,6 +170,41 @@ check_shapes(const moe_model *model, const moe_shared_routing *shared, moe_loc a
                    *routing->model ? ", from " : "", routing->model, model->name, stack->n_moe,
                    experts, top_k);
     return false;
+}
+
+/* What the trace says itself must not be said by the workload, too. */
+static bool
+check_batching(const moe_model *model, const moe_config *config, const where *w, moe_diag *diag)
+{
+    const struct {
+        const char *key;
+        bool stated;
+    } keys[] = {
+        {"workload.requests", config->workload.requests != INT64_MAX},
+        {"workload.prompt", config->workload.prompt != MOE_RECORDED},
+        {"workload.output", config->workload.output != MOE_RECORDED},
+        {"workload.batch", config->workload.batch != 1},
+        {"workload.prefill", config->workload.prefill != MOE_PREFILL_RECORDED},
+    };
+    bool fine = true;
+    if (config->batching != MOE_BATCHING_AS_CAPTURED)
+        return true;
+    for (size_t i = 0; i < MOE_COUNT(keys); i++)
+        if (keys[i].stated) {
+            moe_diag_error(diag, locate(w, keys[i].key),
+                           "'%s' contradicts 'batching: as-captured', which takes requests and "
+                           "steps from the trace; leave it out",
+                           keys[i].key);
+            fine = false;
+        }
+    if (moe_model_encoder(model)) {
+        moe_diag_error(diag, locate(w, "batching"),
+                       "%s has an encoder, whose passes no trace holds: it cannot be replayed as "
+                       "captured",
+                       model->name);
+        fine = false;
+    }
+    return fine;
 }
 
 static bool
@@ -251,11 +286,13 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
         model && !*error ? moe_scenario_routing(scenario, run, model, locate, &w, diag, error)
                          : NULL;
     if (!model || !hw || !shared || !check_shapes(model, shared, trace_at, diag) ||
+        !check_batching(model, config, &w, diag) ||
         !check_encoder(model, config, locate(&w, "workload.encoder"), diag))
         return false;
+    bool captured = config->batching == MOE_BATCHING_AS_CAPTURED;
     const moe_schedule *schedule =
         share_schedule(scenario, shared, config, moe_model_encoder(model) != NULL,
-                       locate(&w, "workload.prompt"), diag);
+                       locate(&w, captured ? "batching" : "workload.prompt"), diag);
     if (!schedule || !moe_plan_make(&run->plan, config, model, hw, schedule, locate, &w, diag))
         return false;
     moe_assert(moe_diag_errors(diag) == before, "run %zu is feasible and has errors", i);

@@ -169,7 +169,7 @@ decode_step(build *b, active *in_flight, uint32_t n, uint32_t admitted)
         if (++a->done < request->output)
             in_flight[kept++] = *a;
     }
-    step.n = (uint32_t)(b->rows->len - step.first);
+    step.n = step.decoded = (uint32_t)(b->rows->len - step.first);
     g_array_append_val(b->steps, step);
     return kept;
 }
@@ -319,10 +319,13 @@ check_lengths(const build *b, bool encoder, moe_loc at, moe_diag *diag)
 static bool
 check_size(const build *b, moe_loc at, moe_diag *diag)
 {
+    bool captured = b->config->batching == MOE_BATCHING_AS_CAPTURED;
     double tokens = 0;
     for (uint32_t r = 0; r < b->out->n_requests; r++) {
         const moe_request *request = &b->out->requests[r];
         uint64_t context = (uint64_t)initial_length(b, r) + request->prompt + request->output;
+        if (captured)
+            context = request->context;
         tokens += (double)request->prompt + request->output;
         if (context < INT32_MAX)
             continue;
@@ -362,6 +365,25 @@ finish(build *b)
     profile(b);
 }
 
+/* Steps of requests that fill slots. */
+static bool
+fill_slots(build *b, bool encoder, moe_loc at, moe_diag *diag)
+{
+    moe_schedule *out = b->out;
+    plan_requests(b, encoder);
+    if (!check_size(b, at, diag))
+        return false;
+    lay_out(b);
+    out->batch = (uint32_t)b->config->workload.batch;
+    out->n_steps = b->steps->len;
+    out->n_tokens = b->rows->len;
+    out->steps = (moe_step *)(void *)g_array_free(g_steal_pointer(&b->steps), false);
+    out->rows = (uint32_t *)(void *)g_array_free(g_steal_pointer(&b->rows), false);
+    out->context = (uint32_t *)(void *)g_array_free(g_steal_pointer(&b->context), false);
+    out->request = (uint32_t *)(void *)g_array_free(g_steal_pointer(&b->request), false);
+    return true;
+}
+
 moe_schedule *
 moe_schedule_new(const moe_routing *routing, const moe_config *config, const moe_dispatch *dispatch,
                  bool encoder, moe_loc at, moe_diag *diag)
@@ -372,22 +394,17 @@ moe_schedule_new(const moe_routing *routing, const moe_config *config, const moe
         discard(&b);
         return NULL;
     }
-    b.out = g_new0(moe_schedule, 1);
+    moe_schedule *out = b.out = g_new0(moe_schedule, 1);
     b.out->routing = routing;
-    plan_requests(&b, encoder);
-    if (!check_size(&b, at, diag)) {
+    bool made = config->batching == MOE_BATCHING_AS_CAPTURED
+                    ? moe_schedule_take_steps(out, config->workload.warmup, at, diag) &&
+                          check_size(&b, at, diag)
+                    : fill_slots(&b, encoder, at, diag);
+    if (!made) {
         discard(&b);
-        moe_schedule_free(b.out);
+        moe_schedule_free(out);
         return NULL;
     }
-    lay_out(&b);
-    moe_schedule *out = b.out;
-    out->n_steps = b.steps->len;
-    out->n_tokens = b.rows->len;
-    out->steps = (moe_step *)(void *)g_array_free(g_steal_pointer(&b.steps), false);
-    out->rows = (uint32_t *)(void *)g_array_free(g_steal_pointer(&b.rows), false);
-    out->context = (uint32_t *)(void *)g_array_free(g_steal_pointer(&b.context), false);
-    out->request = (uint32_t *)(void *)g_array_free(g_steal_pointer(&b.request), false);
     if (out->measured >= out->n_steps) {
         moe_diag_error(diag, at,
                        "nothing is left to measure: the first %lld of %u requests, which are "

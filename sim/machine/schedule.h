@@ -4,6 +4,8 @@
  * runs of a sweep that agree on those share one. Slots of the batch are filled in order; when
  * requests finish, the next ones take their slots at the following step. Newly admitted requests
  * with a prompt run one common prefill step first; decode steps take all requests in flight.
+ * Batching `as-captured` takes the trace's own steps instead: requests are its sequences, and a
+ * step may hold prompt tokens beside decoded ones.
  *
  * Requests take sequences in the order of a permutation keyed by the seed (in file order when both
  * lengths are `recorded`); past its end a request goes on in the next sequence. When there are
@@ -39,11 +41,13 @@ typedef struct moe_step {
     uint64_t first;    /* its tokens: first .. first + n */
     uint32_t n;        /* 0: an encoder pass only */
     uint32_t admitted; /* requests admitted at its start */
-    uint8_t phase;
+    uint32_t decoded;  /* tokens of it that are decoded: all in a decode step */
+    uint8_t phase;     /* prefill with a single prompt token in it */
 } moe_step;
 
 typedef struct moe_schedule {
     uint32_t n_requests, n_steps, n_prefill_steps;
+    uint32_t batch; /* most requests in flight */
     moe_request *requests;
     moe_step *steps;
     uint64_t n_tokens;
@@ -67,9 +71,33 @@ typedef struct moe_schedule {
 moe_schedule *moe_schedule_new(const moe_routing *routing, const moe_config *config,
                                const moe_dispatch *dispatch, bool encoder, moe_loc at,
                                moe_diag *diag);
+/* The schedule of the trace's own steps, nothing changed; popularity is that of the share `profile`
+ * of its sequences. */
+moe_schedule *moe_schedule_captured(const moe_routing *routing, double profile, moe_loc at,
+                                    moe_diag *diag);
+/* Lays the trace's own steps out: requests, steps and tokens of `out`; see captured.c. */
+bool moe_schedule_take_steps(moe_schedule *out, int64_t warmup, moe_loc at, moe_diag *diag);
 /* Fills the demand of a schedule that has its steps. */
 void moe_schedule_collect(moe_schedule *schedule, const moe_dispatch *dispatch);
 void moe_schedule_free(moe_schedule *schedule);
+
+/* "prefill", "decode", or "mixed". */
+static inline const char *
+moe_step_kind(const moe_step *step)
+{
+    if (step->phase == MOE_DECODE)
+        return "decode";
+    return step->decoded ? "mixed" : "prefill";
+}
+
+/* Whether token t, of the given step, is a decoded one. */
+static inline bool
+moe_schedule_decodes(const moe_schedule *schedule, const moe_step *step, uint64_t t)
+{
+    if (step->decoded == 0 || step->decoded == step->n)
+        return step->phase == MOE_DECODE;
+    return schedule->routing->phase[schedule->rows[t]] == MOE_DECODE;
+}
 
 /* The trace's look-ahead as predictors see it: see moe_predict_view.recorded; source is the
  * schedule. */
