@@ -46,12 +46,16 @@ read_window(const moe_hf_reader *r)
     return window < context ? window : 0;
 }
 
+/* transformers 5 writes num_local_experts where older files have num_experts. */
 static moe_ffn_spec
 read_experts(const moe_hf_reader *r, const char *count, const char *width)
 {
+    static const char local[] = "num_local_experts";
+    bool other = !moe_hf_get(r, count) && moe_hf_get(r, local);
+
     return (moe_ffn_spec){
         .matrices = 3,
-        .experts = moe_hf_need(r, count, MOE_HF_EXPERTS),
+        .experts = moe_hf_need(r, other ? local : count, MOE_HF_EXPERTS),
         .top_k = moe_hf_need(r, "num_experts_per_tok", MOE_HF_EXPERTS),
         .width = moe_hf_need(r, width, MOE_HF_WIDTH),
     };
@@ -192,8 +196,6 @@ read_deepseek(moe_hf_reader *r)
 static void
 read_deepseek_mla(moe_hf_reader *r)
 {
-    const char *topk = moe_hf_text(r, r->root, "topk_method");
-
     read_model(r, "hidden_size", false);
     moe_stack_spec *s = read_decoder(r);
     s->attention = (moe_attention_spec){
@@ -206,8 +208,24 @@ read_deepseek_mla(moe_hf_reader *r)
         .value_dim = moe_hf_need(r, "v_head_dim", MOE_HF_DIM),
     };
     read_deepseek_moe(r, s);
-    s->moe.router_bias = topk && !strcmp(topk, "noaux_tc");
     moe_hf_dtype(r, "bf16");
+}
+
+static void
+read_deepseek_v2(moe_hf_reader *r)
+{
+    const char *topk = moe_hf_text(r, r->root, "topk_method");
+
+    read_deepseek_mla(r);
+    r->stacks[0].moe.router_bias = topk && !strcmp(topk, "noaux_tc");
+}
+
+/* Knows one topk_method only, noaux_tc, and need not name it. */
+static void
+read_deepseek_v3(moe_hf_reader *r)
+{
+    read_deepseek_mla(r);
+    r->stacks[0].moe.router_bias = true;
 }
 
 static void
@@ -299,16 +317,11 @@ static const struct {
     const char *model_type;
     void (*read)(moe_hf_reader *r);
 } families[] = {
-    {"mixtral", read_mixtral},
-    {"olmoe", read_olmoe},
-    {"gpt_oss", read_gpt_oss},
-    {"deepseek", read_deepseek},
-    {"deepseek_v2", read_deepseek_mla},
-    {"deepseek_v3", read_deepseek_mla},
-    {"qwen2_moe", read_qwen2_moe},
-    {"qwen3_moe", read_qwen3_moe},
-    {"phimoe", read_phimoe},
-    {"switch_transformers", read_switch},
+    {"mixtral", read_mixtral},         {"olmoe", read_olmoe},
+    {"gpt_oss", read_gpt_oss},         {"deepseek", read_deepseek},
+    {"deepseek_v2", read_deepseek_v2}, {"deepseek_v3", read_deepseek_v3},
+    {"qwen2_moe", read_qwen2_moe},     {"qwen3_moe", read_qwen3_moe},
+    {"phimoe", read_phimoe},           {"switch_transformers", read_switch},
 };
 
 static bool
@@ -347,8 +360,8 @@ model_name(const moe_hf_reader *r)
     return g_strdup(moe_hf_text(r, r->root, "model_type"));
 }
 
-static moe_model_set *
-read_root(const cJSON *root, const char *path, moe_diag *diag)
+moe_model_set *
+moe_hf_config_read(const cJSON *root, const char *path, moe_diag *diag)
 {
     moe_hf_reader r = {.root = root, .file = moe_diag_intern(diag, path), .diag = diag};
     unsigned before = moe_diag_errors(diag);
@@ -369,12 +382,12 @@ moe_model_set *
 moe_hf_config_parse(const char *path, const char *text, size_t length, moe_diag *diag)
 {
     g_autoptr(cJSON) root = moe_json_parse(path, text, length, diag);
-    return root ? read_root(root, path, diag) : NULL;
+    return root ? moe_hf_config_read(root, path, diag) : NULL;
 }
 
 moe_model_set *
 moe_hf_config_load(const char *path, moe_diag *diag, GError **error)
 {
     g_autoptr(cJSON) root = moe_json_load(path, diag, error);
-    return root ? read_root(root, path, diag) : NULL;
+    return root ? moe_hf_config_read(root, path, diag) : NULL;
 }

@@ -59,6 +59,24 @@ moe_hf_bool(const moe_hf_reader *r, const char *key, bool fallback)
     return node ? cJSON_IsTrue(node) : fallback;
 }
 
+double
+moe_hf_real(const moe_hf_reader *r, const cJSON *node, const char *key, double fallback, double min,
+            double max)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(node, key);
+
+    if (!value || cJSON_IsNull(value)) {
+        if (isnan(fallback))
+            moe_diag_error(r->diag, moe_hf_loc(r), "key %s: missing", key);
+        return isnan(fallback) ? min : fallback;
+    }
+    double number = cJSON_IsNumber(value) ? cJSON_GetNumberValue(value) : NAN;
+    if (number >= min && number <= max)
+        return number;
+    moe_diag_error(r->diag, moe_hf_loc(r), "key %s: wants a number from %g to %g", key, min, max);
+    return min;
+}
+
 const char *
 moe_hf_text(const moe_hf_reader *r, const cJSON *node, const char *key)
 {

@@ -1,5 +1,5 @@
-/* The keys of a Hugging Face config.json, typed and checked; messages name the key. Private to
- * models/. */
+/* The keys of a Hugging Face config.json, typed and checked; messages name the key. For models/ and
+ * for who reads the same file for what no model says (profiler/arch.c). */
 #ifndef MOE_MODELS_HF_KEYS_H
 #define MOE_MODELS_HF_KEYS_H
 
@@ -29,10 +29,15 @@ int64_t moe_hf_need(const moe_hf_reader *r, const char *key, int64_t max);
 /* An integer from 0 to max, or the fallback. */
 int64_t moe_hf_int(const moe_hf_reader *r, const char *key, int64_t fallback, int64_t max);
 bool moe_hf_bool(const moe_hf_reader *r, const char *key, bool fallback);
+/* A number from min to max, or the fallback; NAN as the fallback: must be there. */
+double moe_hf_real(const moe_hf_reader *r, const cJSON *node, const char *key, double fallback,
+                   double min, double max);
 /* The text of `key` in `node`; NULL when absent. */
 const char *moe_hf_text(const moe_hf_reader *r, const cJSON *node, const char *key);
 /* Native types: torch_dtype (or the fallback), then what the quantisation of the checkpoint makes
  * of it. */
 void moe_hf_dtype(moe_hf_reader *r, const char *fallback);
+/* The model of a parsed config.json; NULL after located errors. */
+moe_model_set *moe_hf_config_read(const cJSON *root, const char *path, moe_diag *diag);
 
 #endif

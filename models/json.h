@@ -1,6 +1,6 @@
 /* JSON, strictly: a wrapper of cJSON that refuses what cJSON lets pass (trailing text, deep
  * nesting, duplicate keys, bad UTF-8, NUL bytes, numbers such as 01 or 1-2) and files above 4 MiB.
- * Private to models/. */
+ * For models/ and profiler/arch.c. */
 #ifndef MOE_MODELS_JSON_H
 #define MOE_MODELS_JSON_H
 

@@ -32,8 +32,8 @@ typedef struct moe_matrix {
     uint64_t stride, step;
 } moe_matrix;
 
-/* One feed-forward block: down(act(gate x) * up x). A bias is a matrix of one column, absent
- * without. */
+/* One feed-forward block: down(act(gate x) * up x). A bias is a matrix of one column (mind its
+ * stride), absent without. */
 typedef struct moe_mlp {
     moe_matrix gate, up, down;
     moe_matrix gate_bias, up_bias, down_bias;
