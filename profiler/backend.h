@@ -21,6 +21,7 @@
 /* What a decoder asks of its backend. */
 typedef struct moe_backend_config {
     uint32_t max_rows;      /* in one batch */
+    uint32_t max_logits;    /* rows whose logits are asked for at once; 0: max_rows */
     uint32_t max_sequences; /* cache slots */
     uint32_t max_context;   /* positions of each */
     uint32_t threads;       /* 0: as many as there are processors */

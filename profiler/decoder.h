@@ -36,7 +36,8 @@ typedef struct moe_routed {
 typedef struct moe_decoder_observer {
     void *context;
     bool (*routed)(void *context, const moe_routed *routed, GError **error);
-    /* The residual stream [n, hidden] that the MoE block of `layer` gets; only if asked for. */
+    /* The residual stream [n, hidden] that MoE layer `layer` (from 0, as above) gets, before its
+     * `routed`. */
     bool (*hidden)(void *context, const moe_batch *batch, uint32_t layer, const float *hidden,
                    GError **error);
 } moe_decoder_observer;
@@ -76,13 +77,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_decoder, moe_decoder_free)
 bool moe_decoder_step(moe_decoder *decoder, const moe_batch *batch, const uint32_t *rows,
                       uint32_t n_rows, const float **logits, GError **error);
 /* Nanoseconds of the last step by (layer of the model, stage): [n_layers, MOE_STAGES]. Embed counts
- * to the first layer, unembed to the last. Without `timed` all zero. */
+ * to the first layer, unembed to the last. Looking ahead, observers and the expert source count to
+ * no stage: they are no part of the model. Without `timed` all zero. */
 const float *moe_decoder_times(const moe_decoder *decoder);
 
 /* Experts and weights of one row of logits by `rule`: ids by falling weight, ties to the lower id.
- * bias: the correction bias [experts] or NULL. */
-void moe_route(const moe_router_rule *rule, const float *logits, const float *bias, uint16_t *ids,
-               float *weights);
+ * bias: the correction bias [experts] or NULL. choice [experts] is working space. */
+void moe_route(const moe_router_rule *rule, const float *logits, const float *bias, float *choice,
+               uint16_t *ids, float *weights);
 
 /* The next token: the largest logit (temperature 0, ties to the lower id), or drawn from
  * softmax(logits / temperature) with the given uniform number in [0, 1). */

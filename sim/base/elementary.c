@@ -37,3 +37,28 @@ moe_exp(double x)
         sum = 1 + sum * r / i;
     return ldexp(sum, (int)k);
 }
+
+/* x = k pi / 2 + r with |r| <= pi / 4; pi / 2 in three parts, the first two with 33 digits, so that
+ * k of up to 20 digits times them are exact. Then Taylor's series, and r's quadrant. */
+void
+moe_sincos(double x, double *sine, double *cosine)
+{
+    static const double odd[] = {
+        -1.0 / 6,        1.0 / 120,        -1.0 / 5040,          1.0 / 362880,
+        -1.0 / 39916800, 1.0 / 6227020800, -1.0 / 1307674368000, 1.0 / 355687428096000};
+    static const double even[] = {
+        -1.0 / 2,       1.0 / 24,        -1.0 / 720,         1.0 / 40320,
+        -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200, 1.0 / 20922789888000};
+    double k = floor(x * 0x1.45f306dc9c883p-1 + 0.5);
+    double r = ((x - k * 0x1.921fb544p+0) - k * 0x1.0b4611a6p-34) - k * 0x1.3198a2e037073p-69;
+    double square = r * r, s = 0, c = 0;
+    for (int i = 7; i >= 0; i--) {
+        s = (s + odd[i]) * square;
+        c = (c + even[i]) * square;
+    }
+    s = r + r * s;
+    c = 1 + c;
+    int64_t quadrant = (int64_t)k & 3;
+    *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
+    *cosine = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
+}

@@ -1,3 +1,4 @@
+#include "profiler/cpu/blas.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/machine/scenario.h"
@@ -43,6 +44,7 @@ print_version(void)
     moe_out("sqlite     %s\n", sqlite3_libversion());
     moe_out("zlib       %s\n", zlibVersion());
     moe_out("zstd       %s\n", ZSTD_versionString());
+    moe_out("blas       %s\n", moe_blas_name() ? moe_blas_name() : "none (plain C does its work)");
     moe_out("gnuplot    %s\n", gnuplot ? gnuplot : "not found (no figures are drawn)");
 }
 

@@ -52,6 +52,41 @@ exponentials(void)
     }
 }
 
+static void
+exponentials_f32(void)
+{
+    CU_ASSERT_EQUAL(moe_expf(0), 1);
+    CU_ASSERT_EQUAL(moe_expf(-105), 0);
+    CU_ASSERT_EQUAL(moe_expf(-INFINITY), 0);
+    CU_ASSERT_EQUAL(moe_expf(INFINITY), INFINITY);
+    CU_ASSERT(moe_expf(NAN) != moe_expf(NAN));
+    for (int i = -104 * 4096; i <= 88 * 4096; i++) {
+        float x = (float)i / 4096, got = moe_expf(x);
+        double want = exp(x);
+        double unit = fmax(want, 0x1p-126) * 0x1p-23;
+        if (!(fabs(got - want) <= 2 * unit))
+            MOE_CHECK(false, "exp %a: %a, not %a", (double)x, (double)got, want);
+    }
+}
+
+static void
+circles(void)
+{
+    moe_stream stream = moe_stream_new(1, "sincos", 0);
+    for (int i = 0; i < 100000; i++) {
+        double scale = ldexp(1, i % 21), x = (2 * moe_stream_unit(&stream) - 1) * scale, s, c;
+        moe_sincos(x, &s, &c);
+        if (!(fabs(s - sin(x)) <= 0x1p-52 && fabs(c - cos(x)) <= 0x1p-52))
+            MOE_CHECK(false, "sin, cos %a: %a, %a, not %a, %a", x, s, c, sin(x), cos(x));
+    }
+    for (int k = -1000; k <= 667544; k += k < 1000 ? 1 : 997) {
+        double x = k * 0x1.921fb54442d18p+0, s, c;
+        moe_sincos(x, &s, &c);
+        if (!(fabs(s - sin(x)) <= 0x1p-52 && fabs(c - cos(x)) <= 0x1p-52))
+            MOE_CHECK(false, "sin, cos %a: %a, %a, not %a, %a", x, s, c, sin(x), cos(x));
+    }
+}
+
 /* The very bits: another machine that gives others would draw other requests. */
 static void
 bits(void)
@@ -66,6 +101,12 @@ bits(void)
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
         MOE_CHECK(moe_ln(cases[i].x) == cases[i].ln && moe_exp(cases[i].x) == cases[i].exp,
                   "%g: %a, %a", cases[i].x, moe_ln(cases[i].x), moe_exp(cases[i].x));
+    double s, c;
+    moe_sincos(12345.678, &s, &c);
+    MOE_CHECK(s == -0x1.687d5890974a5p-1 && c == 0x1.6b94c3bbe24b8p-1, "%a, %a", s, c);
+    MOE_CHECK(moe_expf(-3.21f) == 0x1.4a99f4p-5f, "%a", (double)moe_expf(-3.21f));
 }
 
-MOE_TESTS({"logarithms", logarithms}, {"exponentials", exponentials}, {"bits", bits})
+MOE_TESTS({"logarithms", logarithms}, {"exponentials", exponentials},
+          {"exponentials in single precision", exponentials_f32}, {"sines and cosines", circles},
+          {"bits", bits})
