@@ -313,3 +313,20 @@ moe_columns_view(moe_columns *c, uint32_t i)
         return column->block;
     return column->map || columns_map(c, column) ? column->map : NULL;
 }
+
+void
+moe_columns_resume(moe_columns *c)
+{
+    c->viewed = false;
+    for (uint32_t i = 0; i < c->n; i++) {
+        column_store *column = &c->columns[i];
+        if (column->map)
+            munmap(column->map, column->map_bytes);
+        column->map = NULL;
+        if (c->failed || column->block || !column->row_bytes || !c->capacity)
+            continue;
+        column->block = g_try_malloc_n(c->capacity, column->row_bytes);
+        if (!column->block)
+            columns_fail(c, 0);
+    }
+}

@@ -35,6 +35,8 @@ void moe_columns_reshape(moe_columns *columns, uint32_t column, size_t row_bytes
                          moe_columns_convert *convert, const void *context);
 /* All rows of a column as one array, borrowed; NULL when not in use or after a failure. */
 const void *moe_columns_view(moe_columns *columns, uint32_t column);
+/* Ends all views: rows can be added again. */
+void moe_columns_resume(moe_columns *columns);
 bool moe_columns_failed(const moe_columns *columns);
 /* Sets `error` when something failed: "FOLDER: cannot write a temporary file: …", or, for want of
  * memory, "NAME: no memory for more than N rows". */

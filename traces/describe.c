@@ -130,17 +130,60 @@ describe_absent(const moe_routing *r, GString *out)
                            absent, n);
 }
 
+static void
+describe_lookahead(const moe_routing *r, uint32_t i, GString *out)
+{
+    const moe_lookahead *l = &r->lookahead[i];
+    g_string_append_printf(out, "look-ahead   %u layer%s ahead, %u ids%s, recall %.3f\n",
+                           l->distance, l->distance == 1 ? "" : "s", l->k,
+                           l->weights ? " with weights" : "", moe_routing_recall(r, i));
+}
+
+/* The mean over the layers that have a layer so far back, for each distance. */
+static void
+describe_similarity(const moe_routing *r, GString *out)
+{
+    g_string_append(out, "similarity   of what layers see:");
+    for (uint32_t d = 1; d <= MIN(r->n_similarity, MOE_ROUTING_MAX_LOOKAHEAD); d++) {
+        double sum = 0;
+        for (uint32_t l = d; l < r->n_layers; l++)
+            sum += (double)r->similarity[(size_t)l * r->n_similarity + d - 1];
+        if (d < r->n_layers)
+            g_string_append_printf(out, "%s %.3f %u layer%s apart", d > 1 ? "," : "",
+                                   sum / (r->n_layers - d), d, d > 1 ? "s" : "");
+    }
+    g_string_append_c(out, '\n');
+}
+
+/* The shares of the stages. */
+static void
+describe_times(const moe_routing *r, GString *out)
+{
+    double sums[MOE_ROUTING_MAX_STAGES] = {0}, all = 0;
+    uint64_t n = (uint64_t)r->n_time_steps * r->n_time_layers;
+    for (uint64_t i = 0; i < n; i++)
+        for (uint32_t s = 0; s < r->n_stages; s++)
+            sums[s] += (double)r->times[i * r->n_stages + s];
+    for (uint32_t s = 0; s < r->n_stages; s++)
+        all += sums[s];
+    g_string_append_printf(out, "stage times  %u steps, %.4g s:", r->n_time_steps, all * 1e-9);
+    for (uint32_t s = 0; s < r->n_stages; s++)
+        g_string_append_printf(out, "%s %s %.1f%%", s ? "," : "", r->stage_names[s],
+                               all > 0 ? 100 * sums[s] / all : 0);
+    g_string_append_c(out, '\n');
+}
+
 /* Tensors that the file holds and the routing does not use. */
 static void
 describe_others(const moe_routing_file *file, GString *out)
 {
-    static const char *const known[] = {"expert_ids", "gate_weights", "router_logits", "sequence",
-                                        "position",   "step",         "phase",         "domain",
-                                        "modality",   "token_id"};
+    static const char *const known[] = {"expert_ids", "gate_weights",    "router_logits",
+                                        "sequence",   "position",        "step",
+                                        "phase",      "domain",          "modality",
+                                        "token_id",   MOE_ROUTING_TIMES, MOE_ROUTING_SIMILARITY};
     for (size_t i = 0; file->tensors && i < moe_safetensors_count(file->tensors); i++) {
         const moe_tensor *tensor = moe_safetensors_at(file->tensors, i);
-        bool used = g_str_has_prefix(tensor->name, "lookahead.") &&
-                    !g_str_has_suffix(tensor->name, ".weights");
+        bool used = g_str_has_prefix(tensor->name, "lookahead.");
         for (size_t j = 0; j < MOE_COUNT(known); j++)
             used |= strcmp(known[j], tensor->name) == 0;
         if (used)
@@ -154,8 +197,9 @@ describe_others(const moe_routing_file *file, GString *out)
 static void
 describe_meta(const moe_routing_file *file, GString *out)
 {
-    static const char *const shown[] = {"format", "version", "layer_ids",  "experts",
-                                        "top_k",  "domains", "modalities", MOE_ROUTING_ABSENT};
+    static const char *const shown[] = {
+        "format",  "version",    "layer_ids",        "experts",         "top_k",
+        "domains", "modalities", MOE_ROUTING_ABSENT, MOE_ROUTING_STAGES};
     for (size_t i = 0; i < file->n_meta; i++) {
         bool skip = false;
         for (size_t j = 0; j < MOE_COUNT(shown); j++)
@@ -200,9 +244,11 @@ moe_routing_describe(const moe_routing_file *file, GString *out)
         describe_labels(r, "modalities", NULL, r->modality, r->n_modalities, r->modality_names,
                         out);
     for (uint32_t i = 0; i < r->n_lookahead; i++)
-        g_string_append_printf(out, "look-ahead   %u layer%s ahead, %u ids, recall %.3f\n",
-                               r->lookahead[i].distance, r->lookahead[i].distance == 1 ? "" : "s",
-                               r->lookahead[i].k, moe_routing_recall(r, i));
+        describe_lookahead(r, i, out);
+    if (r->similarity)
+        describe_similarity(r, out);
+    if (r->times)
+        describe_times(r, out);
     describe_meta(file, out);
     describe_others(file, out);
 }

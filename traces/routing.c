@@ -40,6 +40,7 @@ moe_routing_close(moe_routing_file *file)
         return;
     moe_safetensors_close(file->tensors);
     moe_columns_free(file->columns);
+    moe_columns_free(file->times);
     g_ptr_array_free(file->owned, TRUE);
     g_free(file->meta);
     g_free(file->path);

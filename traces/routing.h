@@ -15,6 +15,7 @@
 #define MOE_ROUTING_MAX_LAYERS 4096
 #define MOE_ROUTING_MAX_EXPERTS 65534u /* ids up to 65533 */
 #define MOE_ROUTING_MAX_K 256
+#define MOE_ROUTING_MAX_STAGES 64
 #define MOE_ROUTING_NO_EXPERT 0xFFFFu /* what moe_routing_id gives for the sentinels */
 #define MOE_ROUTING_NOT_RUN 0xFFFEu   /* the layer did not run for this token: all k ids */
 
@@ -23,7 +24,8 @@ typedef enum moe_phase { MOE_PREFILL = 0, MOE_DECODE = 1 } moe_phase;
 typedef struct moe_lookahead {
     uint32_t distance; /* D: what layer l's gate says on layer l-D's hidden state */
     uint32_t k;
-    const void *ids; /* [tokens, layers, k], same type as expert_ids */
+    const void *ids;      /* [tokens, layers, k], same type as expert_ids */
+    const float *weights; /* [tokens, layers, k] or NULL: that gate's weights */
 } moe_lookahead;
 
 typedef struct moe_routing {
@@ -56,6 +58,13 @@ typedef struct moe_routing {
                               (metadata `absent_experts`); no token is routed to it */
     uint32_t n_domains, n_modalities; /* names, or the largest + 1 without names; 0: no tensor */
     const char *const *domain_names, *const *modality_names; /* NULL: the file names none */
+    /* of the capture, not of tokens; NULL when absent */
+    const float *times;      /* time.stages, [n_time_steps, n_time_layers, n_stages]: nanoseconds;
+                                by step, by layer of the model (layer_ids[l] is layer l's) */
+    const float *similarity; /* [n_layers, n_similarity]: the mean cosine, over tokens, of what
+                                layers l - d and l get to see, at d - 1; NAN for l < d */
+    uint32_t n_time_steps, n_time_layers, n_stages, n_similarity;
+    const char *const *stage_names;
 } moe_routing;
 
 typedef struct moe_routing_file moe_routing_file; /* owns a routing and its mapping */
@@ -140,6 +149,11 @@ void moe_routing_builder_add(moe_routing_builder *builder, uint32_t sequence, ui
 /* For the token added last: ids[n_layers * k] of look-ahead `index`. Tokens without have none. */
 void moe_routing_builder_predicted(moe_routing_builder *builder, uint32_t index,
                                    const uint16_t *ids);
+/* Look-ahead `index` has weights too, before the first token; then for the token added last:
+ * weights[n_layers * k], 0 where there is no id. Tokens without have zeros. */
+void moe_routing_builder_lookahead_weights(moe_routing_builder *builder, uint32_t index);
+void moe_routing_builder_predicted_weights(moe_routing_builder *builder, uint32_t index,
+                                           const float *weights);
 /* For the token added last, each for all tokens or for none: the engine iteration it ran in, its
  * domain, modality and vocabulary id, and its router logits [n_layers * n_experts] (kept as F16,
  * nearest even; finite values beyond its range become the largest). */
@@ -148,10 +162,18 @@ void moe_routing_builder_domain(moe_routing_builder *builder, uint16_t domain);
 void moe_routing_builder_modality(moe_routing_builder *builder, uint8_t modality);
 void moe_routing_builder_token_id(moe_routing_builder *builder, uint32_t token_id);
 void moe_routing_builder_logits(moe_routing_builder *builder, const float *logits);
+/* Stage times: declared once, then ns[n_layers * n] of step 0, 1, …; wants steps of the tokens.
+ * n_layers: of the model, beyond the last of the trace's layer numbers. */
+void moe_routing_builder_stages(moe_routing_builder *builder, uint32_t n_layers,
+                                const char *const *names, uint32_t n);
+void moe_routing_builder_times(moe_routing_builder *builder, const float *ns);
+/* values[n_layers * n_distances], as moe_routing.similarity; given again they are replaced. */
+void moe_routing_builder_similarity(moe_routing_builder *builder, uint32_t n_distances,
+                                    const float *values);
 /* Changes of shape, for who learns it while reading; without logits. `experts`: at least the
  * largest id + 1; `widen`: a larger k, earlier rows are filled up with "no expert" and weight 0.
  * Then, when nothing is added any more, `keep_layers`: only layers with keep[i], with their
- * numbers. */
+ * numbers; a similarity is dropped. */
 void moe_routing_builder_experts(moe_routing_builder *builder, uint32_t n_experts);
 void moe_routing_builder_widen(moe_routing_builder *builder, uint32_t k);
 void moe_routing_builder_keep_layers(moe_routing_builder *builder, const bool *keep);
@@ -159,7 +181,7 @@ void moe_routing_builder_keep_layers(moe_routing_builder *builder, const bool *k
  * "domains" and "modalities" are JSON lists of texts that name domain 0, 1, … and modality 0, 1, ….
  * "order" says how the ids of a row are ordered: "weight" (falling gate weight) or "file" (unknown,
  * the default). The format's own keys (format, version, layer_ids, experts, top_k) are the
- * builder's. */
+ * builder's. A value of NULL takes the key away. */
 void moe_routing_builder_meta(moe_routing_builder *builder, const char *key, const char *value);
 /* Columns beyond `limit_bytes` (0: 64 MiB) go to unlinked temporary files in `folder` (NULL: the
  * system's folder for them); before the first token. */
@@ -174,6 +196,8 @@ bool moe_routing_builder_check(const moe_routing_builder *builder, const char *n
                                moe_diag *diag);
 /* Writes the safetensors file (to a temporary name, then renamed); frees the builder. */
 bool moe_routing_builder_write(moe_routing_builder *builder, const char *path, GError **error);
+/* Writes what is there now, as moe_routing_builder_write, and leaves the builder to be added to. */
+bool moe_routing_builder_snapshot(moe_routing_builder *builder, const char *path, GError **error);
 /* The same in shards, if there are more than `shard_bytes` of data: beside `path`, with an index
  * (traces/shards.h). *n_shards: how many, 0: the file `path` alone. */
 bool moe_routing_builder_write_shards(moe_routing_builder *builder, const char *path,

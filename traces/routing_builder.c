@@ -2,6 +2,7 @@
 #include "traces/routing_builder.h"
 
 #include "sim/base/error.h"
+#include "traces/json_scan.h"
 
 #include <string.h>
 
@@ -30,6 +31,7 @@ moe_routing_builder_new(uint32_t n_layers, uint32_t n_experts, uint32_t k)
     for (uint32_t i = 0; i < n_layers; i++)
         b->layer_ids[i] = i;
     b->meta = g_ptr_array_new_with_free_func(g_free);
+    b->limit_bytes = MOE_COLUMNS_LIMIT;
     b->columns = moe_columns_new(COLUMNS);
     moe_columns_use(b->columns, COLUMN_IDS, (size_t)n_layers * k * b->id_bytes);
     moe_columns_use(b->columns, COLUMN_SEQUENCE, sizeof(uint32_t));
@@ -44,7 +46,10 @@ moe_routing_builder_free(moe_routing_builder *b)
     if (!b)
         return;
     moe_columns_free(b->columns);
+    moe_columns_free(b->times);
     g_free(b->layer_ids);
+    g_free(b->similarity);
+    g_free(b->folder);
     g_ptr_array_free(b->meta, TRUE);
     g_free(b);
 }
@@ -52,7 +57,8 @@ moe_routing_builder_free(moe_routing_builder *b)
 bool
 moe_routing_builder_failed(const moe_routing_builder *b, const char *name, GError **error)
 {
-    return moe_columns_error(b->columns, name, error);
+    return moe_columns_error(b->columns, name, error) ||
+           (b->times && moe_columns_error(b->times, name, error));
 }
 
 /* ---- what is declared once ---- */
@@ -60,7 +66,11 @@ moe_routing_builder_failed(const moe_routing_builder *b, const char *name, GErro
 void
 moe_routing_builder_spill(moe_routing_builder *b, const char *folder, uint64_t limit_bytes)
 {
-    moe_columns_spill(b->columns, folder, limit_bytes ? limit_bytes : MOE_COLUMNS_LIMIT);
+    limit_bytes = limit_bytes ? limit_bytes : MOE_COLUMNS_LIMIT;
+    moe_columns_spill(b->columns, folder, limit_bytes);
+    g_free(b->folder);
+    b->folder = g_strdup(folder);
+    b->limit_bytes = limit_bytes;
 }
 
 void
@@ -92,22 +102,75 @@ moe_routing_builder_lookahead(moe_routing_builder *b, uint32_t distance, uint32_
 }
 
 void
+moe_routing_builder_lookahead_weights(moe_routing_builder *b, uint32_t index)
+{
+    moe_assert(b->n_tokens == 0 && index < b->n_lookahead, "weights of look-ahead %u declared late",
+               index);
+    moe_columns_use(b->columns, COLUMN_AHEAD_WEIGHTS + index,
+                    (size_t)b->n_layers * b->lookahead_k[index] * sizeof(float));
+}
+
+void
 moe_routing_builder_meta(moe_routing_builder *b, const char *key, const char *value)
 {
     static const char *const own[] = {"format", "version", "layer_ids", "experts", "top_k"};
     for (size_t i = 0; i < MOE_COUNT(own); i++)
         moe_assert(strcmp(key, own[i]) != 0, "metadata key '%s' is the format's own", key);
     moe_assert(*key && g_utf8_validate(key, -1, NULL), "metadata key is empty or not UTF-8");
-    char *text = g_utf8_make_valid(value, -1);
-    for (guint i = 0; i < b->meta->len; i += 2) {
-        if (strcmp(b->meta->pdata[i], key) == 0) {
-            g_free(b->meta->pdata[i + 1]);
-            b->meta->pdata[i + 1] = text;
-            return;
-        }
+    guint at = 0;
+    while (at < b->meta->len && strcmp(b->meta->pdata[at], key) != 0)
+        at += 2;
+    if (at < b->meta->len && !value) {
+        g_ptr_array_remove_range(b->meta, at, 2);
+    } else if (at < b->meta->len) {
+        g_free(b->meta->pdata[at + 1]);
+        b->meta->pdata[at + 1] = g_utf8_make_valid(value, -1);
+    } else if (value) {
+        g_ptr_array_add(b->meta, g_strdup(key));
+        g_ptr_array_add(b->meta, g_utf8_make_valid(value, -1));
     }
-    g_ptr_array_add(b->meta, g_strdup(key));
-    g_ptr_array_add(b->meta, text);
+}
+
+/* ---- what is not of tokens ---- */
+
+void
+moe_routing_builder_stages(moe_routing_builder *b, uint32_t n_layers, const char *const *names,
+                           uint32_t n)
+{
+    moe_assert(!b->times, "stages are declared twice");
+    moe_assert(n >= 1 && n <= MOE_ROUTING_MAX_STAGES, "%u stages", n);
+    moe_assert(n_layers > b->layer_ids[b->n_layers - 1] && n_layers <= MOE_ROUTING_MAX_LAYERS,
+               "times of %u layers", n_layers);
+    g_autoptr(GString) text = g_string_new("[");
+    for (uint32_t i = 0; i < n; i++) {
+        g_string_append(text, i ? "," : "");
+        moe_json_put_text(text, names[i]);
+    }
+    g_string_append_c(text, ']');
+    moe_routing_builder_meta(b, MOE_ROUTING_STAGES, text->str);
+    b->n_time_layers = n_layers;
+    b->n_stages = n;
+    b->times = moe_columns_new(1);
+    moe_columns_spill(b->times, b->folder, b->limit_bytes / 8);
+    moe_columns_use(b->times, 0, (size_t)n_layers * n * sizeof(float));
+}
+
+void
+moe_routing_builder_times(moe_routing_builder *b, const float *ns)
+{
+    moe_assert(b->times, "times without stages");
+    if (moe_columns_add(b->times))
+        memcpy(moe_columns_cell(b->times, 0), ns, moe_columns_row_bytes(b->times, 0));
+}
+
+void
+moe_routing_builder_similarity(moe_routing_builder *b, uint32_t n_distances, const float *values)
+{
+    moe_assert(n_distances >= 1 && n_distances <= MOE_ROUTING_MAX_LAYERS, "%u distances",
+               n_distances);
+    g_free(b->similarity);
+    b->n_similarity = n_distances;
+    b->similarity = g_memdup2(values, (size_t)b->n_layers * n_distances * sizeof *values);
 }
 
 /* ---- tokens ---- */
@@ -150,9 +213,13 @@ moe_routing_builder_add(moe_routing_builder *b, uint32_t sequence, uint32_t posi
     if (weights)
         memcpy(moe_columns_cell(c, COLUMN_WEIGHTS), weights,
                moe_columns_row_bytes(c, COLUMN_WEIGHTS));
-    for (uint32_t i = 0; i < b->n_lookahead; i++)
+    for (uint32_t i = 0; i < b->n_lookahead; i++) {
         memset(moe_columns_cell(c, COLUMN_LOOKAHEAD + i), 0xFF,
                moe_columns_row_bytes(c, COLUMN_LOOKAHEAD + i));
+        if (moe_columns_row_bytes(c, COLUMN_AHEAD_WEIGHTS + i))
+            memset(moe_columns_cell(c, COLUMN_AHEAD_WEIGHTS + i), 0,
+                   moe_columns_row_bytes(c, COLUMN_AHEAD_WEIGHTS + i));
+    }
 }
 
 void
@@ -162,6 +229,17 @@ moe_routing_builder_predicted(moe_routing_builder *b, uint32_t index, const uint
         return;
     moe_assert(index < b->n_lookahead && b->n_tokens, "look-ahead %u of %u", index, b->n_lookahead);
     builder_put_ids(b, COLUMN_LOOKAHEAD + index, ids, b->lookahead_k[index]);
+}
+
+void
+moe_routing_builder_predicted_weights(moe_routing_builder *b, uint32_t index, const float *weights)
+{
+    if (moe_columns_failed(b->columns))
+        return;
+    size_t bytes = moe_columns_row_bytes(b->columns, COLUMN_AHEAD_WEIGHTS + index);
+    moe_assert(index < b->n_lookahead && bytes && b->n_tokens, "look-ahead %u without weights",
+               index);
+    memcpy(moe_columns_cell(b->columns, COLUMN_AHEAD_WEIGHTS + index), weights, bytes);
 }
 
 /* The cell of an optional column for the token added last; NULL after a failure. */

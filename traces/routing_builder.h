@@ -17,8 +17,9 @@ enum {
     COLUMN_MODALITY,
     COLUMN_TOKEN_ID,
     COLUMN_LOGITS,
-    COLUMN_LOOKAHEAD, /* the first of them */
-    COLUMNS = COLUMN_LOOKAHEAD + MOE_ROUTING_MAX_LOOKAHEAD,
+    COLUMN_LOOKAHEAD,                                                    /* the first of them */
+    COLUMN_AHEAD_WEIGHTS = COLUMN_LOOKAHEAD + MOE_ROUTING_MAX_LOOKAHEAD, /* likewise */
+    COLUMNS = COLUMN_AHEAD_WEIGHTS + MOE_ROUTING_MAX_LOOKAHEAD,
 };
 
 extern const char *const moe_routing_column_names[COLUMN_LOOKAHEAD];
@@ -31,6 +32,12 @@ struct moe_routing_builder {
     uint64_t counts[COLUMN_LOOKAHEAD]; /* of the optional columns: cells given */
     moe_columns *columns;
     uint32_t *layer_ids;
+    moe_columns *times; /* a row for each step; NULL: none */
+    uint32_t n_time_layers, n_stages;
+    float *similarity; /* [n_layers * n_similarity]; NULL: none */
+    uint32_t n_similarity;
+    char *folder; /* of temporary files */
+    uint64_t limit_bytes;
     GPtrArray *meta; /* key, value, key, value, … */
 };
 

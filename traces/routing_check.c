@@ -93,19 +93,19 @@ check_tensor(const moe_routing *routing, const check_ids *tensor, moe_diag *diag
 }
 
 static bool
-check_weights(const moe_routing *routing, moe_diag *diag)
+check_weights(const moe_routing *routing, const char *name, const float *weights, uint32_t k,
+              moe_diag *diag)
 {
-    uint64_t n = routing->n_tokens * routing->n_layers * routing->k;
+    uint64_t n = routing->n_tokens * routing->n_layers * k;
     uint32_t errors = 0;
     for (uint64_t i = 0; i < n; i++) {
-        if (MOE_LIKELY(isfinite(routing->weights[i])))
+        if (MOE_LIKELY(isfinite(weights[i])))
             continue;
-        uint64_t row = i / routing->k;
+        uint64_t row = i / k;
         moe_diag_error(diag, (moe_loc){.file = moe_diag_intern(diag, routing->path)},
-                       "tensor gate_weights, token %" G_GUINT64_FORMAT
-                       ", layer %u: slot %u is not finite",
-                       row / routing->n_layers, (uint32_t)(row % routing->n_layers),
-                       (uint32_t)(i % routing->k));
+                       "tensor %s, token %" G_GUINT64_FORMAT ", layer %u: slot %u is not finite",
+                       name, row / routing->n_layers, (uint32_t)(row % routing->n_layers),
+                       (uint32_t)(i % k));
         if (++errors == MOE_ROUTING_MAX_ERRORS)
             return false;
     }
@@ -177,7 +177,7 @@ moe_routing_check(const moe_routing *routing, moe_diag *diag)
     bool ok = check_tensor(routing, &routed, diag);
     ok &= check_phases(routing, diag);
     if (routing->weights)
-        ok &= check_weights(routing, diag);
+        ok &= check_weights(routing, "gate_weights", routing->weights, routing->k, diag);
     if (routing->logits)
         ok &= check_logits(routing, diag);
     if (routing->domain)
@@ -187,10 +187,13 @@ moe_routing_check(const moe_routing *routing, moe_diag *diag)
             check_labels(routing, "modality", NULL, routing->modality, routing->n_modalities, diag);
     for (uint32_t i = 0; i < routing->n_lookahead; i++) {
         const moe_lookahead *lookahead = &routing->lookahead[i];
-        char name[32];
+        char name[32], weights[48];
         g_snprintf(name, sizeof name, "lookahead.%u", lookahead->distance);
+        g_snprintf(weights, sizeof weights, "%s.weights", name);
         check_ids predicted = {name, lookahead->ids, lookahead->k};
         ok &= check_tensor(routing, &predicted, diag);
+        if (lookahead->weights)
+            ok &= check_weights(routing, weights, lookahead->weights, lookahead->k, diag);
     }
     return ok;
 }

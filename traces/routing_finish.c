@@ -37,6 +37,12 @@ builder_meta(const moe_routing_builder *b, moe_routing_file *file)
     file->routing.engine = engine ? engine : "";
 }
 
+static bool
+builder_failed(const moe_routing_builder *b)
+{
+    return moe_columns_failed(b->columns) || (b->times && moe_columns_failed(b->times));
+}
+
 /* The routing over the builder's arrays; false when they cannot be had. */
 static bool
 builder_view(const moe_routing_builder *b, moe_routing *routing)
@@ -44,7 +50,8 @@ builder_view(const moe_routing_builder *b, moe_routing *routing)
     const void *views[COLUMNS];
     for (uint32_t i = 0; i < COLUMNS; i++)
         views[i] = moe_columns_view(b->columns, i);
-    if (moe_columns_failed(b->columns))
+    routing->times = b->times ? moe_columns_view(b->times, 0) : NULL;
+    if (builder_failed(b))
         return false;
     routing->n_tokens = b->n_tokens;
     routing->n_layers = b->n_layers;
@@ -65,12 +72,18 @@ builder_view(const moe_routing_builder *b, moe_routing *routing)
     routing->n_lookahead = b->n_lookahead;
     for (uint32_t i = 0; i < b->n_lookahead; i++)
         routing->lookahead[i] =
-            (moe_lookahead){b->distance[i], b->lookahead_k[i], views[COLUMN_LOOKAHEAD + i]};
+            (moe_lookahead){b->distance[i], b->lookahead_k[i], views[COLUMN_LOOKAHEAD + i],
+                            views[COLUMN_AHEAD_WEIGHTS + i]};
+    routing->n_time_steps = b->times ? (uint32_t)moe_columns_rows(b->times) : 0;
+    routing->n_time_layers = b->n_time_layers;
+    routing->n_stages = b->n_stages;
+    routing->similarity = b->similarity;
+    routing->n_similarity = b->n_similarity;
     return true;
 }
 
 /* Checks the whole and leaves the index in `file`; false after messages, or when the views cannot
- * be had (moe_columns_failed). */
+ * be had (builder_failed). */
 static bool
 builder_check(const moe_routing_builder *b, moe_routing_file *file, moe_diag *diag)
 {
@@ -92,6 +105,7 @@ builder_check(const moe_routing_builder *b, moe_routing_file *file, moe_diag *di
         return false;
     bool ok = moe_routing_names(file, diag);
     ok &= moe_routing_check(&file->routing, diag) && moe_routing_absent(file, diag);
+    ok &= moe_routing_whole_check(file, diag);
     return moe_routing_index(file, diag) && ok;
 }
 
@@ -100,8 +114,8 @@ moe_routing_builder_check(const moe_routing_builder *b, const char *name, moe_di
 {
     g_autoptr(moe_routing_file) file = moe_routing_file_new(name);
     g_autoptr(GError) error = NULL;
-    bool ok = !moe_columns_failed(b->columns) && builder_check(b, file, diag);
-    if (moe_columns_error(b->columns, name, &error))
+    bool ok = !builder_failed(b) && builder_check(b, file, diag);
+    if (moe_routing_builder_failed(b, name, &error))
         moe_diag_error(diag, (moe_loc){0}, "%s", error->message);
     return ok;
 }
@@ -111,9 +125,9 @@ static bool
 builder_assert(const moe_routing_builder *b, moe_routing_file *file)
 {
     g_autoptr(moe_diag) diag = moe_diag_new();
-    bool ok = !moe_columns_failed(b->columns) && builder_check(b, file, diag);
+    bool ok = !builder_failed(b) && builder_check(b, file, diag);
     g_autofree char *text = moe_diag_render(diag);
-    moe_assert(ok || moe_columns_failed(b->columns), "a routing was built that is none:\n%s", text);
+    moe_assert(ok || builder_failed(b), "a routing was built that is none:\n%s", text);
     return ok;
 }
 
@@ -123,6 +137,9 @@ moe_routing_builder_finish(moe_routing_builder *b, const char *name)
     moe_routing_file *file = moe_routing_file_new(name);
     if (builder_assert(b, file)) {
         file->columns = g_steal_pointer(&b->columns);
+        file->times = g_steal_pointer(&b->times);
+        if (b->similarity)
+            g_ptr_array_add(file->owned, g_steal_pointer(&b->similarity));
         g_ptr_array_add(file->owned, g_steal_pointer(&b->layer_ids));
     } else {
         g_clear_pointer(&file, moe_routing_close);
@@ -132,9 +149,10 @@ moe_routing_builder_finish(moe_routing_builder *b, const char *name)
 }
 
 typedef struct write_list {
-    moe_tensor tensors[COLUMNS];
-    size_t n;
-    char names[MOE_ROUTING_MAX_LOOKAHEAD][32];
+    moe_tensor tensors[COLUMNS + 2];
+    size_t n;       /* of tokens */
+    size_t n_whole; /* behind those: not of tokens */
+    char names[MOE_ROUTING_MAX_LOOKAHEAD][2][48];
 } write_list;
 
 /* One more tensor, if its data is there. */
@@ -149,6 +167,25 @@ write_add(write_list *list, const char *name, moe_tensor_type type, const void *
                                             .rank = layers ? 3 : 1,
                                             .shape = {tokens, layers, slots},
                                             .data = data};
+}
+
+static void
+write_whole(const moe_routing *r, write_list *list)
+{
+    moe_tensor *at = &list->tensors[list->n];
+    if (r->times)
+        *at++ = (moe_tensor){.name = MOE_ROUTING_TIMES,
+                             .type = MOE_TENSOR_F32,
+                             .rank = 3,
+                             .shape = {r->n_time_steps, r->n_time_layers, r->n_stages},
+                             .data = r->times};
+    if (r->similarity)
+        *at++ = (moe_tensor){.name = MOE_ROUTING_SIMILARITY,
+                             .type = MOE_TENSOR_F32,
+                             .rank = 2,
+                             .shape = {r->n_layers, r->n_similarity},
+                             .data = r->similarity};
+    list->n_whole = (size_t)(at - &list->tensors[list->n]);
 }
 
 static void
@@ -168,10 +205,14 @@ write_tensors(const moe_routing *r, write_list *list)
     write_add(list, "gate_weights", MOE_TENSOR_F32, r->weights, n, r->n_layers, r->k);
     write_add(list, "router_logits", MOE_TENSOR_F16, r->logits, n, r->n_layers, r->n_experts);
     for (uint32_t i = 0; i < r->n_lookahead; i++) {
-        g_snprintf(list->names[i], sizeof list->names[i], "lookahead.%u", r->lookahead[i].distance);
-        write_add(list, list->names[i], id_type, r->lookahead[i].ids, n, r->n_layers,
-                  r->lookahead[i].k);
+        const moe_lookahead *l = &r->lookahead[i];
+        char(*names)[48] = list->names[i];
+        g_snprintf(names[0], sizeof names[0], "lookahead.%u", l->distance);
+        g_snprintf(names[1], sizeof names[1], "lookahead.%u.weights", l->distance);
+        write_add(list, names[0], id_type, l->ids, n, r->n_layers, l->k);
+        write_add(list, names[1], MOE_TENSOR_F32, l->weights, n, r->n_layers, l->k);
     }
+    write_whole(r, list);
 }
 
 static uint64_t
@@ -194,17 +235,35 @@ moe_routing_builder_write_shards(moe_routing_builder *b, const char *path, uint6
     if (ok) {
         write_tensors(&file->routing, &list);
         bool sharded = write_bytes(b) > shard_bytes;
-        ok = sharded ? moe_shards_write(path, list.tensors, list.n, file->meta, file->n_meta,
-                                        shard_bytes, n_shards, error)
-                     : moe_safetensors_write(path, list.tensors, list.n, file->meta, file->n_meta,
-                                             error);
+        ok = sharded ? moe_shards_write(path, list.tensors, list.n, list.n_whole, file->meta,
+                                        file->n_meta, shard_bytes, n_shards, error)
+                     : moe_safetensors_write(path, list.tensors, list.n + list.n_whole, file->meta,
+                                             file->n_meta, error);
         if (ok && !sharded)
             moe_shards_remove(path);
     }
-    if (moe_columns_failed(b->columns))
-        moe_columns_error(b->columns, path, error);
+    moe_routing_builder_failed(b, path, error && !*error ? error : NULL);
     moe_routing_builder_free(b);
     return ok;
+}
+
+bool
+moe_routing_builder_snapshot(moe_routing_builder *b, const char *path, GError **error)
+{
+    g_autoptr(moe_routing_file) file = moe_routing_file_new(path);
+    bool ok = builder_assert(b, file);
+    write_list list;
+    if (ok) {
+        write_tensors(&file->routing, &list);
+        ok = moe_safetensors_write(path, list.tensors, list.n + list.n_whole, file->meta,
+                                   file->n_meta, error);
+        if (ok)
+            moe_shards_remove(path);
+    }
+    moe_columns_resume(b->columns);
+    if (b->times)
+        moe_columns_resume(b->times);
+    return !moe_routing_builder_failed(b, path, error && !*error ? error : NULL) && ok;
 }
 
 bool

@@ -5,11 +5,17 @@
 
 #include <string.h>
 
-/* ["code", "prose"]: texts that are the file's; false after a message. */
-static bool
-names_parse(moe_routing_file *file, const char *key, const char *text, uint32_t max,
-            const char *const **names, uint32_t *n_names, moe_diag *diag)
+/* ["code", "prose"]: texts that are the file's. */
+bool
+moe_routing_names_of(moe_routing_file *file, const char *key, uint32_t max,
+                     const char *const **names, uint32_t *n_names, moe_diag *diag)
 {
+    const char *text = moe_routing_meta(file, key);
+    if (!text) {
+        moe_diag_error(diag, (moe_loc){.file = moe_diag_intern(diag, file->path)},
+                       "metadata '%s' is absent", key);
+        return false;
+    }
     size_t length = strlen(text);
     char *store = moe_routing_file_buffer(file, length + 1, 1);
     const char **list = moe_routing_file_buffer(file, length / 2 + 1, sizeof *list);
@@ -35,11 +41,11 @@ moe_routing_names(moe_routing_file *file, moe_diag *diag)
     r->n_domains = r->n_modalities = 0;
     r->domain_names = r->modality_names = NULL;
     if (r->domain && domains)
-        ok &= names_parse(file, "domains", domains, UINT16_MAX + 1u, &r->domain_names,
-                          &r->n_domains, diag);
+        ok &= moe_routing_names_of(file, "domains", UINT16_MAX + 1u, &r->domain_names,
+                                   &r->n_domains, diag);
     if (r->modality && modalities)
-        ok &= names_parse(file, "modalities", modalities, UINT8_MAX + 1u, &r->modality_names,
-                          &r->n_modalities, diag);
+        ok &= moe_routing_names_of(file, "modalities", UINT8_MAX + 1u, &r->modality_names,
+                                   &r->n_modalities, diag);
     for (uint64_t i = 0; r->domain && !domains && i < r->n_tokens; i++)
         r->n_domains = MAX(r->n_domains, r->domain[i] + 1u);
     for (uint64_t i = 0; r->modality && !modalities && i < r->n_tokens; i++)

@@ -73,19 +73,10 @@ routing_layer_ids(routing_reader *r)
 
 /* ---- tensors ---- */
 
-/* The data of a tensor, where it can be read as its type: in place, or a copy. */
 static const void *
 routing_data(routing_reader *r, const moe_tensor *tensor)
 {
-    if (moe_tensor_aligned(tensor))
-        return tensor->data;
-    void *copy = moe_routing_file_buffer(r->file, tensor->bytes, 1);
-    if (!copy) {
-        moe_diag_error(r->diag, r->loc, "tensor %s: no memory for a copy", tensor->name);
-        return NULL;
-    }
-    memcpy(copy, tensor->data, tensor->bytes);
-    return copy;
+    return moe_routing_data(r->file, tensor, r->diag);
 }
 
 /* A per-token tensor of one type; NULL when absent (a message, if required) or wrong. */
@@ -165,19 +156,7 @@ routing_weights(routing_reader *r)
                        shape, routing->n_tokens, routing->n_layers, routing->k);
         return;
     }
-    const void *data = routing_data(r, tensor);
-    if (!data || tensor->type == MOE_TENSOR_F32) {
-        routing->weights = data;
-        return;
-    }
-    float *wide = moe_routing_file_buffer(r->file, tensor->n_elements, sizeof *wide);
-    if (!wide) {
-        moe_diag_error(r->diag, r->loc, "tensor gate_weights: no memory to widen it");
-        return;
-    }
-    for (uint64_t i = 0; i < tensor->n_elements; i++)
-        wide[i] = moe_routing_f16(((const uint16_t *)data)[i]);
-    routing->weights = wide;
+    routing->weights = moe_routing_floats(r->file, tensor, r->diag);
 }
 
 /* The logits stay as they are: they may be larger than all the rest. */
@@ -270,6 +249,41 @@ routing_lookahead(routing_reader *r, const moe_tensor *tensor, uint32_t distance
         .distance = distance, .k = (uint32_t)tensor->shape[2], .ids = routing_data(r, tensor)};
 }
 
+/* lookahead.D.weights of the look-aheads found. */
+static void
+routing_lookahead_weights(routing_reader *r)
+{
+    moe_routing *routing = &r->file->routing;
+    for (size_t i = 0; i < moe_safetensors_count(r->file->tensors); i++) {
+        const moe_tensor *tensor = moe_safetensors_at(r->file->tensors, i);
+        char name[48];
+        moe_lookahead *of = NULL;
+        if (!g_str_has_prefix(tensor->name, "lookahead.") ||
+            !g_str_has_suffix(tensor->name, ".weights"))
+            continue;
+        for (uint32_t j = 0; j < routing->n_lookahead && !of; j++) {
+            g_snprintf(name, sizeof name, "lookahead.%u.weights", routing->lookahead[j].distance);
+            of = strcmp(name, tensor->name) == 0 ? &routing->lookahead[j] : NULL;
+        }
+        if (!of) {
+            moe_diag_error(r->diag, r->loc, "tensor %.100s: the tensor of its ids is absent",
+                           tensor->name);
+            continue;
+        }
+        if ((tensor->type == MOE_TENSOR_F32 || tensor->type == MOE_TENSOR_F16) &&
+            tensor->rank == 3 && tensor->shape[0] == routing->n_tokens &&
+            tensor->shape[1] == routing->n_layers && tensor->shape[2] == of->k) {
+            of->weights = moe_routing_floats(r->file, tensor, r->diag);
+            continue;
+        }
+        g_autofree char *shape = moe_tensor_shape_text(tensor);
+        moe_diag_error(
+            r->diag, r->loc,
+            "tensor %s: is %s, wants F16 or F32 [%" G_GUINT64_FORMAT ", %u, %u] as lookahead.%u",
+            tensor->name, shape, routing->n_tokens, routing->n_layers, of->k, of->distance);
+    }
+}
+
 /* Everything but the content of the tensors; false after messages. */
 static bool
 routing_shapes(routing_reader *r)
@@ -300,7 +314,8 @@ routing_shapes(routing_reader *r)
         if (distance)
             routing_lookahead(r, tensor, distance);
     }
-    return moe_diag_errors(r->diag) == before;
+    routing_lookahead_weights(r);
+    return moe_diag_errors(r->diag) == before && moe_routing_whole(r->file, r->diag);
 }
 
 /* A routing over `tensors`, which it takes; NULL after messages. */
@@ -326,6 +341,7 @@ routing_from(moe_safetensors *tensors, moe_diag *diag)
     if (ok) {
         ok = moe_routing_names(file, diag);
         ok &= moe_routing_check(&file->routing, diag) && moe_routing_absent(file, diag);
+        ok &= moe_routing_whole_check(file, diag);
         ok &= moe_routing_index(file, diag);
     }
     if (ok)

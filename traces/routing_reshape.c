@@ -125,4 +125,5 @@ moe_routing_builder_keep_layers(moe_routing_builder *b, const bool *keep)
         moe_columns_reshape(b->columns, i, n * kept.row, reshape_keep, &kept);
     }
     b->n_layers = n;
+    g_clear_pointer(&b->similarity, g_free);
 }

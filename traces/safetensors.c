@@ -278,11 +278,13 @@ moe_safetensors_join(const char *path, moe_safetensors *first, uint64_t n_rows,
     uint64_t at = 0;
     for (size_t i = 0; i < h->n_tensors; i++) {
         moe_tensor *t = &h->tensors[i];
-        t->n_elements = t->n_elements / MAX(t->shape[0], 1) * n_rows;
-        t->bytes = t->bytes / MAX(t->shape[0], 1) * n_rows;
-        t->shape[0] = n_rows;
+        if (maps[i].bytes) {
+            t->n_elements = t->n_elements / MAX(t->shape[0], 1) * n_rows;
+            t->bytes = t->bytes / MAX(t->shape[0], 1) * n_rows;
+            t->shape[0] = n_rows;
+            t->data = maps[i].data;
+        }
         t->offset = at;
-        t->data = maps[i].data;
         at += t->bytes;
     }
     safetensors_index(file, (moe_loc){.file = moe_diag_intern(diag, path)}, diag);

@@ -18,8 +18,8 @@ bool moe_safetensors_header_parse(moe_safetensors_header *header, const char *fi
 void moe_safetensors_header_clear(moe_safetensors_header *header);
 
 /* A file that consists of others: tensors and metadata as in `first`, but with `n_rows` in
- * dimension 0 and the data of maps[i] (one for each tensor, in order of its data). Takes `first`
- * and the maps; NULL after a message. */
+ * dimension 0 and the data of maps[i] (one for each tensor, in order of its data); a tensor whose
+ * map has no bytes stays as it is. Takes `first` and the maps; NULL after a message. */
 typedef struct moe_safetensors_map {
     void *data;
     size_t bytes;

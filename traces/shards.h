@@ -9,11 +9,12 @@
  * Both also hold a "write_id", a hash of all that was written: shards of another write are refused.
  * A key is a tensor and the rows (of dimension 0) that the shard holds. All tensors of a shard hold
  * the same rows, all shards the same tensors and the same metadata: each is a whole trace of its
- * own tokens. Shards of any writer can be joined. Those written here hold a multiple of 64 Ki rows
- * (4 Ki when they are small), but the last, and start their data at a multiple of that: each tensor
- * then is a whole number of pages, and the shards are mapped one behind another into one range of
- * addresses, so that whoever reads the tensor sees one flat array and nothing is copied. What is
- * not aligned so, as the last shard, is copied into its place. */
+ * own tokens. A tensor that is not of tokens is whole in the first shard, its key without rows.
+ * Shards of any writer can be joined. Those written here hold a multiple of 64 Ki rows (4 Ki when
+ * they are small), but the last, and start their data at a multiple of that: each tensor then is a
+ * whole number of pages, and the shards are mapped one behind another into one range of addresses,
+ * so that whoever reads the tensor sees one flat array and nothing is copied. What is not aligned
+ * so, as the last shard, is copied into its place. */
 #ifndef MOE_TRACES_SHARDS_H
 #define MOE_TRACES_SHARDS_H
 
@@ -34,10 +35,11 @@ char *moe_shards_hash(const char *path, GError **error);
 
 /* Writes shards of at most `shard_bytes` of data (at least one row each) beside `path`
  * (x.safetensors: x-00001-of-00002.safetensors, …) and the index, in the place of what trace was
- * there under that name, in shards or in one file. All tensors have the same first dimension. Until
+ * there under that name, in shards or in one file. The first n_tensors have the same first
+ * dimension; n_whole behind them go to the first shard as they are. Until
  * all files are complete they lie in a temporary folder and the older trace stays whole; on failure
  * nothing new is left behind, and a process killed while they get their names leaves no index. */
-bool moe_shards_write(const char *path, const moe_tensor *tensors, size_t n_tensors,
+bool moe_shards_write(const char *path, const moe_tensor *tensors, size_t n_tensors, size_t n_whole,
                       const moe_meta *meta, size_t n_meta, uint64_t shard_bytes, uint32_t *n_shards,
                       GError **error);
 /* Removes the index that stands beside `path` and the shards written with it, for a trace that is

@@ -31,6 +31,7 @@ typedef struct shards {
     char *text, *store;
     const char *write_id; /* NULL: the index has none */
     GArray *list;         /* shards_part */
+    GPtrArray *whole;     /* tensors without rows: name, file, name, file, … */
     GHashTable *byname;   /* file -> number in the list + 1 */
 } shards;
 
@@ -66,9 +67,8 @@ static bool
 shards_key(shards *s, char *key, uint64_t *first, uint64_t *last)
 {
     char *open = strrchr(key, '[');
-    moe_scan scan = {.begin = open ? open + 1 : key, .at = open ? open + 1 : key};
-    scan.end = scan.at + strlen(scan.at);
-    if (!open || !moe_scan_whole(&scan, first) || !moe_scan_take(&scan, ':') ||
+    moe_scan scan = {.begin = open + 1, .at = open + 1, .end = open + strlen(open)};
+    if (!moe_scan_whole(&scan, first) || !moe_scan_take(&scan, ':') ||
         !moe_scan_whole(&scan, last) || !moe_scan_take(&scan, ']') || !moe_scan_end(&scan) ||
         *first >= *last)
         return shards_fail(s, "weight_map: '%.100s' is no TENSOR[FIRST:LAST]", key);
@@ -93,10 +93,16 @@ static bool
 shards_entry(shards *s, char *key, const char *name)
 {
     uint64_t first, last;
-    if (!shards_key(s, key, &first, &last))
+    bool whole = !strchr(key, '[');
+    if (!whole && !shards_key(s, key, &first, &last))
         return false;
     if (!*name || strchr(name, '/'))
         return shards_fail(s, "weight_map: '%.100s' is no file beside the index", name);
+    if (whole) {
+        g_ptr_array_add(s->whole, key);
+        g_ptr_array_add(s->whole, (char *)(uintptr_t)name);
+        return true;
+    }
     shards_part *shard = shards_of(s, name, first, last);
     if (shard->first != first || shard->last != last)
         return shards_fail(s,
@@ -163,7 +169,8 @@ shards_parse(shards *s, size_t length)
     if (scan.why)
         return shards_fail(s, "byte %td: %s", scan.at - scan.begin, scan.why);
     if (ok && s->list->len == 0)
-        return shards_fail(s, "no weight_map: names no shard");
+        return shards_fail(s, s->whole->len ? "weight_map: no key is a TENSOR[FIRST:LAST]"
+                                            : "no weight_map: names no shard");
     return ok;
 }
 
@@ -198,6 +205,12 @@ shards_ranges(shards *s)
         at = shard->last;
         before = shard->name;
     }
+    for (guint i = 0; i < s->whole->len; i += 2)
+        if (strcmp(s->whole->pdata[i + 1], shards_at(s, 0)->name) != 0)
+            return shards_fail(s,
+                               "weight_map: tensor %.100s, without rows, is not in the first "
+                               "shard, %s",
+                               (const char *)s->whole->pdata[i], shards_at(s, 0)->name);
     return true;
 }
 
@@ -231,18 +244,30 @@ shards_same_meta(shards *s, const shards_part *a, const shards_part *b)
     return ok || shards_fail(s, "shards disagree: %s has other metadata than %s", b->name, a->name);
 }
 
+static bool
+shards_is_whole(const shards *s, const char *tensor)
+{
+    for (guint i = 0; i < s->whole->len; i += 2)
+        if (strcmp(s->whole->pdata[i], tensor) == 0)
+            return true;
+    return false;
+}
+
 /* The tensors of a shard: those that the index names, of the rows it says, shaped as in the first
- * shard. */
+ * shard, which also holds those without rows. */
 static bool
 shards_same_tensors(shards *s, const shards_part *a, const shards_part *b)
 {
-    size_t n = moe_safetensors_count(b->file);
-    if (n != b->tensors->len || n != moe_safetensors_count(a->file))
+    size_t n = moe_safetensors_count(b->file), whole = s->whole->len / 2;
+    size_t n_a = moe_safetensors_count(a->file) - MIN(moe_safetensors_count(a->file), whole);
+    if (n - (b == a ? MIN(n, whole) : 0) != b->tensors->len || n_a != b->tensors->len)
         return shards_fail(s,
                            "shards disagree: %s holds %zu tensors, %s %zu, and the index names %u",
                            b->name, n, a->name, moe_safetensors_count(a->file), b->tensors->len);
     for (size_t i = 0; i < n; i++) {
         const moe_tensor *t = moe_safetensors_at(b->file, i);
+        if (b == a && shards_is_whole(s, t->name))
+            continue;
         const moe_tensor *other = moe_safetensors_find(a->file, t->name);
         bool named = g_ptr_array_find_with_equal_func(b->tensors, t->name, g_str_equal, NULL);
         if (!named || !other)
@@ -342,8 +367,10 @@ shards_join(shards *s, const char *path)
     size_t n = moe_safetensors_count(first->file);
     g_autofree moe_safetensors_map *maps = g_new0(moe_safetensors_map, n + 1);
     bool ok = true;
-    for (size_t i = 0; ok && i < n; i++)
-        ok = shards_lay(s, moe_safetensors_at(first->file, i), n_rows, &maps[i]);
+    for (size_t i = 0; ok && i < n; i++) {
+        const moe_tensor *t = moe_safetensors_at(first->file, i);
+        ok = shards_is_whole(s, t->name) || shards_lay(s, t, n_rows, &maps[i]);
+    }
     if (ok)
         return moe_safetensors_join(path, g_steal_pointer(&first->file), n_rows, maps, s->diag);
     for (size_t i = 0; i < n; i++)
@@ -361,6 +388,7 @@ shards_read(shards *s, const char *path, moe_diag *diag, GError **error)
     g_autoptr(GError) problem = NULL;
     s->diag = diag;
     s->loc = (moe_loc){.file = moe_diag_intern(diag, path)};
+    s->whole = g_ptr_array_new();
     s->list = g_array_new(FALSE, FALSE, sizeof(shards_part));
     s->byname = g_hash_table_new(g_str_hash, g_str_equal);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -390,6 +418,7 @@ shards_clear(shards *s)
         g_free(shard->path);
     }
     g_array_free(s->list, TRUE);
+    g_ptr_array_free(s->whole, TRUE);
     g_hash_table_destroy(s->byname);
     g_free(s->text);
     g_free(s->store);

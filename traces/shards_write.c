@@ -14,6 +14,10 @@
 
 typedef struct shards_plan {
     const char *path;
+    const moe_tensor *tensors; /* of rows, then the whole ones */
+    size_t n_tensors, n_whole;
+    const moe_meta *meta;
+    size_t n_meta;
     char *stem;   /* the path without ".safetensors" */
     char *folder; /* the temporary one */
     char id[17];  /* of what is written */
@@ -103,17 +107,17 @@ shards_mix_bytes(uint64_t h, const void *bytes, uint64_t n)
 
 /* The same for the same content in the same shards. */
 static void
-shards_identify(shards_plan *p, const moe_tensor *tensors, size_t n_tensors, const moe_meta *meta,
-                size_t n_meta)
+shards_identify(shards_plan *p)
 {
     uint64_t h = shards_mix(shards_mix(1, p->rows), p->rest_from);
-    for (size_t i = 0; i < n_meta; i++) {
-        h = shards_mix_bytes(h, meta[i].key, strlen(meta[i].key));
-        h = shards_mix_bytes(h, meta[i].value, strlen(meta[i].value));
+    for (size_t i = 0; i < p->n_meta; i++) {
+        h = shards_mix_bytes(h, p->meta[i].key, strlen(p->meta[i].key));
+        h = shards_mix_bytes(h, p->meta[i].value, strlen(p->meta[i].value));
     }
-    for (size_t t = 0; t < n_tensors; t++) {
-        h = shards_mix_bytes(h, tensors[t].name, strlen(tensors[t].name));
-        h = shards_mix_bytes(h, tensors[t].data, shards_row_bytes(&tensors[t]) * p->n_rows);
+    for (size_t i = 0; i < p->n_tensors + p->n_whole; i++) {
+        const moe_tensor *t = &p->tensors[i];
+        h = shards_mix_bytes(h, t->name, strlen(t->name));
+        h = shards_mix_bytes(h, t->data, shards_row_bytes(t) * t->shape[0]);
     }
     g_snprintf(p->id, sizeof p->id, "%016" G_GINT64_MODIFIER "x", h);
 }
@@ -133,43 +137,57 @@ shards_told(const char *path, const char *draft, GError *problem, GError **error
 }
 
 static bool
-shards_one(const shards_plan *p, uint32_t i, const moe_tensor *tensors, size_t n_tensors,
-           const moe_meta *meta, size_t n_meta, GError **error)
+shards_one(const shards_plan *p, uint32_t i, GError **error)
 {
     uint64_t first = shards_first(p, i), rows = shards_first(p, i + 1) - first;
-    g_autofree moe_tensor *part = g_new(moe_tensor, n_tensors + 1);
-    for (size_t t = 0; t < n_tensors; t++) {
-        part[t] = tensors[t];
+    size_t n = p->n_tensors + (i == 0 ? p->n_whole : 0);
+    g_autofree moe_tensor *part = g_new(moe_tensor, n + 1);
+    for (size_t t = 0; t < n; t++)
+        part[t] = p->tensors[t];
+    for (size_t t = 0; t < p->n_tensors; t++) {
         part[t].shape[0] = rows;
-        part[t].data = (const uint8_t *)tensors[t].data + first * shards_row_bytes(&tensors[t]);
+        part[t].data = (const uint8_t *)part[t].data + first * shards_row_bytes(&part[t]);
     }
-    g_autofree moe_meta *all = g_new(moe_meta, n_meta + 1);
-    for (size_t m = 0; m < n_meta; m++)
-        all[m] = meta[m];
-    all[n_meta] = (moe_meta){MOE_SHARDS_WRITE_ID, p->id};
+    g_autofree moe_meta *all = g_new(moe_meta, p->n_meta + 1);
+    for (size_t m = 0; m < p->n_meta; m++)
+        all[m] = p->meta[m];
+    all[p->n_meta] = (moe_meta){MOE_SHARDS_WRITE_ID, p->id};
     g_autofree char *name = shards_name(p, i), *draft = shards_draft(p, name);
     GError *problem = NULL;
-    moe_safetensors_write_aligned(draft, part, n_tensors, all, n_meta + 1, p->align, &problem);
+    moe_safetensors_write_aligned(draft, part, n, all, p->n_meta + 1, p->align, &problem);
     return shards_told(name, draft, problem, error);
 }
 
+/* "NAME" or "NAME[FIRST:LAST]": "FILE" */
+static void
+shards_index_entry(GString *text, const char *tensor, const char *rows, const char *file)
+{
+    g_autofree char *key = g_strconcat(tensor, rows, NULL);
+    g_string_append(text, text->str[text->len - 1] == '{' ? "\n    " : ",\n    ");
+    moe_json_put_text(text, key);
+    g_string_append(text, ": ");
+    moe_json_put_text(text, file);
+}
+
 static char *
-shards_index(const shards_plan *p, const moe_tensor *tensors, size_t n_tensors)
+shards_index(const shards_plan *p)
 {
     GString *text = g_string_new(NULL);
+    uint64_t bytes = p->n_rows * p->row_bytes;
+    for (size_t t = p->n_tensors; t < p->n_tensors + p->n_whole; t++)
+        bytes += shards_row_bytes(&p->tensors[t]) * p->tensors[t].shape[0];
     g_string_append_printf(text,
                            "{\n  \"metadata\": {\n    \"total_size\": %" G_GUINT64_FORMAT
                            ",\n    \"" MOE_SHARDS_WRITE_ID "\": \"%s\"\n  },\n  \"weight_map\": {",
-                           p->n_rows * p->row_bytes, p->id);
+                           bytes, p->id);
     for (uint32_t i = 0; i < p->n; i++) {
         g_autofree char *path = shards_name(p, i), *name = g_path_get_basename(path);
-        for (size_t t = 0; t < n_tensors; t++) {
-            g_string_append_printf(
-                text,
-                "%s\n    \"%s[%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT "]\": ", i || t ? "," : "",
-                tensors[t].name, shards_first(p, i), shards_first(p, i + 1));
-            moe_json_put_text(text, name);
-        }
+        g_autofree char *rows = g_strdup_printf("[%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT "]",
+                                                shards_first(p, i), shards_first(p, i + 1));
+        for (size_t t = 0; t < p->n_tensors; t++)
+            shards_index_entry(text, p->tensors[t].name, rows, name);
+        for (size_t t = p->n_tensors; i == 0 && t < p->n_tensors + p->n_whole; t++)
+            shards_index_entry(text, p->tensors[t].name, "", name);
     }
     g_string_append(text, "\n  }\n}\n");
     return g_string_free(text, FALSE);
@@ -177,14 +195,12 @@ shards_index(const shards_plan *p, const moe_tensor *tensors, size_t n_tensors)
 
 /* All files complete in the temporary folder. */
 static bool
-shards_drafts(const shards_plan *p, const moe_tensor *tensors, size_t n_tensors,
-              const moe_meta *meta, size_t n_meta, GError **error)
+shards_drafts(const shards_plan *p, GError **error)
 {
     for (uint32_t i = 0; i < p->n; i++)
-        if (!shards_one(p, i, tensors, n_tensors, meta, n_meta, error))
+        if (!shards_one(p, i, error))
             return false;
-    g_autofree char *text = shards_index(p, tensors, n_tensors),
-                    *index = shards_index_name(p->path);
+    g_autofree char *text = shards_index(p), *index = shards_index_name(p->path);
     g_autofree char *draft = shards_draft(p, index);
     g_autoptr(GError) problem = NULL;
     if (g_file_set_contents_full(draft, text, -1,
@@ -313,18 +329,24 @@ shards_remove_whole(const char *path)
 }
 
 bool
-moe_shards_write(const char *path, const moe_tensor *tensors, size_t n_tensors,
+moe_shards_write(const char *path, const moe_tensor *tensors, size_t n_tensors, size_t n_whole,
                  const moe_meta *meta, size_t n_meta, uint64_t shard_bytes, uint32_t *n_shards,
                  GError **error)
 {
-    shards_plan p = {.path = path, .n_rows = tensors[0].shape[0]};
+    shards_plan p = {.path = path,
+                     .tensors = tensors,
+                     .n_tensors = n_tensors,
+                     .n_whole = n_whole,
+                     .meta = meta,
+                     .n_meta = n_meta,
+                     .n_rows = tensors[0].shape[0]};
     for (size_t t = 0; t < n_tensors; t++) {
         moe_assert(tensors[t].rank && tensors[t].shape[0] == p.n_rows, "tensor %s has other rows",
                    tensors[t].name);
         p.row_bytes += shards_row_bytes(&tensors[t]);
     }
     shards_divide(&p, shard_bytes);
-    shards_identify(&p, tensors, n_tensors, meta, n_meta);
+    shards_identify(&p);
     g_autofree char *stem = shards_stem(path), *folder = g_strconcat(path, ".XXXXXX", NULL);
     g_autofree char *index = shards_index_name(path);
     p.stem = stem;
@@ -335,7 +357,7 @@ moe_shards_write(const char *path, const moe_tensor *tensors, size_t n_tensors,
         return false;
     }
     g_autoptr(GPtrArray) old = moe_shards_paths(index);
-    bool ok = shards_drafts(&p, tensors, n_tensors, meta, n_meta, error) && shards_place(&p, error);
+    bool ok = shards_drafts(&p, error) && shards_place(&p, error);
     shards_tidy(&p);
     if (ok) {
         shards_remove_old(&p, old);

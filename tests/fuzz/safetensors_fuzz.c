@@ -24,6 +24,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             }
         }
     }
+    for (uint64_t i = 0; r->times && i < (uint64_t)r->n_time_steps * r->n_time_layers; i++)
+        for (uint32_t s = 0; s < r->n_stages; s++)
+            moe_assert(r->times[i * r->n_stages + s] >= 0 && r->stage_names[s], "stage %u", s);
     g_autoptr(GString) described = g_string_new(NULL);
     moe_routing_describe(file, described);
     return 0;

@@ -230,7 +230,8 @@ refuses(void)
          "tensor phase has rows 3:5, but others of that shard "
          "3:6"},
         {"phase[3:6]", "phase[6:3]", NULL, "weight_map: 'phase[6:3]' is no TENSOR[FIRST:LAST]"},
-        {"phase[3:6]", "phase", NULL, "weight_map: 'phase' is no TENSOR[FIRST:LAST]"},
+        {"phase[3:6]", "phase", NULL,
+         "tensor phase, without rows, is not in the first shard, x-00001"},
         {"phase[3:6]", "gone[3:6]", NULL, "tensor phase is not in the index"},
         {"\"x-00001-of", "\"../x-00001-of", NULL, "is no file beside the index"},
         {"\"metadata\"", "\"meta\"", NULL, "wants metadata or weight_map"},

@@ -90,6 +90,8 @@ export_left_out(const moe_exporter *e, const moe_routing_file *file, GString *re
         {r->modality != NULL, "modalities"},
         {r->logits != NULL, "router logits"},
         {r->n_lookahead > 0, "look-ahead predictions"},
+        {r->times != NULL, "stage times"},
+        {r->similarity != NULL, "similarity"},
     };
     for (size_t i = 0; i < MOE_COUNT(parts); i++)
         if (parts[i].lost)

@@ -67,6 +67,8 @@ moe_trace_measure(const moe_pick *pick, const moe_measure_config *config,
         moe_measure_coverage(&m);
     if (moe_measure_wants(&m, MOE_STATS_balance))
         moe_measure_balance(&m);
+    if (moe_measure_wants(&m, MOE_STATS_capture))
+        moe_measure_capture(&m);
     if (moe_measure_wants(&m, MOE_STATS_segments) || moe_measure_wants(&m, MOE_STATS_caches))
         measure_sample(&m);
     return stats;

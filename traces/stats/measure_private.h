@@ -20,6 +20,7 @@ struct measure {
 void moe_measure_tell(void *measure, double done, double total);
 
 void moe_measure_tokens(struct measure *m);
+void moe_measure_capture(struct measure *m);
 void moe_measure_coverage(struct measure *m);
 void moe_measure_balance(struct measure *m);
 void moe_measure_segments(struct measure *m);

@@ -19,6 +19,7 @@
     GROUP(balance, "load of ranks, step by step")                                                  \
     GROUP(gate, "gate weights, load-balance loss")                                                 \
     GROUP(lookahead, "recorded look-ahead")                                                        \
+    GROUP(capture, "what the capture measured: similarity of layers, stage times")                 \
     GROUP(segments, "SRP of segments of m tokens")                                                 \
     GROUP(caches,                                                                                  \
           "SCH, LRU, LFU, Belady, and curves over all capacities; model_ is one cache for "        \

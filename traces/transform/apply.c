@@ -25,6 +25,7 @@ typedef struct pass {
     float *logits;         /* [n_layers * n_experts] of the result, NULL: none */
     float *work_logits;    /* [n_experts] of the routing */
     uint16_t *ahead;       /* [n_layers * largest look-ahead k] */
+    float *ahead_weights;  /* likewise */
     moe_index_map numbers; /* anonymous: recorded sequence -> new number */
     uint64_t tokens, pairs_before, pairs_after;
 } pass;
@@ -106,7 +107,7 @@ take_row(pass *p, uint64_t token, uint32_t layer)
                              .n = moe_routing_row(in, token, layer, p->work),
                              .room = p->room,
                              .ids = p->work,
-                             .weights = p->work_weights,
+                             .weights = p->weights ? p->work_weights : NULL,
                              .logits = p->work_logits};
     if (p->weights)
         memcpy(p->work_weights, in->weights + from, in->k * sizeof(float));
@@ -133,23 +134,34 @@ take_ahead(pass *p, uint64_t token, uint32_t index)
 {
     const moe_lookahead *l = &p->in->lookahead[index];
     uint32_t k = MIN(l->k, p->job.n_experts);
+    float *weights = l->weights ? p->ahead_weights : NULL;
     for (uint32_t i = 0; i < p->job.n_layers; i++) {
         uint32_t layer = p->job.first_layer + i;
+        float *work_weights = weights ? p->work_weights : NULL;
+        if (weights)
+            memcpy(work_weights, l->weights + (token * p->in->n_layers + layer) * l->k,
+                   l->k * sizeof *weights);
         moe_transform_row row = {.token = token,
                                  .layer = layer,
                                  .n =
                                      moe_routing_lookahead_row(p->in, index, token, layer, p->work),
                                  .room = p->room,
                                  .ids = p->work,
+                                 .weights = work_weights,
                                  .ahead = true};
         if (i < l->distance)
             row.n = 0; /* what it was made from is not there */
         if (p->ops->row && p->ops->ahead && row.n > 0)
             p->ops->row(p->job.state, p->job.config, &row);
-        for (uint32_t j = 0; j < k; j++)
+        for (uint32_t j = 0; j < k; j++) {
             p->ahead[i * k + j] = j < row.n ? p->work[j] : (uint16_t)MOE_ROUTING_NO_EXPERT;
+            if (weights)
+                weights[i * k + j] = j < row.n ? work_weights[j] : 0;
+        }
     }
     moe_routing_builder_predicted(p->out, index, p->ahead);
+    if (weights)
+        moe_routing_builder_predicted_weights(p->out, index, weights);
 }
 
 /* ---- tokens ---- */
@@ -210,8 +222,9 @@ carry_meta(const pass *p)
 {
     for (size_t i = 0; i < p->file->n_meta; i++) {
         const moe_meta *meta = &p->file->meta[i];
-        if (strcmp(meta->key, MOE_ROUTING_ABSENT) == 0)
-            continue; /* written anew of the result's sizes */
+        if (strcmp(meta->key, MOE_ROUTING_ABSENT) == 0 ||
+            strcmp(meta->key, MOE_ROUTING_STAGES) == 0)
+            continue; /* written anew with what it is about */
         if (!is_own(meta->key) && (!p->job.anonymous || is_harmless(meta->key)))
             moe_routing_builder_meta(p->out, meta->key, meta->value);
     }
@@ -242,19 +255,25 @@ begin(pass *p)
     p->n_ahead = p->job.rounds > 1 ? 0 : in->n_lookahead;
     begin_builder(p);
     uint32_t ahead = 1;
+    bool ahead_weights = false;
     for (uint32_t i = 0; i < p->n_ahead; i++) {
         const moe_lookahead *l = &in->lookahead[i];
         moe_routing_builder_lookahead(p->out, l->distance, MIN(l->k, p->job.n_experts));
+        if (l->weights)
+            moe_routing_builder_lookahead_weights(p->out, i);
         ahead = MAX(ahead, l->k);
+        ahead_weights |= l->weights != NULL;
     }
     p->room = MAX(widest, ahead);
     p->ids = g_new(uint16_t, (size_t)layers * k);
     p->work = g_new(uint16_t, p->room);
     p->ahead = g_new(uint16_t, (size_t)layers * ahead);
-    if (in->weights) {
+    if (in->weights)
         p->weights = g_new(float, (size_t)layers *k);
+    if (in->weights || ahead_weights)
         p->work_weights = g_new0(float, p->room);
-    }
+    if (ahead_weights)
+        p->ahead_weights = g_new(float, (size_t)layers *ahead);
     if (in->logits && p->job.rounds == 1) {
         p->logits = g_new(float, (size_t)layers * p->job.n_experts);
         p->work_logits = g_new(float, in->n_experts);
@@ -267,6 +286,7 @@ end(pass *p)
     g_free(p->ids);
     g_free(p->work);
     g_free(p->ahead);
+    g_free(p->ahead_weights);
     g_free(p->weights);
     g_free(p->work_weights);
     g_free(p->logits);
@@ -341,6 +361,28 @@ take_sizes(const pass *p, double expert_bits, double **sizes)
     note_absent(p->out, next, n, is);
 }
 
+/* What is not of tokens holds as long as the tokens are what it is of. */
+static void
+carry_whole(const pass *p, GString *report)
+{
+    const moe_routing *in = p->in;
+    bool same = p->tokens == in->n_tokens && p->job.n_layers == in->n_layers &&
+                p->job.rounds == 1 && !p->ops->row;
+    if (!same && report && (in->times || in->similarity))
+        g_string_append_printf(report, "%s dropped: of all tokens as they were captured\n",
+                               !in->similarity ? "stage times"
+                               : in->times     ? "stage times and similarity"
+                                               : "similarity");
+    if (!same)
+        return;
+    if (in->times)
+        moe_routing_builder_stages(p->out, in->n_time_layers, in->stage_names, in->n_stages);
+    for (uint64_t step = 0; in->times && step < in->n_time_steps; step++)
+        moe_routing_builder_times(p->out, in->times + step * in->n_time_layers * in->n_stages);
+    if (in->similarity)
+        moe_routing_builder_similarity(p->out, in->n_similarity, in->similarity);
+}
+
 static moe_routing_builder *
 run_step(const moe_routing_file *file, const moe_transform_step *step,
          const moe_transform_order *order, double **sizes, GString *report, moe_diag *diag)
@@ -361,6 +403,7 @@ run_step(const moe_routing_file *file, const moe_transform_step *step,
         if (!p.ops->token || p.ops->token(p.job.state, p.job.config, t))
             take_token(&p, t);
     carry_meta(&p);
+    carry_whole(&p, report);
     if (p.tokens == 0) {
         moe_diag_error(diag, step ? step->at : (moe_loc){0}, "no token of %s is left", p.in->path);
         g_clear_pointer(&p.out, moe_routing_builder_free);

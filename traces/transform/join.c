@@ -62,7 +62,8 @@ join_same_ahead(const moe_routing *a, const moe_routing *b)
     bool same = a->n_lookahead == b->n_lookahead;
     for (uint32_t i = 0; same && i < a->n_lookahead; i++)
         same = a->lookahead[i].distance == b->lookahead[i].distance &&
-               a->lookahead[i].k == b->lookahead[i].k;
+               a->lookahead[i].k == b->lookahead[i].k &&
+               !a->lookahead[i].weights == !b->lookahead[i].weights;
     return same;
 }
 
@@ -149,7 +150,7 @@ join_survey(join *j)
     j->weights = j->logits = j->step = j->token_id = j->ahead = true;
     join_begin_names(&j->domain, "domains", j->n);
     join_begin_names(&j->modality, "modalities", j->n);
-    bool domains = false, modalities = false;
+    bool domains = false, modalities = false, whole = false;
     for (size_t i = 0; i < j->n; i++) {
         const moe_routing *r = join_at(j, i);
         bool has[] = {r->weights != NULL, r->logits != NULL, r->step != NULL, r->token_id != NULL,
@@ -163,6 +164,7 @@ join_survey(join *j)
         j->token_id &= has[3];
         j->ahead &= join_same_ahead(join_at(j, 0), r);
         domains |= r->domain != NULL;
+        whole |= r->times || r->similarity;
         modalities |= r->modality != NULL;
         join_file_names(&j->domain, i, r->domain != NULL, r->n_domains, r->domain_names);
         join_file_names(&j->modality, i, r->modality != NULL, r->n_modalities, r->modality_names);
@@ -180,13 +182,15 @@ join_survey(join *j)
     join_drop(j, any[4], j->ahead, "look-aheads");
     join_drop(j, domains, j->domain.kept, "domains");
     join_drop(j, modalities, j->modality.kept, "modalities");
+    if (whole)
+        g_string_append(j->report, "stage times and similarity dropped: of each capture\n");
 }
 
 static bool
 join_own_key(const char *key)
 {
-    static const char *const own[] = {"format", "version", "layer_ids", "experts",
-                                      "top_k",  "domains", "modalities"};
+    static const char *const own[] = {"format", "version", "layer_ids",  "experts",
+                                      "top_k",  "domains", "modalities", MOE_ROUTING_STAGES};
     for (size_t i = 0; i < MOE_COUNT(own); i++)
         if (strcmp(key, own[i]) == 0)
             return true;
@@ -280,6 +284,9 @@ join_extras(const join *j, size_t file, uint64_t t, uint32_t step, const join_to
                 token->ahead[(size_t)l * k + n] = MOE_ROUTING_NO_EXPERT;
         }
         moe_routing_builder_predicted(j->out, a, token->ahead);
+        if (r->lookahead[a].weights)
+            moe_routing_builder_predicted_weights(j->out, a,
+                                                  r->lookahead[a].weights + t * r->n_layers * k);
     }
     if (j->step)
         moe_routing_builder_step(j->out, step + r->step[t]);
@@ -327,6 +334,8 @@ join_tokens(join *j, moe_diag *diag)
     moe_routing_builder_layers(j->out, r->layer_ids);
     for (uint32_t a = 0; a < r->n_lookahead && j->ahead; a++) {
         moe_routing_builder_lookahead(j->out, r->lookahead[a].distance, r->lookahead[a].k);
+        if (r->lookahead[a].weights)
+            moe_routing_builder_lookahead_weights(j->out, a);
         ahead = MAX(ahead, r->lookahead[a].k);
     }
     join_token token = {g_new(uint16_t, (size_t)r->n_layers * j->k),

@@ -57,9 +57,9 @@ typedef struct moe_transform_row {
     uint32_t layer;
     uint32_t n, room; /* experts there are, and room for */
     uint16_t *ids;
-    float *weights; /* NULL: not recorded, or a look-ahead */
+    float *weights; /* NULL: not recorded */
     float *logits;  /* [n_experts] of the routing, to become those of the result (-inf: barred);
-                       NULL likewise */
+                       NULL likewise, and of a look-ahead */
     bool ahead;     /* a look-ahead's prediction, not what was routed */
 } moe_transform_row;
 
@@ -150,7 +150,7 @@ typedef struct moe_transform_order {
 
 /* Applies the rows and tokens stages in order and skips the others. The result is named as the
  * input, and keeps its metadata; MOE_TRANSFORM_META grows by the order's text and the mark is set
- * when a step is not factual;
+ * when a step is not factual; stage times and similarity stay when all rows stay as they are;
  * MOE_ROUTING_ABSENT says which experts are gone. `report` (may be NULL) gets a line per step.
  * sizes (may be NULL): *sizes becomes what the result's experts weigh after the steps of every
  * stage (see `sizes` of moe_transform_ops), yours. NULL after messages. */
