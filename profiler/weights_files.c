@@ -150,8 +150,8 @@ static bool
 files_open_shard(weights_files *f, files_shard *shard, GError **error)
 {
     if (!g_file_test(shard->path, G_FILE_TEST_EXISTS)) {
-        moe_diag_error(f->diag, f->loc, "shard %.100s is missing (%u tensors)", shard->name,
-                       shard->n_tensors);
+        moe_diag_error(f->diag, f->loc, "shard %.100s is missing (%u tensor%s)", shard->name,
+                       shard->n_tensors, shard->n_tensors == 1 ? "" : "s");
         return true;
     }
     if (files_is_pointer(shard->path)) {

@@ -143,5 +143,34 @@ foreign_quantisation(void)
     CU_ASSERT_EQUAL(moe_diag_errors(diag), 0);
 }
 
+/* Keys that transformers 5 names otherwise, or leaves out. */
+static void
+transformers_5(void)
+{
+    static const char *const json[] = {
+        "{\"model_type\": \"qwen3_moe\", \"hidden_size\": 64, \"vocab_size\": 10, "
+        "\"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"moe_intermediate_size\": 32, "
+        "\"num_local_experts\": 4, \"num_experts_per_tok\": 2, \"dtype\": \"float32\"}",
+        "{\"model_type\": \"deepseek_v3\", \"hidden_size\": 64, \"vocab_size\": 10, "
+        "\"num_hidden_layers\": 2, \"num_attention_heads\": 4, \"moe_intermediate_size\": 32, "
+        "\"n_routed_experts\": 4, \"num_experts_per_tok\": 2, \"q_lora_rank\": null, "
+        "\"kv_lora_rank\": 8, \"qk_nope_head_dim\": 8, \"qk_rope_head_dim\": 4, "
+        "\"v_head_dim\": 8}",
+    };
+    for (size_t i = 0; i < MOE_COUNT(json); i++) {
+        g_autoptr(moe_diag) diag = moe_diag_new();
+        g_autoptr(moe_model_set) set = moe_hf_config_parse("c", json[i], strlen(json[i]), diag);
+        g_autofree char *text = moe_diag_render(diag);
+        MOE_CHECK(set && !*text, "%s: %s", json[i], text);
+        if (!set)
+            continue;
+        const moe_ffn *ffn = &moe_model_get(set)->stacks[0].layers[1].ffn;
+        MOE_CHECK(ffn->experts == 4 && ffn->router_bias == (i == 1), "%s: %d experts, bias %d",
+                  json[i], ffn->experts, ffn->router_bias);
+        CU_ASSERT_EQUAL(moe_model_get(set)->weight_bits, i == 1 ? 16 : 32);
+    }
+}
+
 MOE_TESTS({"the same models as the presets", same_as_presets}, {"wrong values", wrong_values},
-          {"not JSON", not_json}, {"foreign quantisation", foreign_quantisation})
+          {"not JSON", not_json}, {"foreign quantisation", foreign_quantisation},
+          {"transformers 5", transformers_5})
