@@ -10,7 +10,7 @@ set -eu
 source=$(cd "$(dirname "$0")/.." && pwd)
 . "$source/scenarios/setup.sh"
 
-moe_setup "$moe_needs_build"
+moe_setup "$moe_needs_build" "$moe_needs_faster"
 echo "Building moesim"
 moe_build release moesim
 moesim=$source/build/release/moesim

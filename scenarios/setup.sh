@@ -23,6 +23,10 @@ python3|command -v python3
 sqlite3|command -v sqlite3
 git|command -v git
 '
+# Without it the execution core computes everything itself, more slowly.
+moe_needs_faster='
+libopenblas-dev|pkg-config --exists openblas
+'
 # Tests that need these skip themselves where a distribution no longer has them.
 moe_needs_optional='
 clang-format-14|command -v clang-format-14
@@ -72,7 +76,7 @@ moe_setup()
                 return 1
             for package in $optional; do
                 moe_apt_get install -y --no-install-recommends "$package" >/dev/null 2>&1 ||
-                    echo "$package is not to be had here; the tests that need it are skipped"
+                    echo "$package is not to be had here; going on without it"
             done
         elif [ -n "$missing" ]; then
             echo "Some packages are missing. Please type:" >&2

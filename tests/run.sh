@@ -42,7 +42,7 @@ release | asan | tsan | dev) ;;
     ;;
 esac
 
-moe_setup "$moe_needs_build$moe_needs_tests" "$moe_needs_optional"
+moe_setup "$moe_needs_build$moe_needs_tests" "$moe_needs_faster$moe_needs_optional"
 echo "Building moesim (preset $preset)"
 moe_build "$preset"
 
