@@ -65,3 +65,8 @@ foreach(script ${scripts})
     $<TARGET_FILE:moesim> ${PROJECT_SOURCE_DIR})
   set_tests_properties(shipped/${name} PROPERTIES LABELS shipped)
 endforeach()
+
+# The execution core and the numbers stored for it against transformers; skips where it is absent.
+moe_script(numerics/transformers sh ${CMAKE_CURRENT_SOURCE_DIR}/in_folder.sh
+  ${CMAKE_CURRENT_SOURCE_DIR}/numerics/compare.sh $<TARGET_FILE:numerics_compare>
+  ${PROJECT_SOURCE_DIR})

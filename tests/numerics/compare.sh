@@ -1,0 +1,32 @@
+#!/bin/sh
+# compare.sh COMPARE SOURCE [CHECKPOINTS]: the execution core and the stored numbers against
+# transformers itself, on every small model and on checkpoint folders (the shipped one when none is
+# named). COMPARE: the program numerics_compare. MOE_TRANSFORMERS_PYTHON names a Python that has
+# transformers; skips where there is none.
+compare=$1 source=$2
+shift 2
+python=${MOE_TRANSFORMERS_PYTHON:-python3}
+"$python" -c "import torch, transformers, safetensors, tokenizers" 2>/dev/null || {
+    echo "transformers is not here; skipped. To compare with it: pip install torch transformers"
+    echo "(the CPU wheels, not the CUDA ones), and name that Python in MOE_TRANSFORMERS_PYTHON"
+    exit 77
+}
+numerics=$source/tests/numerics
+status=0
+
+"$python" -B "$numerics/golden.py" models . || status=1
+for folder in */; do
+    name=${folder%/}
+    printf '%s' "$name"
+    "$compare" "$name" "$name.safetensors" || status=1
+done
+
+[ $# != 0 ] || [ ! -d "$source/profiler/smallmoe" ] || set -- "$source/profiler/smallmoe"
+for folder; do
+    [ -f "$folder/config.json" ] || { echo "$folder: no checkpoint"; status=1; continue; }
+    printf '%s' "$folder"
+    "$python" -B "$numerics/golden.py" folder "$folder" folder.safetensors "$source/README.md" \
+        "$source/LICENSE" "$source/profiler/decoder.h" "$numerics/golden.py" || status=1
+    "$compare" "$folder" folder.safetensors || status=1
+done
+exit $status
