@@ -381,8 +381,6 @@ moe_machine_gate_known(moe_machine *machine, moe_task *gate)
     queue_members(machine);
     if (machine->residency) {
         start_readback(machine, gate);
-        if (machine->predict->observe && machine->prefetch->predicts)
-            machine->predict->observe(machine->predict_state, machine->step, group->layer);
         if (machine->serve->uses_host)
             serve_misses(machine, gate);
         moe_machine_want(machine);

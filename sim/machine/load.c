@@ -179,31 +179,6 @@ moe_machine_drop_prefetches(moe_machine *machine, bool all)
     machine->n_in_flight = kept;
 }
 
-/* The prefetch policy's window on the predictor. */
-static size_t
-forecast(void *source, uint32_t target, moe_forecast *out, size_t max)
-{
-    moe_machine *machine = source;
-    size_t n = machine->predict->predict(machine->predict_state, machine->step,
-                                         machine->group.layer, target, out, max);
-    uint32_t group = moe_demand_group(machine->demand, machine->step, target);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t object = target * machine->n_experts + out[i].expert;
-        if (machine->outlook[object] == MOE_NONE)
-            machine->outlooked[machine->n_outlooked++] = object;
-        machine->outlook[object] = group;
-    }
-    return n;
-}
-
-static void
-forget_outlook(moe_machine *machine)
-{
-    for (uint32_t i = 0; i < machine->n_outlooked; i++)
-        machine->outlook[machine->outlooked[i]] = MOE_NONE;
-    machine->n_outlooked = 0;
-}
-
 static moe_time
 window(moe_machine *machine)
 {
@@ -217,29 +192,27 @@ window(moe_machine *machine)
 void
 moe_machine_want(moe_machine *machine)
 {
-    const moe_group_state *group = &machine->group;
-    machine->n_wants = machine->next_want = 0;
-    forget_outlook(machine);
-    if (group->layer + 1 >= machine->n_layers)
-        return; /* nothing crosses a step */
-    uint32_t ahead = machine->n_layers - 1 - group->layer, reach = 0;
-    if (machine->prefetch->predicts)
-        reach = machine->predict->reach(machine->predict_state);
-    moe_prefetch_query query = {
-        .step = machine->step,
-        .layer = group->layer,
-        .n_layers = machine->n_layers,
-        .n_experts = machine->n_experts,
-        .reach = reach ? MIN(reach, ahead) : ahead,
-        .demanded = group->n,
-        .window_ps = machine->prefetch->timed ? window(machine) : 0,
-        .load_ps = machine->load_ps,
-        .forecast = forecast,
-        .source = machine,
-    };
-    machine->n_wants =
-        (uint32_t)machine->prefetch->want(machine->prefetch_state, &query, machine->wants,
-                                          (size_t)machine->n_layers * machine->n_experts);
+    uint32_t layer = machine->group.layer;
+    bool timed = moe_wants_timed(machine->wants) && layer + 1 < machine->n_layers;
+    moe_wants_ask(machine->wants, machine->step, layer, timed ? window(machine) : 0,
+                  machine->load_ps);
+}
+
+/* Draws the next wanted object; false when it is there, or could not be admitted. */
+static bool
+draw(moe_machine *machine, moe_want want, moe_admission *admission)
+{
+    uint32_t object = want.layer * machine->n_experts + want.expert;
+    uint32_t group = moe_demand_group(machine->demand, machine->step, want.layer);
+    moe_wants_draw(machine->wants);
+    if (moe_residency_where(machine->residency, 0, object) != MOE_ABSENT)
+        return false;
+    if (moe_residency_prefetch(machine->residency, object, group, moe_wants_outlook(machine->wants),
+                               group, admission) != MOE_ADMITTED)
+        return false;
+    machine->prefetch_loads++;
+    machine->layers[want.layer].loads++;
+    return true;
 }
 
 /* Whatever was wanted for `layer` is a demand now, on its way or not (experts.join: wanted). */
@@ -249,20 +222,18 @@ moe_machine_rush(moe_machine *machine, uint32_t layer)
     for (uint32_t i = machine->n_in_flight; i-- > 0;)
         if (machine->loads[machine->in_flight[i]].layer == layer)
             moe_machine_promote(machine, machine->in_flight[i]);
-    for (; machine->next_want < machine->n_wants; machine->next_want++) {
-        moe_want want = machine->wants[machine->next_want];
+    moe_want want;
+    while (moe_wants_peek(machine->wants, &want)) {
         uint32_t object = want.layer * machine->n_experts + want.expert;
-        uint32_t group = moe_demand_group(machine->demand, machine->step, want.layer);
         moe_admission admission;
-        if (want.layer != layer ||
-            moe_residency_where(machine->residency, 0, object) != MOE_ABSENT ||
-            moe_residency_prefetch(machine->residency, object, group, machine->outlook, group,
-                                   &admission) != MOE_ADMITTED)
+        if (want.layer != layer) {
+            moe_wants_draw(machine->wants);
+            continue;
+        }
+        if (!draw(machine, want, &admission))
             continue;
         moe_machine_load(machine, object, MOE_CLASS_DEMAND, &admission);
         machine->loads[object].prefetched = true;
-        machine->prefetch_loads++;
-        machine->layers[want.layer].loads++;
     }
 }
 
@@ -288,22 +259,16 @@ moe_machine_pump(moe_machine *machine)
 {
     if (!machine->wants_ready)
         return;
-    while (machine->next_want < machine->n_wants) {
-        moe_want want = machine->wants[machine->next_want];
+    moe_want want;
+    while (moe_wants_peek(machine->wants, &want)) {
         uint32_t object = want.layer * machine->n_experts + want.expert;
+        moe_admission admission;
         if (!way_is_idle(machine, object))
             return;
-        machine->next_want++;
-        uint32_t group = moe_demand_group(machine->demand, machine->step, want.layer);
-        moe_admission admission;
-        if (moe_residency_where(machine->residency, 0, object) != MOE_ABSENT ||
-            moe_residency_prefetch(machine->residency, object, group, machine->outlook, group,
-                                   &admission) != MOE_ADMITTED)
+        if (!draw(machine, want, &admission))
             continue;
         moe_machine_load(machine, object, MOE_CLASS_PREFETCH, &admission);
         machine->loads[object].running = true;
         machine->in_flight[machine->n_in_flight++] = object;
-        machine->prefetch_loads++;
-        machine->layers[want.layer].loads++;
     }
 }

@@ -105,7 +105,7 @@ end_step(moe_machine *machine, const moe_task *last)
     uint32_t step = machine->step;
     moe_mark mark = moe_task_mark(last);
     if (machine->residency) {
-        machine->n_wants = machine->next_want = 0;
+        moe_wants_clear(machine->wants);
         moe_machine_drop_prefetches(machine, true);
     }
     machine->step_end[step] = mark.end;
@@ -225,7 +225,7 @@ open_policies(moe_machine *machine)
     uint32_t distance = 0;
     for (uint32_t i = 0; i < routing->n_lookahead; i++)
         distance = MAX(distance, routing->lookahead[i].distance);
-    machine->view = (moe_predict_view){
+    moe_predict_view view = {
         .demand = machine->demand,
         .popularity = plan->schedule->popularity,
         .seed = (uint64_t)plan->config->seed,
@@ -233,11 +233,8 @@ open_policies(moe_machine *machine)
         .source = plan->schedule,
         .max_distance = distance,
     };
-    machine->predict_state =
-        machine->predict->open(&machine->view, plan->config->experts.predict.config);
-    const void *config = plan->config->experts.prefetch.config;
-    machine->prefetch_state =
-        machine->prefetch->open ? machine->prefetch->open(config) : (void *)(uintptr_t)config;
+    machine->wants =
+        moe_wants_new(&view, &plan->config->experts.predict, &plan->config->experts.prefetch);
     moe_residency_config residency = {
         .n_layers = machine->n_layers,
         .n_experts = machine->n_experts,
@@ -271,12 +268,8 @@ allocate(moe_machine *machine)
         machine->loads[i].hop = machine->hops + i * n_hops;
     machine->arrival = g_new0(moe_mark, n_objects);
     machine->arrival_step = g_new(uint32_t, n_objects);
-    machine->outlook = g_new(uint32_t, n_objects);
     memset(machine->arrival_step, 0xFF, n_objects * sizeof *machine->arrival_step);
-    memset(machine->outlook, 0xFF, n_objects * sizeof *machine->outlook);
-    machine->outlooked = g_new0(uint32_t, n_objects);
     machine->in_flight = g_new0(uint32_t, n_objects);
-    machine->wants = g_new0(moe_want, n_objects);
     machine->step_start = g_new0(moe_time, n_steps);
     machine->step_end = g_new0(moe_time, n_steps);
     machine->step_free = g_new0(moe_time, n_steps);
@@ -298,8 +291,6 @@ moe_machine_new(const moe_plan *plan)
     machine->demand = &plan->schedule->demand;
     machine->n_layers = machine->demand->n_layers;
     machine->n_experts = machine->demand->n_experts;
-    machine->predict = plan->config->experts.predict.variant->ops;
-    machine->prefetch = plan->config->experts.prefetch.variant->ops;
     machine->serve = plan->config->experts.serve.variant->ops;
     machine->stop_after = UINT32_MAX;
     machine->engine = moe_engine_new((uint64_t)plan->config->seed);
@@ -320,12 +311,8 @@ moe_machine_free(moe_machine *machine)
     moe_blame_free(machine->blame);
     moe_engine_free(machine->engine);
     moe_lowering_free(machine->lowering);
-    if (machine->residency) {
-        moe_residency_free(machine->residency);
-        machine->predict->close(machine->predict_state);
-        if (machine->prefetch->close)
-            machine->prefetch->close(machine->prefetch_state);
-    }
+    moe_residency_free(machine->residency);
+    moe_wants_free(machine->wants);
     for (guint i = 0; machine->notes && i < machine->notes->len; i++) {
         g_free(g_array_index(machine->notes, moe_note, i).label);
         g_free(g_array_index(machine->notes, moe_note, i).formula);
@@ -343,10 +330,7 @@ moe_machine_free(moe_machine *machine)
                       machine->hops,
                       machine->arrival,
                       machine->arrival_step,
-                      machine->outlook,
-                      machine->outlooked,
                       machine->in_flight,
-                      machine->wants,
                       machine->step_start,
                       machine->step_end,
                       machine->step_free,

@@ -17,9 +17,8 @@
 #include "sim/core/stat.h"
 #include "sim/machine/lower.h"
 #include "sim/machine/plan.h"
-#include "sim/policy/predict/predict.h"
-#include "sim/policy/prefetch/prefetch.h"
 #include "sim/policy/serve/serve.h"
+#include "sim/policy/wants.h"
 #include "sim/residency/residency.h"
 
 #define MOE_CLASS_DEMAND 0
@@ -78,11 +77,7 @@ typedef struct moe_machine {
     moe_link_id *link;           /* per hw link */
     uint16_t *link_cause;        /* per hw link */
     moe_capacity_id host_memory; /* shared by host experts and loads when serve uses the host */
-    const moe_predict_ops *predict;
-    const moe_prefetch_ops *prefetch;
     const moe_serve_ops *serve;
-    moe_predict_view view; /* what the predictor looks at */
-    void *predict_state, *prefetch_state;
     uint32_t n_layers, n_experts;
     moe_time load_ps; /* one load from the home, alone */
 
@@ -95,12 +90,8 @@ typedef struct moe_machine {
     uint32_t *arrival_step; /* per object: step of that load */
     uint32_t *in_flight;    /* objects being prefetched */
     uint32_t n_in_flight;
-    moe_want *wants;
-    uint32_t n_wants, next_want;
+    moe_wants *wants;       /* NULL when experts live on the device */
     bool wants_ready;
-    uint32_t *outlook;   /* per object: group of its next predicted use */
-    uint32_t *outlooked; /* objects with an outlook */
-    uint32_t n_outlooked;
     moe_task *readback; /* loads of this gate wait for it; NULL: none, or done */
 
     /* what is measured, since the end of warm-up */

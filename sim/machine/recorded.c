@@ -1,8 +1,6 @@
 /* The trace's look-ahead, united over the tokens of a step. */
 #include "sim/machine/schedule.h"
-#include "sim/policy/predict/predict.h"
-
-#include <stdlib.h>
+#include "sim/policy/predict/unite.h"
 
 static uint32_t
 lookahead_id(const moe_routing *routing, const moe_lookahead *l, uint64_t row, uint32_t layer,
@@ -12,15 +10,6 @@ lookahead_id(const moe_routing *routing, const moe_lookahead *l, uint64_t row, u
     if (routing->id_bytes == 1)
         return ((const uint8_t *)l->ids)[at];
     return ((const uint16_t *)l->ids)[at];
-}
-
-static int
-by_probability(const void *a, const void *b)
-{
-    const moe_forecast *x = a, *y = b;
-    if (x->probability != y->probability)
-        return x->probability > y->probability ? -1 : 1;
-    return x->expert < y->expert ? -1 : x->expert > y->expert;
 }
 
 size_t
@@ -42,16 +31,8 @@ moe_schedule_recorded(const void *source, uint32_t step_number, uint32_t layer, 
             uint32_t id = lookahead_id(routing, lookahead, schedule->rows[t], layer, j);
             if (id >= routing->n_experts)
                 break; /* the sentinel */
-            size_t i = 0;
-            while (i < n && out[i].expert != id)
-                i++;
-            if (i == max)
-                continue;
-            if (i == n)
-                out[n++] = (moe_forecast){id, 0};
-            out[i].probability += 1.0f / (float)step->n;
+            n = moe_unite_add(out, n, max, id, step->n);
         }
-    if (step->n > 1) /* one token's own order is the gate's */
-        qsort(out, n, sizeof *out, by_probability);
+    moe_unite_rank(out, n, step->n);
     return n;
 }
