@@ -4,6 +4,7 @@
 #include "sim/policy/predict/predict.h"
 #include "sim/policy/prefetch/prefetch.h"
 #include "sim/policy/serve/serve.h"
+#include "sim/residency/cache.h"
 
 #include <math.h>
 #include <string.h>
@@ -174,23 +175,13 @@ count_slots(const maker *m, const char *key, const moe_amount *amount, moe_scope
 {
     const moe_plan *plan = m->plan;
     const moe_demand *demand = &plan->schedule->demand;
-    double pools = scope == MOE_SCOPE_LAYER ? demand->n_layers : 1;
-    double objects = (double)plan->n_objects / pools, slots = 0;
-    double bytes = (double)plan->expert_bytes;
-    switch (amount->kind) {
-    case MOE_AMOUNT_SHARE:
-        slots = amount->share * objects * (1 + 1e-12); /* 25% of 32 is 8, whatever the rounding */
-        break;
-    case MOE_AMOUNT_BYTES:
-        slots = (double)amount->count / bytes / pools;
-        break;
-    case MOE_AMOUNT_SLOTS:
-        slots = (double)amount->count;
-        break;
-    case MOE_AMOUNT_REST:
-        slots = (double)MAX(free_bytes(plan, place), 0) / bytes / pools;
-        break;
-    }
+    uint32_t pools = scope == MOE_SCOPE_LAYER ? demand->n_layers : 1;
+    double objects = (double)plan->n_objects / pools;
+    moe_amount room = *amount;
+    if (room.kind == MOE_AMOUNT_REST)
+        room = (moe_amount){.kind = MOE_AMOUNT_BYTES, .count = MAX(free_bytes(plan, place), 0)};
+    double slots =
+        moe_cache_slots(room, (double)plan->n_objects, pools, (double)plan->expert_bytes);
     if (slots < 1) {
         g_autofree char *one = moe_format_bytes(plan->expert_bytes);
         g_autofree char *wanted = moe_format_amount(*amount);

@@ -1,0 +1,128 @@
+#include "traces/decisions.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+struct moe_decisions_writer {
+    char *path;
+    int file;
+    uint32_t n_experts;
+    GString *text; /* not in the file yet */
+};
+
+static void
+set_error(GError **error, const char *path)
+{
+    int code = errno;
+    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(code), "%s: %s", path,
+                g_strerror(code));
+}
+
+moe_decisions_writer *
+moe_decisions_writer_new(const char *path, uint32_t n_layers, uint32_t n_experts, GError **error)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+    if (file < 0) {
+        set_error(error, path);
+        return NULL;
+    }
+    moe_decisions_writer *writer = g_new0(moe_decisions_writer, 1);
+    writer->path = g_strdup(path);
+    writer->file = file;
+    writer->n_experts = n_experts;
+    writer->text = g_string_new("moesim-decisions 1\n");
+    g_string_append_printf(writer->text, "shape %u %u\n", n_layers, n_experts);
+    return writer;
+}
+
+void
+moe_decisions_set(moe_decisions_writer *writer, const char *key, const char *value)
+{
+    g_string_append_printf(writer->text, "set %s %s\n", key, value);
+}
+
+static void
+append_object(moe_decisions_writer *writer, uint32_t object)
+{
+    g_string_append_printf(writer->text, " %u.%u", object / writer->n_experts,
+                           object % writer->n_experts);
+}
+
+static void
+append_gate(moe_decisions_writer *writer, const moe_decision *decision)
+{
+    static const char *const outcomes[] = {"hit", "late", "miss"};
+    g_string_append_printf(writer->text, " %u %u %u", decision->step, decision->layer,
+                           decision->tokens);
+    for (size_t i = 0; i < decision->n; i++)
+        g_string_append_printf(writer->text, " %u=%s", decision->objects[i] % writer->n_experts,
+                               outcomes[decision->outcomes[i]]);
+}
+
+void
+moe_decisions_add(moe_decisions_writer *writer, const moe_decision *decision)
+{
+    static const char *const names[] = {"gate", "want", "load", "full", "prefetch", "refuse",
+                                        "here", "done", "off",  "end",  "count"};
+    GString *text = writer->text;
+    g_string_append(text, names[decision->kind]);
+    switch (decision->kind) {
+    case MOE_DECISION_GATE:
+        append_gate(writer, decision);
+        break;
+    case MOE_DECISION_WANT:
+        g_string_append_printf(text, " %lld %lld", (long long)decision->window_ps,
+                               (long long)decision->load_ps);
+        for (size_t i = 0; i < decision->n; i++)
+            append_object(writer, decision->objects[i]);
+        break;
+    case MOE_DECISION_LOAD:
+    case MOE_DECISION_PREFETCH:
+        append_object(writer, decision->object);
+        if (decision->victim == MOE_NONE)
+            g_string_append(text, " -");
+        else
+            append_object(writer, decision->victim);
+        break;
+    case MOE_DECISION_COUNT:
+        g_string_append_printf(text, " %u", decision->layer);
+        for (size_t i = 0; i < MOE_DECISION_COUNTS; i++)
+            g_string_append_printf(text, " %llu", (unsigned long long)decision->counts[i]);
+        break;
+    case MOE_DECISION_END:
+        break;
+    default:
+        append_object(writer, decision->object);
+    }
+    g_string_append_c(text, '\n');
+}
+
+bool
+moe_decisions_flush(moe_decisions_writer *writer, GError **error)
+{
+    size_t at = 0;
+    while (at < writer->text->len) {
+        ssize_t n = write(writer->file, writer->text->str + at, writer->text->len - at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            set_error(error, writer->path);
+            return false;
+        }
+        at += (size_t)n;
+    }
+    g_string_truncate(writer->text, 0);
+    return true;
+}
+
+void
+moe_decisions_writer_free(moe_decisions_writer *writer)
+{
+    if (!writer)
+        return;
+    close(writer->file);
+    g_free(writer->path);
+    g_string_free(writer->text, TRUE);
+    g_free(writer);
+}
