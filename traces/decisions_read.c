@@ -5,6 +5,7 @@
 
 #define LONGEST_LINE (64u << 20)
 #define MOST_OBJECTS (1u << 28)
+#define MOST_SETTINGS 64u
 
 typedef struct setting {
     char *key, *value;
@@ -225,6 +226,8 @@ read_setting(moe_decisions *log)
     size_t length;
     if (!next_word(log, &key, &length))
         return moe_text_lines_fail(&log->lines, log->at, "wants a key and its value");
+    if (log->settings->len == MOST_SETTINGS)
+        return moe_text_lines_fail(&log->lines, NULL, "more than %u settings", MOST_SETTINGS);
     const char *value = log->at < end ? log->at + 1 : end;
     setting s = {g_strndup(key, length), g_strndup(value, (size_t)(end - value)), log->lines.line};
     g_array_append_val(log->settings, s);

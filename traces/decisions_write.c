@@ -1,3 +1,4 @@
+#include "sim/base/error.h"
 #include "traces/decisions.h"
 
 #include <errno.h>
@@ -11,20 +12,12 @@ struct moe_decisions_writer {
     GString *text; /* not in the file yet */
 };
 
-static void
-set_error(GError **error, const char *path)
-{
-    int code = errno;
-    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(code), "%s: %s", path,
-                g_strerror(code));
-}
-
 moe_decisions_writer *
 moe_decisions_writer_new(const char *path, uint32_t n_layers, uint32_t n_experts, GError **error)
 {
     int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
     if (file < 0) {
-        set_error(error, path);
+        moe_error_path(error, MOE_ERROR_FILE, path, errno, "cannot create");
         return NULL;
     }
     moe_decisions_writer *writer = g_new0(moe_decisions_writer, 1);
@@ -107,7 +100,7 @@ moe_decisions_flush(moe_decisions_writer *writer, GError **error)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            set_error(error, writer->path);
+            moe_error_path(error, MOE_ERROR_FILE, writer->path, errno, "cannot write");
             return false;
         }
         at += (size_t)n;

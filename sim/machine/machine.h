@@ -90,7 +90,7 @@ typedef struct moe_machine {
     uint32_t *arrival_step; /* per object: step of that load */
     uint32_t *in_flight;    /* objects being prefetched */
     uint32_t n_in_flight;
-    moe_wants *wants;       /* NULL when experts live on the device */
+    moe_wants *wants; /* NULL when experts live on the device */
     bool wants_ready;
     moe_task *readback; /* loads of this gate wait for it; NULL: none, or done */
 
