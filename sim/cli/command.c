@@ -230,6 +230,15 @@ check_operands(const parser *p)
 }
 
 static void
+set_presets(const moe_command *command, void *values)
+{
+    for (size_t i = 0; i < command->n_options; i++)
+        if (command->options[i].kind == MOE_OPTION_INT)
+            *(int64_t *)(void *)((char *)values + command->options[i].offset) =
+                command->options[i].preset;
+}
+
+static void
 each_list(const moe_command *command, void *values, bool make)
 {
     for (size_t i = 0; i < command->n_options; i++) {
@@ -286,6 +295,7 @@ moe_command_main(const moe_command *command, const char *path, int argc, const c
     parser p = {command, path, argc, argv, 0, values, false, operands};
     int code = MOE_EXIT_USAGE;
     each_list(command, values, true);
+    set_presets(command, values);
     bool parsed = parse_words(&p);
     if (parsed && p.help) {
         moe_command_help(command, path);

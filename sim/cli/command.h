@@ -23,7 +23,7 @@ enum {
 typedef enum moe_option_kind {
     MOE_OPTION_FLAG, /* bool */
     MOE_OPTION_TEXT, /* const char *, NULL when absent */
-    MOE_OPTION_INT,  /* int64_t, left alone when absent */
+    MOE_OPTION_INT,  /* int64_t, `preset` when absent */
     MOE_OPTION_LIST, /* GPtrArray * of borrowed texts, never NULL; may be repeated */
     MOE_OPTION_ENUM, /* int: index into `choices`, left alone (0) when absent */
 } moe_option_kind;
@@ -37,6 +37,7 @@ typedef struct moe_option {
     const char *choices; /* ENUM: '|'-separated */
     int64_t min, max;    /* INT */
     const char *help;
+    int64_t preset; /* INT */
 } moe_option;
 
 typedef struct moe_command moe_command;
@@ -56,7 +57,7 @@ struct moe_command {
 /* Every command, NULL-terminated. */
 extern const moe_command *const moe_commands[];
 extern const moe_command moe_run_command, moe_check_command, moe_explain_command, moe_list_command,
-    moe_schema_command, moe_help_command, moe_plot_command, moe_trace_command,
+    moe_schema_command, moe_help_command, moe_plot_command, moe_capture_command, moe_trace_command,
     moe_trace_mrc_command, moe_trace_import_command, moe_trace_stats_command;
 extern const moe_command moe_trace_transform_command, moe_trace_score_command,
     moe_trace_bits_command, moe_trace_export_command;

@@ -1,0 +1,29 @@
+/* moesim capture, between its options and its run. */
+#ifndef MOE_CLI_CAPTURE_H
+#define MOE_CLI_CAPTURE_H
+
+#include "profiler/capture.h"
+
+typedef struct moe_capture_values {
+    const char *model, *output, *temperature, *licence, *name, *save_every;
+    GPtrArray *tokens, *text;
+    int64_t decode, batch, chunk, lookahead, context, threads, seed;
+    bool logits, times, exact, ignore_end, dry;
+} moe_capture_values;
+
+/* All that a capture is made of. */
+typedef struct moe_capture_job {
+    const moe_capture_values *values;
+    char *output; /* with its ending */
+    moe_weights_set *weights;
+    moe_tokens *tokens;
+    moe_capture_config config;
+    gint64 save_us; /* time between writes of what is there */
+} moe_capture_job;
+
+/* The sequences that --tokens and --text name, cut to the context; the exit code after messages. */
+int moe_capture_read(moe_capture_job *job);
+/* Runs the job, writes and reports; the exit code. */
+int moe_capture_run(moe_capture_job *job);
+
+#endif

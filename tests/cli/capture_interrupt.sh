@@ -1,0 +1,60 @@
+#!/bin/sh
+# Captures that do not come to their end: killed, interrupted, out of disk. What is there is a trace.
+moesim=$1 source=$2
+. "$source/tests/cli/scenario.inc"
+needs python3
+python3 -B "$source/tests/cli/checkpoint.py" model 'max_position_embeddings=100000'
+python3 -c 'print(*((i * 7 + i // 9) % 64 for i in range(900)))' >ids.txt
+run="capture -m model -t ids.txt --decode 90000 --ignore-end --save-every 100ms -o x"
+
+# end SIGNAL: starts a capture that would take long, waits until it has written some, sends the
+# signal, prints the exit code. (A shell lets its background jobs ignore SIGINT.)
+end() {
+    rm -f x.safetensors
+    python3 - "$moesim" $1 $run <<'PYTHON'
+import os, signal, subprocess, sys, time
+process = subprocess.Popen([sys.argv[1]] + sys.argv[3:], stdout=open("said", "w"),
+                           stderr=subprocess.STDOUT)
+# The second write is another file.
+first = None
+for _ in range(3000):
+    if os.path.exists("x.safetensors"):
+        now = os.stat("x.safetensors").st_ino, os.path.getsize("x.safetensors")
+        first = first or now
+        if now != first:
+            break
+    time.sleep(0.01)
+process.send_signal(getattr(signal, sys.argv[2]))
+print(process.wait(60))
+PYTHON
+}
+
+code=$(end SIGKILL)
+[ "$code" = -9 ] || { echo "SIGKILL: exit $code"; cat said; failed=1; }
+expect 0 "^unfinished   the first [0-9]* of 90900 tokens" "$moesim" trace info x.safetensors
+grep -q "(900 prefill, [1-9][0-9]* decode)" said || { cat said; failed=1; }
+
+for signal in SIGINT:130 SIGTERM:143; do
+    code=$(end ${signal%:*})
+    if [ "$code" != "${signal#*:}" ] ||
+        ! grep -q "^moesim: interrupted: x.safetensors holds the first [0-9]* of 90900 tokens" said; then
+        echo "$signal: exit $code"
+        cat said
+        failed=1
+    fi
+    said=$(sed -n 's/.*holds the first \([0-9]*\) of.*/\1/p' said)
+    expect 0 "^tokens       $said (900 prefill, " "$moesim" trace info x.safetensors
+done
+# What was interrupted is a beginning of what goes on: the same tokens, run again.
+capture="$moesim capture -m model --exact"
+$capture -t ids.txt --decode 6 --ignore-end -o short >/dev/null || failed=1
+$capture -t ids.txt --decode 3 --ignore-end -o shorter >/dev/null || failed=1
+python3 -B "$source/tests/cli/capture.py" same_rows short.safetensors shorter.safetensors || failed=1
+
+# No room (what a kill may have left half-written is out of the way): what fitted stays. The limit is the size of a file, in blocks of 512 or of 1024 bytes.
+rm -f x.safetensors*
+(ulimit -f 500 && expect 3 "^moesim: x.safetensors: " "$moesim" $run && exit $failed) || failed=1
+grep -q "^moesim: x.safetensors holds the first [0-9]* of 90900 tokens" said || { cat said; failed=1; }
+expect 0 "^unfinished   the first [0-9]* of 90900 tokens" "$moesim" trace info x.safetensors
+[ "$(ls -A | grep -c x.safetensors)" = 1 ] || { echo "left behind: $(ls -A)"; failed=1; }
+exit $failed
