@@ -1,5 +1,9 @@
 #include "profiler/cpu/blas.h"
 
+#include "profiler/cpu/kernels.h"
+
+#include <string.h>
+
 #ifdef MOE_BLAS
 
 #include <cblas.h>
@@ -10,10 +14,30 @@ moe_blas_name(void)
     return MOE_BLAS;
 }
 
+/* OpenBLAS is a library of kernels for many processors, and of threads of its own. */
+const char *
+moe_blas_core(void)
+{
+#ifdef MOE_OPENBLAS
+    return openblas_get_corename();
+#else
+    return NULL;
+#endif
+}
+
+/* On a processor newer than itself OpenBLAS falls back to SSE3, which is slower than plain C built
+ * for wider vectors. */
+bool
+moe_blas_useful(void)
+{
+    const char *core = moe_blas_core();
+    return !core || strcmp(core, "Prescott") || moe_kernels_best() == &moe_kernels_plain;
+}
+
 void
 moe_blas_one_thread(void)
 {
-#ifdef MOE_BLAS_THREADS
+#ifdef MOE_OPENBLAS
     openblas_set_num_threads(1);
 #endif
 }
@@ -32,6 +56,18 @@ const char *
 moe_blas_name(void)
 {
     return NULL;
+}
+
+const char *
+moe_blas_core(void)
+{
+    return NULL;
+}
+
+bool
+moe_blas_useful(void)
+{
+    return false;
 }
 
 void

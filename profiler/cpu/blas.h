@@ -6,6 +6,10 @@
 
 /* "OpenBLAS 0.3.21" or the like; NULL: built without. */
 const char *moe_blas_name(void);
+/* The processor whose kernels it chose; NULL: it does not say. */
+const char *moe_blas_core(void);
+/* Whether it is worth calling: there is one, and it knows this processor. */
+bool moe_blas_useful(void);
 /* The library keeps to the thread that calls it. */
 void moe_blas_one_thread(void);
 /* y[i * y_stride + o] = x[i] . w[o] over `cols`, i < rows, o < outputs; w is [outputs, cols]. */

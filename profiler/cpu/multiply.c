@@ -9,7 +9,7 @@
 #define WORTH_SHARING 300000
 #define BLOCK MOE_CPU_BLOCK
 /* From so many rows on the BLAS is faster, where it may be used. */
-#define BLAS_ROWS 16
+#define BLAS_ROWS 32
 
 void
 moe_cpu_run(moe_cpu *cpu, moe_threads_task *task, uint32_t n, double work)

@@ -180,7 +180,7 @@ prepare(moe_cpu *cpu, const moe_weights *weights, const moe_backend_config *conf
         .layers = moe_model_decoder(weights->arch->model)->layers,
         .config = *config,
         .shape = measure(weights->arch),
-        .blas = moe_blas_name() && !config->exact,
+        .blas = moe_blas_useful() && !config->exact,
     };
     moe_assert(config->max_rows && config->max_sequences && config->max_context,
                "%u rows, %u sequences, context %u", config->max_rows, config->max_sequences,

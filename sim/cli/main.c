@@ -37,6 +37,19 @@ print_help(void)
 }
 
 static void
+print_blas(void)
+{
+    const char *core = moe_blas_core();
+    if (!moe_blas_name())
+        moe_out("blas       not found (plain C does its work)\n");
+    else if (!moe_blas_useful())
+        moe_out("blas       %s (not used: it takes this processor for a %s)\n", moe_blas_name(),
+                core);
+    else
+        moe_out("blas       %s%s%s\n", moe_blas_name(), core ? ", " : "", core ? core : "");
+}
+
+static void
 print_version(void)
 {
     g_autofree char *gnuplot = g_find_program_in_path("gnuplot");
@@ -46,7 +59,7 @@ print_version(void)
     moe_out("sqlite     %s\n", sqlite3_libversion());
     moe_out("zlib       %s\n", zlibVersion());
     moe_out("zstd       %s\n", ZSTD_versionString());
-    moe_out("blas       %s\n", moe_blas_name() ? moe_blas_name() : "none (plain C does its work)");
+    print_blas();
     moe_out("gnuplot    %s\n", gnuplot ? gnuplot : "not found (no figures are drawn)");
 }
 
