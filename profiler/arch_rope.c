@@ -70,6 +70,8 @@ rope_read_scaling(const moe_hf_reader *r, const cJSON *node, double max_context,
         out->mscale_all_dim = moe_hf_real(r, node, "mscale_all_dim", 0, 0, 1e3);
         const cJSON *truncate = cJSON_GetObjectItemCaseSensitive(node, "truncate");
         out->truncate = !truncate || !cJSON_IsFalse(truncate);
+        if (truncate && !cJSON_IsBool(truncate) && !cJSON_IsNull(truncate))
+            moe_diag_error(r->diag, moe_hf_loc(r), "key truncate: wants true or false");
     }
 }
 

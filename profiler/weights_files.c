@@ -11,6 +11,7 @@
 #define FILES_MAX_INDEX (64u << 20)
 #define FILES_ONE "model.safetensors"
 #define FILES_INDEX FILES_ONE ".index.json"
+#define FILES_REFUSED G_MAXUINT /* instead of a shard's number */
 
 typedef struct files_shard {
     const char *name; /* beside the index */
@@ -54,13 +55,14 @@ files_add_shard(weights_files *f, const char *name)
 static void
 files_add_entry(weights_files *f, const char *tensor, const char *name)
 {
+    guint number = FILES_REFUSED;
     if (!*name || *name == '.' || strchr(name, '/')) {
         moe_diag_error(f->diag, f->loc, "tensor %.100s: its file '%.100s' is none beside the index",
                        tensor, name);
-        return;
+    } else {
+        number = files_add_shard(f, name);
+        files_shard_at(f, number - 1)->n_tensors++;
     }
-    guint number = files_add_shard(f, name);
-    files_shard_at(f, number - 1)->n_tensors++;
     if (!g_hash_table_insert(f->map, (char *)(uintptr_t)tensor, GUINT_TO_POINTER(number)))
         moe_diag_error(f->diag, f->loc, "tensor %.100s: written twice", tensor);
 }
@@ -124,7 +126,7 @@ files_read_index(weights_files *f, GError **error)
                        scan.why ? scan.why : "not an index");
         return false;
     }
-    return f->shards->len > 0 || files_fail(f, "no weight_map: names no file");
+    return g_hash_table_size(f->map) > 0 || files_fail(f, "no weight_map: names no file");
 }
 
 /* ---- files ---- */
@@ -246,6 +248,8 @@ moe_weights_files_find(const weights_files *f, const char *name, const moe_tenso
     guint number = f->map ? GPOINTER_TO_UINT(g_hash_table_lookup(f->map, name)) : 1;
     if (!number)
         return WEIGHTS_NOWHERE;
+    if (number == FILES_REFUSED)
+        return WEIGHTS_LOST;
     const files_shard *shard = files_shard_at(f, number - 1);
     *path = shard->path;
     *tensor = shard->file ? moe_safetensors_find(shard->file, name) : NULL;

@@ -303,6 +303,8 @@ static const struct {
     {QWEN3(", \"rope_scaling\": 4"), {"key rope_scaling: wants an object"}},
     {QWEN3(", \"rope_scaling\": {\"type\": \"longrope\"}"),
      {"key rope_type: 'longrope' is not computed; known: default, linear, llama3, yarn"}},
+    {QWEN3(", \"rope_scaling\": {\"type\": \"yarn\", \"truncate\": 0}"),
+     {"key truncate: wants true or false"}},
     {QWEN3(", \"rope_scaling\": {\"type\": \"linear\"}"), {"key factor: missing"}},
     {QWEN3(", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0.5}"),
      {"key factor: wants a number from 1"}},
