@@ -21,12 +21,22 @@ for folder in */; do
     "$compare" "$name" "$name.safetensors" || status=1
 done
 
-[ $# != 0 ] || [ ! -d "$source/profiler/smallmoe" ] || set -- "$source/profiler/smallmoe"
-for folder; do
-    [ -f "$folder/config.json" ] || { echo "$folder: no checkpoint"; status=1; continue; }
+# against FOLDER TEXTS: the checkpoint, on the starts of text files.
+against() {
+    folder=$1
+    shift
     printf '%s' "$folder"
-    "$python" -B "$numerics/golden.py" folder "$folder" folder.safetensors "$source/README.md" \
-        "$source/LICENSE" "$source/profiler/decoder.h" "$numerics/golden.py" || status=1
-    "$compare" "$folder" folder.safetensors || status=1
+    "$python" -B "$numerics/golden.py" folder "$folder" folder.safetensors "$@" &&
+        "$compare" "$folder" folder.safetensors
+}
+
+[ $# != 0 ] || set -- "$source/profiler/smallmoe"
+for folder; do
+    if [ -d "$folder/prompts" ]; then
+        against "$folder" "$folder"/prompts/*.txt || status=1
+    else
+        against "$folder" "$source/README.md" "$source/LICENSE" "$source/profiler/decoder.h" \
+            "$numerics/golden.py" || status=1
+    fi
 done
 exit $status

@@ -26,16 +26,16 @@ share(const follow *f, follow_plan plan, uint32_t step, uint32_t i)
     return rest;
 }
 
-/* The rows of a step, and whose they are. */
+/* The rows of a step, whose they are, and in which order their logits are asked for. */
 typedef struct plan_step {
     uint32_t n;
-    uint32_t *token, *slot, *position, *row, *prompt;
+    uint32_t *token, *slot, *position, *prompt, *asked;
 } plan_step;
 
 static void
 plan_new(plan_step *s, size_t rows)
 {
-    uint32_t **all[] = {&s->token, &s->slot, &s->position, &s->row, &s->prompt};
+    uint32_t **all[] = {&s->token, &s->slot, &s->position, &s->prompt, &s->asked};
     for (size_t i = 0; i < MOE_COUNT(all); i++)
         *all[i] = g_new0(uint32_t, rows);
 }
@@ -43,7 +43,7 @@ plan_new(plan_step *s, size_t rows)
 static void
 plan_free(plan_step *s)
 {
-    uint32_t *all[] = {s->token, s->slot, s->position, s->row, s->prompt};
+    uint32_t *all[] = {s->token, s->slot, s->position, s->prompt, s->asked};
     for (size_t i = 0; i < MOE_COUNT(all); i++)
         g_free(all[i]);
 }
@@ -53,7 +53,6 @@ take(const follow *f, plan_step *s, uint32_t prompt, uint32_t slot, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++, s->n++) {
         uint32_t position = f->done[prompt] + i;
-        s->row[s->n] = s->n;
         s->token[s->n] = (uint32_t)f->golden->prompts[prompt].tokens[position];
         s->slot[s->n] = slot;
         s->position[s->n] = position;
@@ -98,12 +97,14 @@ run_step(follow *f, moe_decoder *decoder, const plan_step *s, GError **error)
     uint32_t vocab = f->golden->vocab;
     const float *logits;
 
-    if (!moe_decoder_step(decoder, &batch, s->row, s->n, &logits, error))
+    for (uint32_t i = 0; i < s->n; i++) /* any order will do: the last first */
+        s->asked[i] = s->n - 1 - i;
+    if (!moe_decoder_step(decoder, &batch, s->asked, s->n, &logits, error))
         return false;
-    for (uint32_t row = 0; row < batch.n; row++) {
-        uint32_t prompt = s->prompt[row];
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t row = s->asked[i], prompt = s->prompt[row];
         memcpy(f->tracks[prompt].logits + (size_t)batch.position[row] * vocab,
-               logits + (size_t)row * vocab, vocab * sizeof(float));
+               logits + (size_t)i * vocab, vocab * sizeof(float));
     }
     return true;
 }
