@@ -103,9 +103,10 @@ capture_open(moe_capture *c, uint32_t longest, GError **error)
         .timed = config->times && !config->dry,
         .source = config->source,
     };
+    if (!config->dry || config->source)
+        decoder.lookahead =
+            MIN(config->lookahead, (uint32_t)moe_model_decoder(c->weights->arch->model)->n_moe - 1);
     if (!config->dry) {
-        uint32_t n_moe = (uint32_t)moe_model_decoder(c->weights->arch->model)->n_moe;
-        decoder.lookahead = MIN(config->lookahead, n_moe - 1);
         c->recorder = moe_recorder_new(c->weights->arch, config, c->max_rows);
         decoder.observer = moe_recorder_observer(c->recorder);
     }

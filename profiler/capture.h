@@ -30,8 +30,8 @@ typedef struct moe_capture_config {
     bool ignore_end; /* decode beyond the end of text */
     float temperature;
     uint64_t seed;
-    bool dry; /* record nothing: what the computing takes alone */
-    const moe_expert_source *source;
+    bool dry; /* record nothing, nor look ahead without a source: what the computing takes alone */
+    const moe_expert_source *source; /* NULL: the mapped weights */
     const char *scratch; /* folder of temporary files beyond scratch_bytes (0: the default) */
     uint64_t scratch_bytes;
 } moe_capture_config;

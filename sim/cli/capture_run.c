@@ -132,6 +132,23 @@ meta_model(const moe_capture_job *job, moe_routing_builder *builder)
     moe_routing_builder_meta(builder, "tokenizer", text);
 }
 
+/* What the times are of. */
+static void
+meta_hardware(const moe_capture_config *config, moe_routing_builder *builder)
+{
+    g_autofree char *text = NULL;
+    const char *name =
+        g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL) ? strstr(text, "model name") : NULL;
+    name = name ? strchr(name, ':') : NULL;
+    if (!name)
+        return;
+    name += strspn(name, ": \t");
+    uint32_t threads = config->threads ? config->threads : g_get_num_processors();
+    g_autofree char *hardware = g_strdup_printf("%.*s, %u thread%s", (int)strcspn(name, "\n"), name,
+                                                threads, threads == 1 ? "" : "s");
+    moe_routing_builder_meta(builder, "hardware", hardware);
+}
+
 static void
 meta(const moe_capture_job *job, moe_routing_builder *builder)
 {
@@ -153,6 +170,8 @@ meta(const moe_capture_job *job, moe_routing_builder *builder)
     if (c->lookahead)
         moe_routing_builder_meta(builder, "lookahead",
                                  "layer l's norm and gate on what layer l-D's block gets");
+    if (c->times)
+        meta_hardware(c, builder);
     if (job->values->licence)
         moe_routing_builder_meta(builder, "licence", job->values->licence);
 }

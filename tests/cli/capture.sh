@@ -109,6 +109,27 @@ for form in ids.txt ids.txt.gz ids.u32 ids.npy; do
     check same_rows form.safetensors one.safetensors
 done
 
+# Texts, by a tokenizer that stands in for the package: an id for each letter.
+mkdir package
+cat >package/tokenizers.py <<'PYTHON'
+class Tokenizer:
+    @staticmethod
+    def from_file(path):
+        return Tokenizer()
+
+    def encode(self, text):
+        self.ids = [ord(c) % 64 for c in text]
+        return self
+PYTHON
+echo '{}' >model/tokenizer.json
+printf 'ABCé\r\nxyz' >short.txt
+seq 100 >long.txt
+PYTHONPATH=package expect 0 "1 of 2 sequences cut to 128 positions" \
+    capture --text short.txt --text long.txt --decode 2 -o text
+expect 0 "^sequences    2, of 11 .. 128 tokens" "$moesim" trace info text.safetensors
+grep -q "^tokenizer    tokenizer.json, SHA-256 [0-9a-f]*…" said || { cat said; failed=1; }
+grep -q "^prompts      short.txt, long.txt" said || { cat said; failed=1; }
+
 # What it makes can be used.
 "$moesim" trace transform one.safetensors -s '{kind: top-k, k: 1}' -o top1.safetensors >said ||
     { cat said; failed=1; }

@@ -57,4 +57,12 @@ rm -f x.safetensors*
 grep -q "^moesim: x.safetensors holds the first [0-9]* of 90900 tokens" said || { cat said; failed=1; }
 expect 0 "^unfinished   the first [0-9]* of 90900 tokens" "$moesim" trace info x.safetensors
 [ "$(ls -A | grep -c x.safetensors)" = 1 ] || { echo "left behind: $(ls -A)"; failed=1; }
+
+# On a terminal a line says how far it is, how fast, and how long it will take.
+python3 - "$moesim" capture -m model -t ids.txt --decode 400 --ignore-end -o shown <<'PYTHON' >said
+import os, pty, sys
+pty.spawn(sys.argv[1:], lambda fd: os.read(fd, 4096))
+PYTHON
+grep -q "[0-9]* of 1300 tokens, [0-9.e+]* tokens/s, [0-9]* s to go" said || { cat said; failed=1; }
+grep -q "^.*shown.safetensors written" said || { cat said; failed=1; }
 exit $failed
