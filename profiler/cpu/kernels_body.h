@@ -40,14 +40,76 @@ fold(const lanes *a)
 #endif
 }
 
-/* The sums of four. */
+#if MOE_VECTOR_BYTES == 64
+/* Halves of two vectors of sums, folded side by side: lanes i and i + 8 and so on down to 1. */
+#define PAIR(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+
+static ALWAYS_INLINE vec
+halve_8(vec a, vec b)
+{
+    return PAIR(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+           PAIR(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+}
+
+static ALWAYS_INLINE vec
+halve_4(vec a, vec b)
+{
+    return PAIR(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+           PAIR(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+}
+
+static ALWAYS_INLINE vec
+halve_2(vec a, vec b)
+{
+    return PAIR(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +
+           PAIR(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+}
+
+static ALWAYS_INLINE vec
+halve_1(vec a, vec b)
+{
+    return PAIR(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
+           PAIR(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
+
+static ALWAYS_INLINE vec
+quarter(const lanes acc[OUTPUTS])
+{
+    return halve_4(halve_8(acc[0].v[0], acc[1].v[0]), halve_8(acc[2].v[0], acc[3].v[0]));
+}
+#endif
+
+/* The four sums of a row. */
 static ALWAYS_INLINE vec4
 reduce(const lanes acc[OUTPUTS])
 {
+#if MOE_VECTOR_BYTES == 64
+    vec s = quarter(acc);
+    s = halve_1(halve_2(s, s), s);
+    return PAIR(s, s, 0, 1, 2, 3);
+#else
     vec4 a = fold(&acc[0]), b = fold(&acc[1]), c = fold(&acc[2]), d = fold(&acc[3]);
     vec4 p = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
     vec4 q = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
     return __builtin_shufflevector(p, q, 0, 1, 4, 5) + __builtin_shufflevector(p, q, 2, 3, 6, 7);
+#endif
+}
+
+/* Those of all rows. */
+static ALWAYS_INLINE void
+reduce_rows(const lanes *acc, uint32_t rows, vec4 *out)
+{
+#if MOE_VECTOR_BYTES == 64
+    if (rows == 4) {
+        vec s = halve_1(halve_2(quarter(acc), quarter(acc + 4)),
+                        halve_2(quarter(acc + 8), quarter(acc + 12)));
+        memcpy(out, &s, sizeof s);
+        return;
+    }
+#endif
+#pragma GCC unroll 4
+    for (uint32_t r = 0; r < rows; r++)
+        out[r] = reduce(&acc[r * OUTPUTS]);
 }
 
 static ALWAYS_INLINE float
@@ -110,9 +172,7 @@ dots(moe_weight_type type, const uint8_t *const w[OUTPUTS], const float *const *
         step(type, w, x, rows, c, acc);
     if (whole < cols)
         step_tail(type, w, x, rows, whole, (uint32_t)(cols - whole), acc);
-#pragma GCC unroll 4
-    for (uint32_t r = 0; r < rows; r++)
-        out[r] = reduce(&acc[r * OUTPUTS]);
+    reduce_rows(acc, rows, out);
 }
 
 static ALWAYS_INLINE const float *
@@ -264,21 +324,33 @@ score_keys(const moe_attend *a, const float *keys, float *scores, uint32_t n)
     }
 }
 
+/* out[d ..] += the n values weighted by scores, so many vectors of them. */
+static ALWAYS_INLINE void
+add_columns(const moe_attend *a, const float *values, const float *scores, uint32_t n, uint32_t d,
+            uint32_t vectors)
+{
+    vec acc[4];
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < vectors; v++)
+        acc[v] = load(a->out + d + v * WIDTH);
+    for (uint32_t j = 0; j < n; j++)
+#pragma GCC unroll 4
+        for (uint32_t v = 0; v < vectors; v++)
+            acc[v] += scores[j] * load(values + j * a->value_stride + d + v * WIDTH);
+    memcpy(a->out + d, acc, vectors * sizeof *acc);
+}
+
 /* out += the n values weighted by scores. */
 static void
 add_values(const moe_attend *a, const float *values, const float *scores, uint32_t n)
 {
     uint32_t d = 0;
-    for (; d + 4 * WIDTH <= a->value_dim; d += 4 * WIDTH) {
-        vec acc[4];
-        for (uint32_t v = 0; v < 4; v++)
-            acc[v] = load(a->out + d + v * WIDTH);
-        for (uint32_t j = 0; j < n; j++)
-#pragma GCC unroll 4
-            for (uint32_t v = 0; v < 4; v++)
-                acc[v] += scores[j] * load(values + j * a->value_stride + d + v * WIDTH);
-        memcpy(a->out + d, acc, sizeof acc);
-    }
+    for (; d + 4 * WIDTH <= a->value_dim; d += 4 * WIDTH)
+        add_columns(a, values, scores, n, d, 4);
+    for (; d + 2 * WIDTH <= a->value_dim; d += 2 * WIDTH)
+        add_columns(a, values, scores, n, d, 2);
+    for (; d + WIDTH <= a->value_dim; d += WIDTH)
+        add_columns(a, values, scores, n, d, 1);
     for (uint32_t j = 0; j < n; j++)
         for (uint32_t i = d; i < a->value_dim; i++)
             a->out[i] += scores[j] * values[j * a->value_stride + i];

@@ -9,8 +9,10 @@
 
 #include "profiler/weights.h"
 
-#include <math.h>
 #include <string.h>
+#if MOE_VECTOR_BYTES == 64
+#include <immintrin.h>
+#endif
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define LANES 16
@@ -22,6 +24,17 @@ typedef uint32_t uvec __attribute__((vector_size(MOE_VECTOR_BYTES)));
 typedef uint16_t hvec __attribute__((vector_size(MOE_VECTOR_BYTES / 2)));
 typedef float vec4 __attribute__((vector_size(16)));
 typedef float vec8 __attribute__((vector_size(32)));
+
+/* Compilers make several instructions of the plain conversion to 64 bytes. */
+static ALWAYS_INLINE uvec
+widen_bits(hvec half)
+{
+#if MOE_VECTOR_BYTES == 64
+    return (uvec)_mm512_cvtepu16_epi32((__m256i)half);
+#else
+    return __builtin_convertvector(half, uvec);
+#endif
+}
 
 static ALWAYS_INLINE vec
 load(const float *from)
@@ -54,7 +67,7 @@ widen_vector(moe_weight_type type, const uint8_t *row, size_t col)
         return v;
     }
     memcpy(&half, row + 2 * col, sizeof half);
-    uvec bits = __builtin_convertvector(half, uvec);
+    uvec bits = widen_bits(half);
     return type == MOE_WEIGHT_BF16 ? (vec)(bits << 16) : widen_f16(bits);
 }
 

@@ -77,9 +77,10 @@ bandwidth(moe_threads *threads, uint32_t n)
     return r.sums[0] == 1 ? 0 : best; /* the sums are looked at, so they are computed */
 }
 
-/* FLOP per second of single precision products of 256 x 256 x 256, by thread. */
+/* FLOP per second of single precision products of 256 x 256 x 256, by thread; kernels NULL: the
+ * BLAS. */
 static double
-multiplying(bool blas)
+multiplying(const moe_kernels *kernels)
 {
     enum { N = 256 };
     float *a = malloc(3 * N * N * sizeof *a), *b = a + N * N, *c = b + N * N;
@@ -91,10 +92,10 @@ multiplying(bool blas)
         a[i] = 1;
     for (int i = 0; i < 40; i++) {
         double before = seconds();
-        if (blas)
-            moe_blas_multiply(a, N, N, b, N, N, c, N);
+        if (kernels)
+            kernels->multiply(&w, 0, N, &rows, c, N, scratch);
         else
-            moe_kernels_best()->multiply(&w, 0, N, &rows, c, N, scratch);
+            moe_blas_multiply(a, N, N, b, N, N, c, N);
         best = MAX(best, 2.0 * N * N * N / (seconds() - before));
     }
     free(scratch);
@@ -261,8 +262,11 @@ main(int argc, char **argv)
     if (n == 1)
         bench_clock = CLOCK_THREAD_CPUTIME_ID;
     moe_blas_one_thread();
-    double memory = bandwidth(threads, n), exact = multiplying(false) * n;
-    double flops = moe_blas_name() ? multiplying(true) * n : exact;
+    double memory = bandwidth(threads, n), exact = multiplying(moe_kernels_best()) * n;
+    double flops = moe_blas_name() ? multiplying(NULL) * n : exact;
+    for (const moe_kernels *const *k = moe_kernels_all; *k; k++)
+        if ((*k)->usable())
+            printf("%s: products %.0f GFLOP/s by thread\n", (*k)->name, multiplying(*k) / 1e9);
     printf("kernels %s, %u threads; reading %.1f GB/s; products %.0f GFLOP/s, BLAS (%s) %.0f\n",
            moe_kernels_best()->name, n, memory / 1e9, exact / 1e9,
            moe_blas_core() ? moe_blas_core() : "none", flops / 1e9);
