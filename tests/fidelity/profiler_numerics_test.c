@@ -1,6 +1,7 @@
 /* The execution core's numbers against transformers', for small models of every family: stored
  * logits, router logits, choices and gate weights (tests/numerics). Each line: what was expected,
  * what was got, the tolerance. */
+#include "profiler/cpu/blas.h"
 #include "tests/numerics/judge.h"
 #include "tests/numerics/recipe.h"
 #include "tests/test.h"
@@ -107,6 +108,9 @@ exact_as_transformers(void)
 static void
 fast_as_transformers(void)
 {
+    const char *core = moe_blas_core();
+    printf("\n    %s%s%s: %s", moe_blas_name() ? moe_blas_name() : "no BLAS", core ? ", " : "",
+           core ? core : "", moe_blas_useful() ? "used" : "not used");
     each_model(compare_fast);
 }
 
@@ -136,5 +140,32 @@ plans_agree(void)
     each_model(compare_plans);
 }
 
+/* The checkpoint that ships, against the little that is stored of it. */
+static void
+shipped_as_transformers(void)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(GError) error = NULL;
+    fixture x = {.name = "profiler/smallmoe"};
+
+    if (!g_file_test(GOLDEN "shipped.safetensors", G_FILE_TEST_EXISTS)) {
+        moe_test_skip("nothing is stored of the shipped checkpoint");
+        return;
+    }
+    x.set = moe_weights_open(MOE_SOURCE_DIR "/profiler/smallmoe", diag, &error);
+    g_autofree char *messages = moe_diag_render(diag);
+    MOE_CHECK(x.set, "%s%s", messages, error ? error->message : "");
+    bool ok = golden_open(&x.golden, GOLDEN "shipped.safetensors");
+    MOE_CHECK(ok, "what is stored of it");
+    if (x.set && ok) {
+        compare(&x, true);
+        compare(&x, false);
+        compare_plans(&x);
+    }
+    fixture_close(&x);
+    printf("\n");
+}
+
 MOE_TESTS({"exact as transformers", exact_as_transformers},
-          {"fast as transformers", fast_as_transformers}, {"plans agree", plans_agree})
+          {"fast as transformers", fast_as_transformers}, {"plans agree", plans_agree},
+          {"shipped as transformers", shipped_as_transformers})

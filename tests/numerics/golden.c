@@ -24,7 +24,7 @@ read_ahead(const golden *g, golden_prompt *p, uint32_t prompt)
 {
     const uint64_t *shape;
 
-    for (uint32_t d = 1; d <= GOLDEN_AHEAD && d < g->layers; d++) {
+    for (uint32_t d = 1; d <= g->ahead && d < g->layers; d++) {
         g_autofree char *name = g_strdup_printf("ahead.%u", d);
         p->ahead[d - 1] = part(g, prompt, name, MOE_TENSOR_F32, p->n, &shape);
         if (!p->ahead[d - 1] || shape[1] != g->layers - d || shape[2] != g->experts)
@@ -61,6 +61,13 @@ read_prompt(golden *g, uint32_t prompt)
     return read_ahead(g, p, prompt);
 }
 
+static uint32_t
+number(const golden *g, const char *key)
+{
+    const char *text = moe_safetensors_meta(g->file, key);
+    return text ? (uint32_t)g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
 bool
 golden_open(golden *g, const char *path)
 {
@@ -73,11 +80,10 @@ golden_open(golden *g, const char *path)
         printf("%s\n", error ? error->message : text);
         return false;
     }
-    const char *prompts = moe_safetensors_meta(g->file, "prompts");
-    const char *decode = moe_safetensors_meta(g->file, "decode");
-    g->n_prompts = prompts ? (uint32_t)g_ascii_strtoull(prompts, NULL, 10) : 0;
-    g->decode = decode ? (uint32_t)g_ascii_strtoull(decode, NULL, 10) : 0;
-    bool ok = g->n_prompts && g->n_prompts <= GOLDEN_PROMPTS;
+    g->n_prompts = number(g, "prompts");
+    g->decode = number(g, "decode");
+    g->ahead = number(g, "ahead");
+    bool ok = g->n_prompts && g->n_prompts <= GOLDEN_PROMPTS && g->ahead <= GOLDEN_AHEAD;
     for (uint32_t i = 0; ok && i < g->n_prompts; i++)
         ok = read_prompt(g, i);
     if (!ok)

@@ -7,8 +7,8 @@
 #define GOLDEN_PROMPTS 16
 #define GOLDEN_AHEAD 2
 
-/* Arrays are [positions, layers, ...] over the MoE layers; ahead[d - 1] is absent (NULL) when no
- * layer has another d further, and has d layers fewer. */
+/* Arrays are [positions, layers, ...] over the MoE layers; ahead[d - 1], d from 1 to
+ * golden.ahead, has d layers fewer; it is absent (NULL) when no layer has another d further. */
 typedef struct golden_prompt {
     uint32_t n, prompt; /* positions, those of them that are given */
     const int32_t *tokens;
@@ -22,7 +22,7 @@ typedef struct golden_prompt {
 
 typedef struct golden {
     moe_safetensors *file;
-    uint32_t n_prompts, decode, vocab, layers, experts, top_k;
+    uint32_t n_prompts, decode, ahead, vocab, layers, experts, top_k;
     uint32_t longest; /* positions */
     golden_prompt prompts[GOLDEN_PROMPTS];
 } golden;

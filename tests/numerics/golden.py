@@ -2,6 +2,7 @@
 """What transformers computes, in f32 with eager attention, for a checkpoint folder and prompts.
 
     golden.py make [NAMES]          of tests/numerics/models, into tests/numerics/golden
+    golden.py shipped               of the checkpoint in profiler/smallmoe, a little of one prompt
     golden.py models OUT            into OUT/NAME.safetensors, the checkpoints into OUT/NAME/; and
                                     whether the stored ones say the same
     golden.py folder DIR OUT FILES  of the checkpoint in DIR; a prompt is the start of a text file
@@ -32,6 +33,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 STORED = os.path.join(HERE, "golden")
 WITHIN = 1e-5  # of the largest value, from one version or machine to another
 PROMPT, DECODE = 160, 24  # tokens, of a text file
+SHIPPED = os.path.join(HERE, "..", "..", "profiler", "smallmoe")
 
 
 def write_folder(model, folder):
@@ -122,25 +124,26 @@ def chosen_rows(prompt, positions):
     return sorted(set(range(0, prompt, 5)) | {prompt - 1} | set(range(prompt, positions)))
 
 
-def golden(folder, prompts, decode, out):
+def golden(folder, prompts, decode, out, small=False):
+    """small: logits of the last given and the decoded positions alone, and nothing ahead."""
     model = load(folder)
     recorder = Recorder(model)
     tensors = {}
     for i, prompt in enumerate(prompts):
         tokens, logits, parts = follow(model, recorder, prompt, decode)
-        rows = chosen_rows(len(prompt), len(tokens))
+        rows = chosen_rows(len(prompt), len(tokens))[-decode - 1 if small else 0:]
         tensors[f"{i}.tokens"] = torch.tensor(tokens, dtype=torch.int32)
         tensors[f"{i}.rows"] = torch.tensor(rows, dtype=torch.int32)
         tensors[f"{i}.logits"] = logits[rows]
         tensors[f"{i}.router"], ids, tensors[f"{i}.weights"] = parts[:3]
         tensors[f"{i}.ids"] = ids.to(torch.int16)
         for d, ahead in enumerate(parts[3:], 1):
-            if ahead is not None:
+            if ahead is not None and not small:
                 tensors[f"{i}.ahead.{d}"] = ahead
     tensors = {n: t.contiguous() for n, t in tensors.items()}
     save_file(tensors, out, metadata={
         "transformers": transformers.__version__, "torch": torch.__version__.split("+")[0],
-        "prompts": str(len(prompts)), "decode": str(decode)})
+        "prompts": str(len(prompts)), "decode": str(decode), "ahead": "0" if small else "2"})
     return tensors
 
 
@@ -148,6 +151,11 @@ def of_recipe(name, folder, out):
     model = recipe.Recipe(name)
     write_folder(model, folder)
     return golden(folder, model.prompts(), model.decode, out)
+
+
+def of_shipped(out):
+    prompts = text_prompts(SHIPPED, [os.path.join(SHIPPED, "prompts", "english.txt")])
+    return golden(SHIPPED, [prompts[0][:20]], 3, out, small=True)
 
 
 def differs(fresh, stored):
@@ -169,9 +177,14 @@ def differs(fresh, stored):
 def compare_stored(out):
     """Makes all models below `out`; how many stored files say something else."""
     bad = 0
-    for name in recipe.names():
-        os.mkdir(os.path.join(out, name))
-        fresh = of_recipe(name, os.path.join(out, name), os.path.join(out, name + ".safetensors"))
+    shipped = ["shipped"] * os.path.exists(os.path.join(STORED, "shipped.safetensors"))
+    for name in recipe.names() + shipped:
+        file = os.path.join(out, name + ".safetensors")
+        if name == "shipped":
+            fresh = of_shipped(file)
+        else:
+            os.mkdir(os.path.join(out, name))
+            fresh = of_recipe(name, os.path.join(out, name), file)
         found = differs(fresh, load_file(os.path.join(STORED, name + ".safetensors")))
         print(f"{name}: stored numbers {'differ: ' + found if found else 'as transformers has them'}")
         bad += found is not None
@@ -198,6 +211,8 @@ def main(arguments):
         for name in arguments[1:] or recipe.names():
             with tempfile.TemporaryDirectory() as folder:
                 of_recipe(name, folder, os.path.join(STORED, name + ".safetensors"))
+    elif what == "shipped" and len(arguments) == 1:
+        of_shipped(os.path.join(STORED, "shipped.safetensors"))
     elif what == "models" and len(arguments) == 2:
         sys.exit(1 if compare_stored(arguments[1]) else 0)
     elif what == "folder" and len(arguments) >= 4:

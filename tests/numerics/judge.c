@@ -180,7 +180,7 @@ judge_ahead(const follow *f, const chooser *like, uint32_t prompt, judgement *j)
     const golden *g = f->golden;
     const golden_prompt *p = &g->prompts[prompt];
 
-    for (uint32_t d = 1; d <= GOLDEN_AHEAD && d < g->layers; d++) {
+    for (uint32_t d = 1; d <= g->ahead && d < g->layers; d++) {
         uint32_t layers = g->layers - d;
         chooser c = *like;
         span size = {0};
