@@ -161,6 +161,7 @@ static const moe_command *const children[] = {
     &moe_trace_export_command,
     &sample_command,
     &moe_trace_mrc_command,
+    &moe_trace_replay_command,
     &moe_trace_stats_command,
     &moe_trace_fit_command,
     &moe_trace_synth_command,
