@@ -52,6 +52,11 @@ check_budget(moe_offload *offload, moe_loc at, moe_diag *diag)
     uint32_t pools = per_layer ? offload->n_layers : 1;
     double n_objects = (double)offload->n_layers * offload->n_experts;
     double slots = moe_cache_slots(cache->capacity, n_objects, pools, (double)offload->slot_bytes);
+    if (cache->capacity.kind == MOE_AMOUNT_REST) {
+        moe_diag_error(diag, at,
+                       "'rest' of what? A budget is a size, a share, or a number of slots");
+        return false;
+    }
     if (slots >= 1) {
         offload->slots = (uint32_t)MIN(slots, n_objects / pools);
         return true;

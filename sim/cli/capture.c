@@ -3,9 +3,11 @@
 
 #include "sim/base/error.h"
 #include "sim/base/units.h"
+#include "sim/cli/capture_offload.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/cli/trace.h"
+#include "sim/policy/policy.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,6 +65,26 @@ static const moe_option options[] = {
          "a capture that is killed leaves. Default: 10s."},
     {"dry-run", 0, MOE_OPTION_FLAG, AT(dry),
      .help = "Run, but look ahead, record and write nothing: what the computing alone takes."},
+    {"offload", 0, MOE_OPTION_TEXT, AT(offload), "SIZE",
+     .help = "Leave experts on disk and keep so many in memory: bytes (8MiB), a share (25%), or "
+             "'12 slots'. Reads go past the page cache where they can."},
+    {"evict", 0, MOE_OPTION_TEXT, AT(evict), "POLICY",
+     .help = "Who leaves when a slot is needed (`moesim list policies`), as in a scenario. "
+             "Default: " MOE_DEFAULT_EVICT "."},
+    {"scope", 0, MOE_OPTION_TEXT, AT(scope), "SCOPE",
+     .help = "model: one pool of slots; layer: one of equal size per layer. Default: model."},
+    {"predict", 0, MOE_OPTION_TEXT, AT(predict), "POLICY",
+     .help = "Where forecasts come from. Default: " MOE_DEFAULT_PREDICT "."},
+    {"prefetch", 0, MOE_OPTION_TEXT, AT(prefetch), "POLICY",
+     .help = "What is loaded before it is asked for. Default: " MOE_DEFAULT_PREFETCH "."},
+    {"profile", 0, MOE_OPTION_TEXT, AT(profile), "SHARE",
+     .help = "Share of the followed trace's sequences whose expert popularity is known to "
+             "policies that ask for it. Default: 10%."},
+    {"decisions", 0, MOE_OPTION_TEXT, AT(decisions), "FILE",
+     .help = "Write what the cache decided, in order; `moesim trace replay` checks it."},
+    {"follow", 0, MOE_OPTION_TEXT, AT(follow), "TRACE",
+     .help = "Run the tokens of a trace again (with the --batch and --chunk it was made with); "
+             "policies that know the future know what it recorded."},
     {"name", 0, MOE_OPTION_TEXT, AT(name), "TEXT",
      .help = "What the model is called in the metadata. Default: the folder's name."},
     {"licence", 0, MOE_OPTION_TEXT, AT(licence), "TEXT",
@@ -99,13 +121,16 @@ check_usage(moe_capture_job *job)
     const moe_capture_values *v = job->values;
     if (!v->model)
         return moe_say_usage(COMMAND, "'--model DIR' is missing: the folder of a checkpoint");
-    if (v->tokens->len + v->text->len == 0)
+    if (v->tokens->len + v->text->len == 0 && !v->follow)
         return moe_say_usage(COMMAND, "'--tokens FILE' or '--text FILE' is missing");
     if (!v->output && !v->dry)
         return moe_say_usage(COMMAND, "'-o NAME' is missing");
     if (v->dry && (v->logits || v->times))
         return moe_say_usage(COMMAND, "'--dry-run' records nothing, so no '--%s' either",
                              v->logits ? "logits" : "times");
+    int code = moe_capture_offload_usage(v);
+    if (code)
+        return code;
     return check_texts(job) ? MOE_EXIT_OK : MOE_EXIT_USAGE;
 }
 
@@ -183,7 +208,9 @@ capture(const void *data, const char *const *operands, size_t n)
     code = code ? code : check_output(&job);
     code = code ? code : load(&job);
     code = code ? code : moe_capture_read(&job);
+    code = code ? code : moe_capture_offload_open(&job);
     code = code ? code : moe_capture_run(&job);
+    moe_capture_offload_close(&job);
     moe_tokens_free(job.tokens);
     moe_weights_close(job.weights);
     g_free(job.output);
@@ -212,6 +239,14 @@ const moe_command moe_capture_command = {
     "\n"
     "  python3 -c 'import sys, tokenizers; print(*tokenizers.Tokenizer.from_file(sys.argv[1])\\\n"
     "    .encode(open(sys.argv[2]).read()).ids)' DIR/tokenizer.json TEXT > ids.txt\n"
+    "\n"
+    "Experts on disk, with the caches and policies of scenarios; policies that know the future "
+    "want\n"
+    "the trace of a run before:\n"
+    "\n"
+    "  moesim capture -m OLMoE-1B-7B --follow olmoe.safetensors --offload 25% --evict belady \\\n"
+    "    --decisions run.log -o again\n"
+    "  moesim trace replay run.log olmoe.safetensors\n"
     "\n"
     "What recording takes is the difference to a run that does not:\n"
     "\n"

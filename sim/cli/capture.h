@@ -6,6 +6,7 @@
 
 typedef struct moe_capture_values {
     const char *model, *output, *temperature, *licence, *name, *save_every;
+    const char *offload, *evict, *scope, *predict, *prefetch, *profile, *decisions, *follow;
     GPtrArray *tokens, *text;
     int64_t decode, batch, chunk, lookahead, context, threads, seed;
     bool logits, times, exact, ignore_end, dry;
@@ -18,7 +19,8 @@ typedef struct moe_capture_job {
     moe_weights_set *weights;
     moe_tokens *tokens;
     moe_capture_config config;
-    gint64 save_us; /* time between writes of what is there */
+    gint64 save_us;                      /* time between writes of what is there */
+    struct moe_capture_offload *offload; /* NULL: experts are mapped */
 } moe_capture_job;
 
 /* The sequences that --tokens and --text name, cut to the context; the exit code after messages. */

@@ -1,7 +1,7 @@
 /* The run of moesim capture: steps, a line of progress, writes of what is there, the report. */
 #include "profiler/cpu/blas.h"
 #include "sim/base/hash.h"
-#include "sim/cli/capture.h"
+#include "sim/cli/capture_offload.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "traces/json_scan.h"
@@ -73,6 +73,8 @@ moe_capture_read(moe_capture_job *job)
     g_autoptr(moe_diag) diag = moe_diag_new();
     GError *error = NULL;
     bool ok = true;
+    if (v->follow)
+        ok &= moe_tokens_read(job->tokens, v->follow, diag, &error);
     for (guint i = 0; i < v->tokens->len && !error; i++)
         ok &= moe_tokens_read(job->tokens, v->tokens->pdata[i], diag, &error);
     if (v->text->len && !error) {
@@ -313,6 +315,7 @@ report(const running *r, bool complete, GError *error)
         report_rates(s);
         if (!r->job->config.dry && r->job->config.lookahead && stack->n_moe > 1 && s->steps)
             report_layers(r, stack);
+        code = moe_capture_offload_report(r->job);
     }
     if (r->n_saved && (error || !complete))
         moe_say("%s%s holds the first %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " tokens",
@@ -321,7 +324,7 @@ report(const running *r, bool complete, GError *error)
         moe_out("%s written\n", r->job->output);
     else if (!complete && !error)
         moe_say("interrupted");
-    return error ? code : complete ? MOE_EXIT_OK : MOE_EXIT_SIGNAL + number;
+    return error || complete || code ? code : MOE_EXIT_SIGNAL + number;
 }
 
 /* ---- the run ---- */

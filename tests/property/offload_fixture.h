@@ -80,6 +80,7 @@ offload_layer(GArray *tensors, moe_stream *stream, uint32_t layer)
     }
 }
 
+/* Two shards: the experts, and all that is mapped. */
 static inline void
 offload_write(const char *folder, GArray *tensors)
 {
@@ -88,13 +89,30 @@ offload_write(const char *folder, GArray *tensors)
         "\"num_hidden_layers\": 4, \"num_attention_heads\": 2, \"num_key_value_heads\": 2, "
         "\"num_experts_per_tok\": 3, \"num_experts\": 10, \"intermediate_size\": 48, "
         "\"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-05, \"torch_dtype\": \"float32\"}";
+    static const char *const shards[] = {"others.safetensors", "experts.safetensors"};
     g_autofree char *path = g_build_filename(folder, "config.json", NULL);
-    g_autofree char *data = g_build_filename(folder, "model.safetensors", NULL);
+    g_autofree char *index = g_build_filename(folder, "model.safetensors.index.json", NULL);
     g_autoptr(GError) error = NULL;
+    GString *map = g_string_new("{\"weight_map\": {");
     MOE_CHECK(g_file_set_contents(path, config, -1, &error), "%s", error->message);
-    MOE_CHECK(moe_safetensors_write(data, (const moe_tensor *)(void *)tensors->data, tensors->len,
-                                    NULL, 0, &error),
-              "%s", error->message);
+    for (size_t f = 0; f < MOE_COUNT(shards); f++) {
+        g_autofree char *shard = g_build_filename(folder, shards[f], NULL);
+        g_autoptr(GArray) some = g_array_new(FALSE, FALSE, sizeof(moe_tensor));
+        for (guint i = 0; i < tensors->len; i++) {
+            moe_tensor t = g_array_index(tensors, moe_tensor, i);
+            if ((strstr(t.name, ".experts.") != NULL) != (f == 1))
+                continue;
+            g_string_append_printf(map, "%s\"%s\": \"%s\"",
+                                   map->str[map->len - 1] == '{' ? "" : ", ", t.name, shards[f]);
+            g_array_append_val(some, t);
+        }
+        MOE_CHECK(moe_safetensors_write(shard, (const moe_tensor *)(void *)some->data, some->len,
+                                        NULL, 0, &error),
+                  "%s", error->message);
+    }
+    g_string_append(map, "}}");
+    MOE_CHECK(g_file_set_contents(index, map->str, -1, &error), "%s", error->message);
+    g_string_free(map, TRUE);
 }
 
 static inline offload_model
