@@ -7,22 +7,18 @@ python3 -B "$source/tests/cli/checkpoint.py" model 'max_position_embeddings=1000
 python3 -c 'print(*((i * 7 + i // 9) % 64 for i in range(900)))' >ids.txt
 run="capture -m model -t ids.txt --decode 90000 --ignore-end --save-every 100ms -o x"
 
-# end SIGNAL: starts a capture that would take long, waits until it has written some, sends the
-# signal, prints the exit code. (A shell lets its background jobs ignore SIGINT.)
+# end SIGNAL: starts a capture that would take long, waits until it has written some of what it
+# decodes, sends the signal, prints the exit code. (A shell lets its background jobs ignore SIGINT.)
 end() {
     rm -f x.safetensors
     python3 - "$moesim" $1 $run <<'PYTHON'
 import os, signal, subprocess, sys, time
 process = subprocess.Popen([sys.argv[1]] + sys.argv[3:], stdout=open("said", "w"),
                            stderr=subprocess.STDOUT)
-# The second write is another file.
-first = None
-for _ in range(3000):
-    if os.path.exists("x.safetensors"):
-        now = os.stat("x.safetensors").st_ino, os.path.getsize("x.safetensors")
-        first = first or now
-        if now != first:
-            break
+# The prompt alone takes 90 kB.
+for _ in range(6000):
+    if os.path.exists("x.safetensors") and os.path.getsize("x.safetensors") > 100000:
+        break
     time.sleep(0.01)
 process.send_signal(getattr(signal, sys.argv[2]))
 print(process.wait(60))
