@@ -73,7 +73,8 @@ void moe_decoder_free(moe_decoder *decoder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_decoder, moe_decoder_free)
 
 /* Runs one batch. logits: [n_rows, vocab] of the rows asked for, valid until the next call. Token
- * ids and positions must be in range (assertion). */
+ * ids and positions must be in range (assertion). After a step that failed its sequences can only
+ * be begun anew. */
 bool moe_decoder_step(moe_decoder *decoder, const moe_batch *batch, const uint32_t *rows,
                       uint32_t n_rows, const float **logits, GError **error);
 /* Nanoseconds of the last step by (layer of the model, stage): [n_layers, MOE_STAGES]. Embed counts

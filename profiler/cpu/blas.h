@@ -1,18 +1,15 @@
-/* The one function that is taken from a BLAS, where CMake found one. */
+/* The one function that is taken from a BLAS, where CMake found one. It is loaded when it is asked
+ * for the first time: a program that computes nothing does not pay for its threads. */
 #ifndef MOE_PROFILER_CPU_BLAS_H
 #define MOE_PROFILER_CPU_BLAS_H
 
 #include "sim/base/base.h"
 
-/* "OpenBLAS 0.3.21" or the like; NULL: built without. */
+/* What is used, and its kernels: "OpenBLAS 0.3.21, SkylakeX". NULL: none was found, or none that
+ * knows this processor. */
 const char *moe_blas_name(void);
-/* The processor whose kernels it chose; NULL: it does not say. */
-const char *moe_blas_core(void);
-/* Whether it is worth calling: there is one, and it knows this processor. */
-bool moe_blas_useful(void);
-/* The library keeps to the thread that calls it. */
-void moe_blas_one_thread(void);
-/* y[i * y_stride + o] = x[i] . w[o] over `cols`, i < rows, o < outputs; w is [outputs, cols]. */
+/* y[i * y_stride + o] = x[i] . w[o] over `cols`, i < rows, o < outputs; w is [outputs, cols]. Runs
+ * on the caller's thread; needs a name. */
 void moe_blas_multiply(const float *x, size_t x_stride, uint32_t rows, const float *w,
                        uint32_t outputs, uint32_t cols, float *y, size_t y_stride);
 

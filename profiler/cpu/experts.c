@@ -99,7 +99,9 @@ activate_expert(void *context, uint32_t i, uint32_t thread)
 {
     moe_cpu *cpu = context;
     const moe_cpu_product *gate = &cpu->products[2 * i], *up = &cpu->products[2 * i + 1];
-    moe_cpu_activate(cpu, gate->out, up->out, gate->in.n * gate->weight->rows);
+    for (uint32_t r = 0; r < gate->in.n; r++)
+        moe_cpu_activate(cpu, gate->out + r * gate->stride, up->out + r * up->stride,
+                         gate->weight->rows);
 }
 
 bool

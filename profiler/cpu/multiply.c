@@ -123,7 +123,9 @@ moe_cpu_norm(moe_cpu *cpu, const moe_matrix *weight, const uint32_t *pick, uint3
 void
 moe_cpu_add(moe_cpu *cpu, const float *x)
 {
-    cpu->kernels->add_scaled(cpu->hidden, 1, x, cpu->batch->n * cpu->shape.hidden);
+    size_t hidden = cpu->shape.hidden;
+    for (uint32_t i = 0; i < cpu->batch->n; i++)
+        cpu->kernels->add_scaled(cpu->hidden + i * hidden, 1, x + i * hidden, (uint32_t)hidden);
 }
 
 moe_matrix

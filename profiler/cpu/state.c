@@ -180,7 +180,7 @@ prepare(moe_cpu *cpu, const moe_weights *weights, const moe_backend_config *conf
         .layers = moe_model_decoder(weights->arch->model)->layers,
         .config = *config,
         .shape = measure(weights->arch),
-        .blas = moe_blas_useful() && !config->exact,
+        .blas = !config->exact && moe_blas_name(),
     };
     moe_assert(config->max_rows && config->max_sequences && config->max_context,
                "%u rows, %u sequences, context %u", config->max_rows, config->max_sequences,
@@ -244,8 +244,6 @@ moe_cpu_open(const moe_weights *weights, const moe_backend_config *config, GErro
     carve(cpu, cpu->memory);
     memset(cpu->length, 0, config->max_sequences * sizeof *cpu->length);
     cpu->kernels = moe_kernels_best();
-    if (cpu->blas)
-        moe_blas_one_thread();
     return cpu;
 }
 

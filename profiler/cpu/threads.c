@@ -16,8 +16,7 @@ struct worker {
 /* The tasks of a round, and which comes next, in one number: who draws a task knows that it is one
  * of this round, which does not end before the task does. A thread that comes late draws a number
  * that is no task, and nobody waits for it. */
-#define TICKET_BITS 24
-#define TICKET_MASK ((1u << TICKET_BITS) - 1)
+#define TICKET_BITS 32
 
 struct moe_threads {
     uint32_t started;
@@ -47,7 +46,7 @@ work(moe_threads *threads, uint32_t thread)
 {
     for (;;) {
         uint64_t ticket = atomic_fetch_add(&threads->ticket, 1);
-        uint32_t n = (uint32_t)(ticket >> TICKET_BITS), i = (uint32_t)(ticket & TICKET_MASK);
+        uint32_t n = (uint32_t)(ticket >> TICKET_BITS), i = (uint32_t)ticket;
         if (i >= n)
             return;
         threads->task(threads->context, i, thread);
@@ -108,7 +107,7 @@ moe_threads_run(moe_threads *threads, moe_threads_task *task, void *context, uin
             task(context, i, 0);
         return;
     }
-    moe_assert(n < TICKET_MASK - threads->started, "%u tasks", n);
+    moe_assert(n < UINT32_MAX - threads->started, "%u tasks", n);
     threads->task = task;
     threads->context = context;
     begin_round(threads, n);

@@ -37,29 +37,17 @@ print_help(void)
 }
 
 static void
-print_blas(void)
-{
-    const char *core = moe_blas_core();
-    if (!moe_blas_name())
-        moe_out("blas       not found (plain C does its work)\n");
-    else if (!moe_blas_useful())
-        moe_out("blas       %s (not used: it takes this processor for a %s)\n", moe_blas_name(),
-                core);
-    else
-        moe_out("blas       %s%s%s\n", moe_blas_name(), core ? ", " : "", core ? core : "");
-}
-
-static void
 print_version(void)
 {
     g_autofree char *gnuplot = g_find_program_in_path("gnuplot");
+    const char *blas = moe_blas_name();
     moe_out("moesim " MOE_VERSION "\n");
     moe_out("semantics  %d\n", MOE_SEMANTICS);
     moe_out("glib       %u.%u.%u\n", glib_major_version, glib_minor_version, glib_micro_version);
     moe_out("sqlite     %s\n", sqlite3_libversion());
     moe_out("zlib       %s\n", zlibVersion());
     moe_out("zstd       %s\n", ZSTD_versionString());
-    print_blas();
+    moe_out("blas       %s\n", blas ? blas : "not found (plain C does its work)");
     moe_out("gnuplot    %s\n", gnuplot ? gnuplot : "not found (no figures are drawn)");
 }
 

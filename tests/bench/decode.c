@@ -261,7 +261,6 @@ main(int argc, char **argv)
     const moe_weights *weights = moe_weights_get(set);
     if (n == 1)
         bench_clock = CLOCK_THREAD_CPUTIME_ID;
-    moe_blas_one_thread();
     double memory = bandwidth(threads, n), exact = multiplying(moe_kernels_best()) * n;
     double flops = moe_blas_name() ? multiplying(NULL) * n : exact;
     for (const moe_kernels *const *k = moe_kernels_all; *k; k++)
@@ -269,7 +268,7 @@ main(int argc, char **argv)
             printf("%s: products %.0f GFLOP/s by thread\n", (*k)->name, multiplying(*k) / 1e9);
     printf("kernels %s, %u threads; reading %.1f GB/s; products %.0f GFLOP/s, BLAS (%s) %.0f\n",
            moe_kernels_best()->name, n, memory / 1e9, exact / 1e9,
-           moe_blas_core() ? moe_blas_core() : "none", flops / 1e9);
+           moe_blas_name() ? moe_blas_name() : "none", flops / 1e9);
     printf("%s: %.2f MB active of %.2f MB\n", weights->arch->model->name,
            (double)active_bytes(weights) / 1e6, (double)weights->bytes / 1e6);
     flops = MAX(flops, exact);

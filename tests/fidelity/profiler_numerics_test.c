@@ -108,9 +108,7 @@ exact_as_transformers(void)
 static void
 fast_as_transformers(void)
 {
-    const char *core = moe_blas_core();
-    printf("\n    %s%s%s: %s", moe_blas_name() ? moe_blas_name() : "no BLAS", core ? ", " : "",
-           core ? core : "", moe_blas_useful() ? "used" : "not used");
+    printf("\n    %s", moe_blas_name() ? moe_blas_name() : "no BLAS");
     each_model(compare_fast);
 }
 

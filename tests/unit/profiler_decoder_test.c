@@ -163,6 +163,9 @@ threads(void)
     }
     config.backend.exact = false;
     g_autofree float *fast = logits_of_two(f, &config);
+    config.backend.threads = 1;
+    g_autofree float *fast_one = logits_of_two(f, &config);
+    CU_ASSERT(same_rows(fast, fast_one, 2 * LENGTH));
     for (int i = 0; i < 2 * LENGTH * VOCAB; i++)
         if (!(fabsf(fast[i] - one[i]) <= 1e-4f * (1 + fabsf(one[i]))))
             MOE_CHECK(false, "logit %d: %g, not %g", i, (double)fast[i], (double)one[i]);
