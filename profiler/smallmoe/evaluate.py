@@ -3,6 +3,7 @@
     python3 evaluate.py                  held-out loss and expert use, on heldout.npy
     python3 evaluate.py --data DIR       also unigram and bigram models of the training tokens there
     python3 evaluate.py --use FILE       also the expert use, as a table that experts.gp draws
+    python3 evaluate.py --transformers   also how far the logits of transformers are from these
 
 `--model DIR` takes other weights.
 """
@@ -157,19 +158,35 @@ def write_use(path, use):
             out.write("\n\n")
 
 
+def compare(model, folder, held):
+    """The largest difference of the logits from transformers', beside the largest logit."""
+    from transformers import AutoModelForCausalLM
+    other = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = torch.from_numpy(held[:, 0, :-1].astype(np.int64))
+    with torch.no_grad():
+        ours, theirs = model.logits(ids)[0], other(ids).logits
+    same = (ours.argmax(-1) == theirs.argmax(-1)).float().mean()
+    print(f"\n{type(other).__name__}: logits differ by at most {(ours - theirs).abs().max():.2e} "
+          f"of {theirs.abs().max():.2f}; the likeliest token is the same in {100 * same:.2f} %")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--model", default=HERE)
     parser.add_argument("--data")
     parser.add_argument("--use")
+    parser.add_argument("--transformers", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     held = np.load(HERE + "/heldout.npy")
-    loss, use = run_model(SmallMoe.load(options.model), held)
+    model = SmallMoe.load(options.model)
+    loss, use = run_model(model, held)
     print_losses(held, loss, HERE, options.data)
     print_use(use)
     if options.use:
         write_use(options.use, use)
+    if options.transformers:
+        compare(model, options.model, held)
 
 
 if __name__ == "__main__":
