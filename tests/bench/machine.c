@@ -1,0 +1,84 @@
+/* What this machine's memory and disk do: bench_machine FILE
+ *
+ * Prints "memory BYTES_PER_S", the rate of one thread that reads over as many bytes as FILE has,
+ * again and again; then "read SIZE MEAN_NS MEDIAN_NS" for reads of FILE at random places, as
+ * offloaded experts are read; last "direct 0|1": whether they went past the page cache. */
+#include "profiler/offload_read.h"
+#include "sim/base/random.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { READS = 300, SIZES = 6, ROUNDS = 20 };
+
+static uint64_t
+now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void
+memory(size_t n_bytes)
+{
+    size_t n = n_bytes / sizeof(uint64_t);
+    uint64_t *words = g_new(uint64_t, n), sum[4] = {0}, best = UINT64_MAX;
+    for (size_t i = 0; i < n; i++)
+        words[i] = i;
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t start = now();
+        for (size_t i = 0; i + 4 <= n; i += 4)
+            for (size_t j = 0; j < 4; j++)
+                sum[j] += words[i + j];
+        best = MIN(best, now() - start);
+    }
+    printf("memory %.4g\n", (double)n_bytes * 1e9 / (double)best);
+    if (sum[0] + sum[1] + sum[2] + sum[3] == 1) /* the sums are needed */
+        printf("\n");
+    g_free(words);
+}
+
+static int
+ascending(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+int
+main(int argc, char **argv)
+{
+    g_autofree char *whole = NULL;
+    gsize n_bytes = 0;
+    if (argc != 2 || !g_file_get_contents(argv[1], &whole, &n_bytes, NULL) || n_bytes < 1 << 20) {
+        fprintf(stderr, "usage: bench_machine FILE, of at least 1 MiB\n");
+        return 2;
+    }
+    memory(n_bytes);
+    moe_reader *reader = moe_reader_new();
+    moe_stream stream = moe_stream_new(1, "bench.machine", 0);
+    uint64_t took[SIZES][READS], sum[SIZES] = {0};
+    for (int i = 0; i < READS; i++) /* sizes take turns: what disturbs, disturbs all */
+        for (int s = 0; s < SIZES; s++) {
+            uint64_t size = UINT64_C(16384) << s;
+            moe_span span = {argv[1], moe_stream_below(&stream, n_bytes - size), size};
+            g_autoptr(GError) error = NULL;
+            uint64_t start = now();
+            if (!moe_reader_read(reader, &span, 1, whole, &error)) {
+                fprintf(stderr, "%s\n", error->message);
+                return 3;
+            }
+            took[s][i] = now() - start;
+            sum[s] += took[s][i];
+        }
+    for (int s = 0; s < SIZES; s++) {
+        qsort(took[s], READS, sizeof took[s][0], ascending);
+        printf("read %d %.0f %.0f\n", 16384 << s, (double)sum[s] / READS,
+               (double)took[s][READS / 2]);
+    }
+    printf("direct %d\n", moe_reader_direct(reader));
+    moe_reader_free(reader);
+    return 0;
+}
