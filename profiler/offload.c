@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#define LINE 64u /* bytes of a cache line: experts begin at one */
+
 uint64_t
 moe_offload_now(void)
 {
@@ -131,13 +133,15 @@ allocate(moe_offload *offload, GError **error)
     size_t n_objects = (size_t)offload->n_layers * offload->n_experts;
     uint32_t pools = offload->cache->scope == MOE_SCOPE_LAYER ? offload->n_layers : 1;
     offload->n_buffers = offload->slots * pools;
-    offload->memory = g_try_malloc_n(offload->n_buffers, offload->slot_bytes);
-    if (!offload->memory) {
+    offload->stride = (offload->slot_bytes + LINE - 1) / LINE * LINE;
+    offload->block = g_try_malloc_n(offload->n_buffers + 1, offload->stride);
+    if (!offload->block) {
         g_autofree char *bytes = moe_format_bytes((int64_t)moe_offload_bytes(offload));
         g_set_error(error, MOE_ERROR, MOE_ERROR_MEMORY,
                     "not enough memory for the experts that are kept: %s", bytes);
         return false;
     }
+    offload->memory = offload->block + (LINE - (uintptr_t)offload->block % LINE) % LINE;
     offload->free = g_new(uint32_t, offload->n_buffers);
     for (uint32_t i = 0; i < offload->n_buffers; i++)
         offload->free[i] = offload->n_buffers - 1 - i;
@@ -275,7 +279,7 @@ moe_offload_free(moe_offload *offload)
     moe_reader_free(offload->reader);
     moe_reader_free(offload->ahead);
     g_clear_error(&offload->failure);
-    void *blocks[] = {offload->layer_ids,   offload->memory,         offload->free,
+    void *blocks[] = {offload->layer_ids,   offload->block,          offload->free,
                       offload->mlp,         offload->buffer_of,      offload->group.objects,
                       offload->group.queue, offload->group.outcomes, offload->counts,
                       offload->between_ns};
@@ -327,7 +331,7 @@ moe_offload_read(const moe_offload *offload)
 uint64_t
 moe_offload_bytes(const moe_offload *offload)
 {
-    return offload->n_buffers * offload->slot_bytes;
+    return offload->n_buffers * offload->stride;
 }
 
 static void

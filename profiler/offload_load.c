@@ -41,7 +41,7 @@ read_expert(const moe_offload *offload, moe_reader *reader, uint32_t object, uin
     moe_span spans[MOE_EXPERT_SPANS];
     uint32_t layer = offload->layer_ids[layer_of(offload, object)];
     uint32_t expert = object % offload->n_experts;
-    uint8_t *memory = offload->memory + buffer * offload->slot_bytes;
+    uint8_t *memory = offload->memory + buffer * offload->stride;
     size_t n = moe_weights_expert_spans(offload->weights, layer, expert, spans);
     if (!moe_reader_read(reader, spans, n, memory, error))
         return false;
