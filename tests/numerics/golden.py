@@ -177,8 +177,7 @@ def differs(fresh, stored):
 def compare_stored(out):
     """Makes all models below `out`; how many stored files say something else."""
     bad = 0
-    shipped = ["shipped"] * os.path.exists(os.path.join(STORED, "shipped.safetensors"))
-    for name in recipe.names() + shipped:
+    for name in recipe.names() + ["shipped"]:
         file = os.path.join(out, name + ".safetensors")
         if name == "shipped":
             fresh = of_shipped(file)
