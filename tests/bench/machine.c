@@ -2,7 +2,8 @@
  *
  * Prints "memory BYTES_PER_S", the rate of one thread that reads over as many bytes as FILE has,
  * again and again; then "read SIZE MEAN_NS MEDIAN_NS" for reads of FILE at random places, as
- * offloaded experts are read; last "direct 0|1": whether they went past the page cache. */
+ * offloaded experts are read; "direct 0|1": whether they went past the page cache; last "handover
+ * MEAN_NS": from a thread that signals to the one that waits for it. */
 #include "profiler/offload_read.h"
 #include "sim/base/random.h"
 
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { READS = 300, SIZES = 6, ROUNDS = 20 };
+enum { READS = 300, SIZES = 6, ROUNDS = 20, HANDOVERS = 2000 };
 
 static uint64_t
 now(void)
@@ -38,6 +39,48 @@ memory(size_t n_bytes)
     if (sum[0] + sum[1] + sum[2] + sum[3] == 1) /* the sums are needed */
         printf("\n");
     g_free(words);
+}
+
+/* Two threads hand a turn to each other. */
+typedef struct turns {
+    GMutex lock;
+    GCond cond[2];
+    int turn, left;
+} turns;
+
+static void
+take_turns(turns *t, int me)
+{
+    g_mutex_lock(&t->lock);
+    while (t->left > 0) {
+        while (t->turn != me && t->left > 0)
+            g_cond_wait(&t->cond[me], &t->lock);
+        t->turn = !me;
+        t->left--;
+        g_cond_signal(&t->cond[!me]);
+    }
+    g_mutex_unlock(&t->lock);
+}
+
+static gpointer
+other_turns(gpointer t)
+{
+    take_turns(t, 1);
+    return NULL;
+}
+
+static void
+handover(void)
+{
+    turns t = {.left = HANDOVERS};
+    g_mutex_init(&t.lock);
+    g_cond_init(&t.cond[0]);
+    g_cond_init(&t.cond[1]);
+    uint64_t start = now();
+    GThread *other = g_thread_new("other", other_turns, &t);
+    take_turns(&t, 0);
+    g_thread_join(other);
+    printf("handover %.0f\n", (double)(now() - start) / HANDOVERS);
 }
 
 static int
@@ -80,5 +123,6 @@ main(int argc, char **argv)
     }
     printf("direct %d\n", moe_reader_direct(reader));
     moe_reader_free(reader);
+    handover();
     return 0;
 }
