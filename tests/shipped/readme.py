@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 READMES = ("README.md", "traces/README.md")
-FOLDERS = ("scenarios", "traces", "hw", "models")
+FOLDERS = ("scenarios", "traces", "hw", "models", "profiler")
 BLOCK = re.compile(
     r"<!-- test(?: exit (?P<exit>\d+))? -->\n```sh\n(?P<command>.*?)```\n"
     r"(?:\s*<!-- output -->\n```text\n(?P<output>.*?)```\n)?", re.DOTALL)
