@@ -31,6 +31,8 @@
     X(prefetch_waste_bytes, "bytes", false, "Bytes of prefetched experts that left unused.")       \
     X(exposed_load_share, "share", false,                                                          \
       "Device time spent waiting for loads: exposed and queued.")                                  \
+    X(stall_per_token_s, "s", false,                                                               \
+      "The same in seconds per token that was run, prompt and decoded.")                           \
     X(compute_utilisation, "share", true, "Device time in which its compute stream was busy.")     \
     X(link_utilisation, "share", true, "Time in which the link into the cache was busy.")          \
     X(device_peak_bytes, "bytes", false, "High-water mark of the device's memory.")                \

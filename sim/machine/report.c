@@ -252,6 +252,8 @@ report_resources(report *r)
     }
     exposed += (double)moe_blame_part(machine->blame, 0, MOE_BLAME_QUEUEING, 0);
     r->value[MOE_METRIC_exposed_load_share] = ratio(exposed, total);
+    r->value[MOE_METRIC_stall_per_token_s] =
+        ratio(exposed / (double)MOE_PS_PER_S, (double)(r->decoded + r->prompted));
     r->value[MOE_METRIC_compute_utilisation] = ratio((double)r->busy_ps, total);
     r->value[MOE_METRIC_device_peak_bytes] =
         (double)(moe_plan_static_bytes(plan, plan->device_place) +
