@@ -16,7 +16,7 @@ BLOCK = re.compile(r"<!-- (file|append): (\S+) -->\n```\w*\n(.*?)```\n", re.DOTA
 
 def copy_tree():
     for path in source.files():
-        if not path.startswith("tests/") or path == "tests/CMakeLists.txt":
+        if not path.startswith("tests/") or path.startswith(("tests/CMakeLists.txt", "tests/numerics/")):
             os.makedirs(os.path.dirname(os.path.join("tree", path)), exist_ok=True)
             shutil.copyfile(os.path.join(source.root(), path), os.path.join("tree", path))
 
