@@ -127,6 +127,8 @@ static const moe_param rows[] = {
      .help = "Framework time per step (scheduling, sampling on the host)."},
     {"overhead.gate", MOE_PARAM_TIME, AT(overhead.gate_ps), "0", 0, 1e12, .flags = ID,
      .help = "From a gate's result on the device to the first load the host issues for it."},
+    {"overhead.prefetch", MOE_PARAM_TIME, AT(overhead.prefetch_ps), "0", 0, 1e12, .flags = ID,
+     .help = "Of each prefetch beyond its transfer: handing it to a thread of its own, and back."},
     {"overhead.pageable", MOE_PARAM_BOOL, AT(overhead.pageable), "false", .flags = ID,
      .help = "Loads come from pageable instead of pinned host memory."},
 

@@ -60,7 +60,7 @@ typedef struct moe_config {
     } workload;
     int batching;
     struct {
-        int64_t layer_ps, experts_ps, step_ps, gate_ps;
+        int64_t layer_ps, experts_ps, step_ps, gate_ps, prefetch_ps;
         bool pageable;
     } overhead;
     struct {

@@ -429,7 +429,8 @@ check_clock(const maker *m)
     const moe_schedule *schedule = m->plan->schedule;
     double layers = moe_model_decoder(m->plan->model)->n_layers;
     double per_layer = (double)config->overhead.layer_ps + (double)config->overhead.experts_ps +
-                       (double)config->overhead.gate_ps;
+                       (double)config->overhead.gate_ps +
+                       (double)config->overhead.prefetch_ps * schedule->demand.n_experts;
     double stated =
         (double)schedule->n_requests * (double)config->workload.encoder_ps +
         (double)schedule->n_steps * (layers * per_layer + (double)config->overhead.step_ps);

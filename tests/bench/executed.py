@@ -6,8 +6,8 @@
 BUILD is a build folder (moesim, tests/bench_machine), MODEL a checkpoint folder with one
 model.safetensors, IDS what `moesim capture --tokens` reads. What is done:
 
-1. Memory and reads are measured (bench_machine): the link's latency and rate are fitted to the mean
-   times of reads of 16 to 512 KiB.
+1. Memory, reads and hand-overs between threads are measured (bench_machine): the link's latency and
+   rate are fitted to the mean times of reads of 16 to 512 KiB.
 2. Runs with all experts in memory, one and four sequences at a time, with the times of their stages:
    arithmetic rates and overheads are fitted to them. Nothing is fitted to a run with offloaded experts.
    Tokens are recorded, then given: no logits are computed, here and in the simulation.
@@ -210,7 +210,7 @@ links:
 """)
         return fit, latency, rate, handover
 
-    def simulate(self, fit):
+    def simulate(self, fit, handover):
         with open("headless.json", "w") as file:
             json.dump(dict(self.config, vocab_size=1), file)
         with open("executed.yaml", "w") as file:
@@ -220,7 +220,8 @@ hardware: machine.yaml
 precision: {{kv: f32, activations: f32}}
 routing: {{trace: one.safetensors}}
 batching: as-captured
-overhead: {{layer: {fit['layer'] / 1e3:.5g}us, experts: {fit['experts'] / 1e3:.5g}us, step: {fit['step'] / 1e3:.5g}us}}
+overhead: {{layer: {fit['layer'] / 1e3:.5g}us, experts: {fit['experts'] / 1e3:.5g}us, step: {fit['step'] / 1e3:.5g}us,
+  prefetch: {2 * handover / 1e3:.5g}us}}
 """)
         out = {}
         for run in [None] + RUNS:
@@ -255,7 +256,7 @@ overhead: {{layer: {fit['layer'] / 1e3:.5g}us, experts: {fit['experts'] / 1e3:.5
         executed, read = self.execute()
         fit, latency, rate, handover = self.write_hardware()
         size = 3 * self.config["hidden_size"] * self.config["moe_intermediate_size"] * 2
-        simulated = self.simulate(fit)
+        simulated = self.simulate(fit, handover)
         print(f"a read of an expert: {latency / 1e3 + size / rate * 1e6:.0f} us as measured alone, "
               f"{read / 1e3:.0f} us in the runs (median)")
         print(f"{'capacity':>9} {'evict':>7} {'prefetch':>11} {'executed':>9} {'spread':>13} "
@@ -272,8 +273,8 @@ overhead: {{layer: {fit['layer'] / 1e3:.5g}us, experts: {fit['experts'] / 1e3:.5
         for prefetch in sorted(set(run[2] for run in RUNS)):
             print(f"prefetch {prefetch}: mean error {100 * statistics.mean(errors[prefetch]):.1f}%, largest "
                   f"{100 * max(errors[prefetch]):.1f}%")
-        print("'all' was fitted to. Prefetches are read by a thread of their own: handing over takes "
-              f"{handover / 1e3:.0f} us\nhere, about twice per layer, which the simulator does not know.")
+        print("'all' was fitted to. Prefetches are read by a thread of their own: each is handed over "
+              f"and back,\nwhich takes 2 x {handover / 1e3:.0f} us here (measured; 'overhead.prefetch').")
 
 
 def main():

@@ -114,6 +114,7 @@ static const struct {
     {"overhead.step", "1ns", IN_DRAM},
     {"overhead.experts", "1ns", IN_DRAM},
     {"overhead.gate", "1ns", IN_DRAM},
+    {"overhead.prefetch", "1ns", IN_DRAM},
     {"overhead.pageable", "true", IN_DRAM},
     {"experts.home", "flash", IN_DRAM},
     {"experts.cache.place", "hbm", IN_DRAM},

@@ -127,7 +127,8 @@ every_knob(void)
                    "  experts.join: [demanded, wanted]\n"
                    "  workload.batch: [1, 3]\n"
                    "  workload.warmup: [0, 1]\n"
-                   "  overhead.gate: [0, 200us]\n");
+                   "  overhead.gate: [0, 200us]\n"
+                   "  overhead.prefetch: [0, 300us]\n");
 }
 
 static void

@@ -64,6 +64,23 @@ metric(const moe_scenario *scenario, size_t i, const char *name)
     return value;
 }
 
+/* ---- overheads ---- */
+
+/* What a prefetch takes beyond its transfer slows runs with prefetches, and no others. */
+static void
+prefetch_overhead(void)
+{
+    g_autoptr(moe_scenario) scenario =
+        fixture_load(MIXTRAL "experts: {home: dram, cache: {capacity: 50%}}\n"
+                             "sweep:\n"
+                             "  experts.prefetch.kind: [none, next-layer]\n"
+                             "  overhead.prefetch: [0, 5ms]\n");
+    double none = metric(scenario, 0, "wall_s"), some = metric(scenario, 2, "wall_s");
+    CU_ASSERT_EQUAL(none, metric(scenario, 1, "wall_s"));
+    MOE_CHECK(metric(scenario, 3, "wall_s") > some + 0.005, "%g s, not more than %g s",
+              metric(scenario, 3, "wall_s"), some);
+}
+
 /* ---- bandwidth ---- */
 
 /* The same runs on three machines, each faster than the one before in one link. */
@@ -270,5 +287,6 @@ too_much(void)
     }
 }
 
-MOE_TESTS({"faster links", faster_links}, {"parts fit wholes", parts_fit_wholes},
-          {"extremes", extremes}, {"only prefill", only_prefill}, {"too much", too_much})
+MOE_TESTS({"prefetch overhead", prefetch_overhead}, {"faster links", faster_links},
+          {"parts fit wholes", parts_fit_wholes}, {"extremes", extremes},
+          {"only prefill", only_prefill}, {"too much", too_much})
