@@ -346,7 +346,17 @@ moe_weights_open(const char *folder, moe_diag *diag, GError **error)
     if (moe_diag_errors(diag) != before)
         return NULL;
     moe_weights_measure_experts(set);
+    set->paths = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(set->paths, g_steal_pointer(&config));
+    g_ptr_array_add(set->paths, g_build_filename(folder, "tokenizer.json", NULL));
+    moe_weights_files_list(set->files, set->paths);
     return g_steal_pointer(&set);
+}
+
+const GPtrArray *
+moe_weights_paths(const moe_weights_set *set)
+{
+    return set->paths;
 }
 
 void
@@ -358,6 +368,8 @@ moe_weights_close(moe_weights_set *set)
         g_free(set->weights.layers[l].experts);
     g_free(set->weights.layers);
     g_free(set->expert_bytes);
+    if (set->paths)
+        g_ptr_array_unref(set->paths);
     moe_weights_files_close(set->files);
     moe_arch_free(set->arch);
     g_free(set);

@@ -78,6 +78,9 @@ moe_weights_set *moe_weights_open(const char *folder, moe_diag *diag, GError **e
 void moe_weights_close(moe_weights_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_weights_set, moe_weights_close)
 const moe_weights *moe_weights_get(const moe_weights_set *set);
+/* The files of the checkpoint, whether they are there or not: config.json, tokenizer.json, the
+ * index if there is one, and all that hold weights. */
+const GPtrArray *moe_weights_paths(const moe_weights_set *set);
 
 /* Where the bytes of an expert lie: out[] in ascending order of file and offset, adjacent ones
  * joined; returns how many. `layer` is a layer of the model. Rows of gate and up that alternate in

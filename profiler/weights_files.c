@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 
 #define FILES_MAX_INDEX (64u << 20)
-#define FILES_ONE "model.safetensors"
+#define FILES_ENDING ".safetensors"
+#define FILES_ONE "model" FILES_ENDING
 #define FILES_INDEX FILES_ONE ".index.json"
 #define FILES_REFUSED G_MAXUINT /* instead of a shard's number */
 
@@ -59,6 +60,10 @@ files_add_entry(weights_files *f, const char *tensor, const char *name)
     if (!*name || *name == '.' || strchr(name, '/')) {
         moe_diag_error(f->diag, f->loc, "tensor %.100s: its file '%.100s' is none beside the index",
                        tensor, name);
+    } else if (!g_str_has_suffix(name, FILES_ENDING)) {
+        moe_diag_error(f->diag, f->loc,
+                       "tensor %.100s: its file '%.100s' is not called NAME" FILES_ENDING, tensor,
+                       name);
     } else {
         number = files_add_shard(f, name);
         files_shard_at(f, number - 1)->n_tensors++;
@@ -72,6 +77,8 @@ files_scan_map(weights_files *f, moe_scan *scan)
 {
     if (!moe_scan_take(scan, '{'))
         return false;
+    if (moe_scan_maybe(scan, '}'))
+        return true;
     do {
         const char *tensor = moe_scan_text(scan);
         const char *name = tensor && moe_scan_take(scan, ':') ? moe_scan_text(scan) : NULL;
@@ -87,6 +94,8 @@ files_scan(weights_files *f, moe_scan *scan)
 {
     if (!moe_scan_take(scan, '{'))
         return false;
+    if (moe_scan_maybe(scan, '}'))
+        return moe_scan_end(scan);
     do {
         const char *member = moe_scan_text(scan);
         if (!member || !moe_scan_take(scan, ':'))
@@ -283,4 +292,13 @@ const char *
 moe_weights_files_path(const weights_files *files, uint32_t number)
 {
     return files_shard_at(files, number)->path;
+}
+
+void
+moe_weights_files_list(const weights_files *f, GPtrArray *paths)
+{
+    if (f->map)
+        g_ptr_array_add(paths, g_strdup(f->main));
+    for (guint i = 0; i < f->shards->len; i++)
+        g_ptr_array_add(paths, g_strdup(files_shard_at(f, i)->path));
 }

@@ -9,6 +9,7 @@ struct moe_weights_set {
     moe_weights weights;
     moe_arch_set *arch;
     weights_files *files;
+    GPtrArray *paths;
     uint32_t n_layers;
     uint64_t *expert_bytes; /* [n_layers]: of the largest expert; 0: dense */
 };

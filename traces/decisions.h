@@ -3,19 +3,24 @@
  * that it finished.
  *
  *     moesim-decisions 1
- *     shape 12 48                    MoE layers, experts of each
- *     set KEY VALUE                  what the run was set to; keys are the writer's
- *     gate 0 3 24 7=hit 9=miss 1=late   step 0, layer 3, 24 tokens: its distinct experts in order
- * of first appearance, and where they were want 120000 35000 4.1 4.7      to be prefetched, in this
- * order; ps until the next gate and ps of a load, as estimated (0 0: nobody asked) load 3.9 2.11 a
- * miss is admitted, 2.11 is evicted (-: a slot was free) full 3.5                       no slot for
- * a miss: a wave is computed first prefetch 4.1 -                 as `load`, ahead of demand
- *     refuse 4.7                     a prefetch found no slot
- *     here 3.9                       a load is complete
- *     done 3.9                       a member is computed: it may leave
- *     off 4.1                        a prefetch is called off
- *     end                            of the step
- *     count 3 HITS LATE MISSES LOADS PREFETCHES EVICTIONS   of layer 3, after the last step
+ *     shape 12 48              MoE layers, experts of each
+ *     set KEY VALUE            what the run was set to; keys are the writer's
+ *     gate 0 3 24 7=hit 9=miss 1=late
+ *                              step 0, layer 3, 24 tokens: its distinct experts, in order of
+ *                              first appearance, and where they were
+ *     want 120000 35000 4.1 4.7
+ *                              to be prefetched, in this order; ps until the next gate, and ps of
+ *                              a load, as estimated (0 0: nobody asked)
+ *     load 3.9 2.11            a miss is admitted, 2.11 is evicted (-: a slot was free)
+ *     full 3.5                 no slot for a miss: a wave is computed first
+ *     prefetch 4.1 -           as `load`, ahead of demand
+ *     refuse 4.7               a prefetch found no slot
+ *     here 3.9                 a load is complete
+ *     done 3.9                 a member is computed: it may leave
+ *     off 4.1                  a prefetch is called off
+ *     end                      of the step
+ *     count 3 HITS LATE MISSES LOADS PREFETCHES EVICTIONS
+ *                              of layer 3, after the last step
  *
  * Layers are counted among MoE layers; an object is LAYER.EXPERT. The reader checks the form and
  * that layers and experts exist, nothing else. */
@@ -56,13 +61,14 @@ typedef struct moe_decision {
 
 typedef struct moe_decisions_writer moe_decisions_writer;
 
-/* Creates the file, or NULL with `error`. */
+/* Creates the file, or NULL with `error`. A file that is there is replaced when the first decisions
+ * are flushed: a run that is refused before it decides anything leaves all as it was. */
 moe_decisions_writer *moe_decisions_writer_new(const char *path, uint32_t n_layers,
                                                uint32_t n_experts, GError **error);
 /* Before the first decision. */
 void moe_decisions_set(moe_decisions_writer *writer, const char *key, const char *value);
 void moe_decisions_add(moe_decisions_writer *writer, const moe_decision *decision);
-/* Brings what was added to the file. */
+/* Brings what was added to the file, from the first decision on. */
 bool moe_decisions_flush(moe_decisions_writer *writer, GError **error);
 void moe_decisions_writer_free(moe_decisions_writer *writer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_decisions_writer, moe_decisions_writer_free)

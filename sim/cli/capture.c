@@ -6,12 +6,10 @@
 #include "sim/cli/capture_offload.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
-#include "sim/cli/trace.h"
 #include "sim/policy/policy.h"
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #define AT(field) offsetof(moe_capture_values, field)
 #define COMMAND "moesim capture"
@@ -74,7 +72,7 @@ static const moe_option options[] = {
     {"scope", 0, MOE_OPTION_TEXT, AT(scope), "SCOPE",
      .help = "model: one pool of slots; layer: one of equal size per layer. Default: model."},
     {"predict", 0, MOE_OPTION_TEXT, AT(predict), "POLICY",
-     .help = "Where forecasts come from. Default: " MOE_DEFAULT_PREDICT "."},
+     .help = "Where forecasts come from. Default: recorded, the gates' look-ahead."},
     {"prefetch", 0, MOE_OPTION_TEXT, AT(prefetch), "POLICY",
      .help = "What is loaded before it is asked for. Default: " MOE_DEFAULT_PREFETCH "."},
     {"profile", 0, MOE_OPTION_TEXT, AT(profile), "SHARE",
@@ -157,26 +155,6 @@ configure(moe_capture_job *job)
                       : g_strconcat(v->output, ".safetensors", NULL);
 }
 
-/* Whether the trace can be written where it shall be, before anything is computed. */
-static int
-check_output(const moe_capture_job *job)
-{
-    const GPtrArray *tokens = job->values->tokens;
-    GError *error = NULL;
-    if (!job->output || job->values->dry)
-        return MOE_EXIT_OK;
-    int code = moe_trace_spare_inputs(COMMAND, job->output, (const char *const *)tokens->pdata,
-                                      tokens->len);
-    if (code)
-        return code;
-    g_autofree char *folder = g_path_get_dirname(job->output);
-    if (g_file_test(job->output, G_FILE_TEST_IS_DIR))
-        moe_error_path(&error, MOE_ERROR_FILE, job->output, EISDIR, "cannot write");
-    else if (access(folder, W_OK | X_OK) != 0)
-        moe_error_path(&error, MOE_ERROR_FILE, job->output, errno, "cannot write");
-    return error ? moe_say_error(error) : MOE_EXIT_OK;
-}
-
 /* ---- the command ---- */
 
 static int
@@ -205,8 +183,9 @@ capture(const void *data, const char *const *operands, size_t n)
     g_autofree char *scratch = job.output ? g_path_get_dirname(job.output) : NULL;
     job.config.scratch = scratch;
     int code = check_usage(&job);
-    code = code ? code : check_output(&job);
+    code = code ? code : moe_capture_places_usage(&job);
     code = code ? code : load(&job);
+    code = code ? code : moe_capture_places(&job);
     code = code ? code : moe_capture_read(&job);
     code = code ? code : moe_capture_offload_open(&job);
     code = code ? code : moe_capture_run(&job);

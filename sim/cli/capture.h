@@ -23,6 +23,10 @@ typedef struct moe_capture_job {
     struct moe_capture_offload *offload; /* NULL: experts are mapped */
 } moe_capture_job;
 
+/* Whether what is to be written is named at all; the exit code after a message. */
+int moe_capture_places_usage(const moe_capture_job *job);
+/* Whether it can be written, and replaces nothing that is read; with the weights open. */
+int moe_capture_places(const moe_capture_job *job);
 /* The sequences that --tokens and --text name, cut to the context; the exit code after messages. */
 int moe_capture_read(moe_capture_job *job);
 /* Runs the job, writes and reports; the exit code. */

@@ -16,6 +16,10 @@ struct moe_capture_offload {
     moe_offload *offload;
 };
 
+/* Where forecasts come from when a prefetch policy asks and nobody says: the gates, which are here.
+ */
+#define PREDICT "recorded"
+
 /* Options that say something about the cache, and the keys of moe_cache_table that they set. */
 typedef struct cache_option {
     const char *option, *key, *text;
@@ -62,6 +66,8 @@ read_cache(struct moe_capture_offload *o, const moe_capture_values *v, moe_diag 
     for (size_t i = 0; i < CACHE_OPTIONS; i++) {
         unsigned before = moe_diag_errors(diag);
         const char *text = options[i].text;
+        if (!text && v->prefetch && !strcmp(options[i].key, "predict"))
+            text = PREDICT;
         if (!text)
             continue;
         moe_yaml_doc *doc = moe_yaml_parse(options[i].option, text, strlen(text), diag);
@@ -114,7 +120,7 @@ moe_capture_offload_open(moe_capture_job *job)
             .cache = o->cache,
             .ahead = o->schedule ? &o->schedule->demand : NULL,
             .popularity = o->schedule ? o->schedule->popularity : NULL,
-            .lookahead = job->config.dry ? 0 : job->config.lookahead,
+            .lookahead = job->config.lookahead,
             .decisions = v->decisions,
         };
         o->offload =

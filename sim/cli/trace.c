@@ -104,6 +104,13 @@ same_file(const char *a, const char *b)
 int
 moe_trace_spare_inputs(const char *command, const char *output, const char *const *inputs, size_t n)
 {
+    return moe_trace_spare(command, "-o", output, inputs, n);
+}
+
+int
+moe_trace_spare(const char *command, const char *option, const char *output,
+                const char *const *inputs, size_t n)
+{
     g_autofree char *index = g_strconcat(output, MOE_SHARDS_SUFFIX, NULL);
     for (size_t i = 0; i < n; i++) {
         bool same = same_file(output, inputs[i]) || same_file(index, inputs[i]);
@@ -113,8 +120,8 @@ moe_trace_spare_inputs(const char *command, const char *output, const char *cons
         if (shards)
             g_ptr_array_unref(shards);
         if (same)
-            return moe_say_usage(command, "'-o %s' would replace the input %s: name another file",
-                                 output, inputs[i]);
+            return moe_say_usage(command, "'%s %s' would replace the input %s: name another file",
+                                 option, output, inputs[i]);
     }
     return MOE_EXIT_OK;
 }

@@ -16,6 +16,9 @@ int moe_trace_write_shards(moe_routing_builder *builder, const char *name, const
 
 /* Whether an output would replace one of the inputs (the same file under any name, or a shard of
  * an index that is an input): 0, or the exit code after a message of `command`. */
+int moe_trace_spare(const char *command, const char *option, const char *output,
+                    const char *const *inputs, size_t n);
+/* The same of what `-o` names. */
 int moe_trace_spare_inputs(const char *command, const char *output, const char *const *inputs,
                            size_t n);
 

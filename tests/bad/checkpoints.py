@@ -72,6 +72,11 @@ def sharded(fault, entries):
         weight_map["model.norm.weight"] = "../model.safetensors"
     if fault == "shard-other":
         weight_map["model.norm.weight"] = "model-00002-of-00002.safetensors"
+    if fault == "shard-config":
+        weight_map["model.norm.weight"] = "config.json"
+        weight_map["lm_head.weight"] = INDEX
+    if fault == "index-empty":
+        weight_map = {}
     write_index(weight_map)
     if fault == "index-cut":
         os.truncate(INDEX, 100)

@@ -13,6 +13,7 @@ echo "1 2 3 4 5 6 7 8 9 10 11 12" >ids.txt
 
 # Options.
 try capture -m m -t ids.txt -o x --evict lru
+try capture -m m -t ids.txt -o x --prefetch next-layer
 try capture -m m -t ids.txt -o x --decisions run.log
 try capture -m m -t ids.txt -o x --follow t.safetensors --offload 25%
 try capture -m m -t ids.txt -o x --offload lots
@@ -22,7 +23,7 @@ try capture -m m -t ids.txt -o x --offload rest
 try capture -m m -t ids.txt -o x --offload 100B
 try capture -m m -t ids.txt -o x --offload 100B --scope layer
 try capture -m m -t ids.txt -o x --offload 25% --evict belady
-try capture -m m -t ids.txt -o x --offload 25% --evict static --prefetch next-layer
+try capture -m m -t ids.txt -o x --offload 25% --evict static --predict oracle --prefetch next-layer
 try capture -m m -t ids.txt -o x --offload 25% --predict recorded --prefetch next-layer --lookahead 0
 try capture -m m -t ids.txt -o x --offload 25% --decisions no/such/folder/run.log
 

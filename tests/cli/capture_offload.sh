@@ -61,6 +61,10 @@ capture -t ids.jsonl --decode 8 --offload 40% --evict "{kind: lfu, counts: histo
 expect 0 "evict {kind: lfu, counts: history}, predict popularity, prefetch {kind: next-layer, budget: 2}" \
     "$moesim" trace replay run.log three.safetensors
 
+# Who says nothing of forecasts gets the gates', in a run that records nothing too.
+capture -t ids.jsonl --offload 40% --prefetch next-layer --decisions next.log --dry-run >out || { cat out; failed=1; }
+grep -q "^set predict recorded" next.log && grep -q "^want " next.log || { head next.log; failed=1; }
+
 # A log that ends early is checked as far as it goes.
 head -n 100 run.log >cut.log
 expect 0 "has no counts at its end" "$moesim" trace replay cut.log three.safetensors

@@ -53,8 +53,20 @@ written(void)
 {
     g_autofree char *folder = g_dir_make_tmp("moesim-XXXXXX", NULL);
     g_autofree char *path = g_build_filename(folder, "a.log", NULL), *got = NULL;
+    g_autofree char *before = NULL;
     g_autoptr(GError) error = NULL;
     moe_decisions_writer *writer = moe_decisions_writer_new(path, 3, 5, &error);
+    MOE_CHECK(writer, "%s", error->message);
+    moe_decisions_set(writer, "slots", "4");
+    /* Until something is decided, what is there stays: no file, or the log of a run before. */
+    MOE_CHECK(moe_decisions_flush(writer, &error), "%s", error->message);
+    moe_decisions_writer_free(writer);
+    MOE_CHECK(!g_file_test(path, G_FILE_TEST_EXISTS), "%s is left", path);
+    g_file_set_contents(path, "before", -1, NULL);
+    moe_decisions_writer_free(moe_decisions_writer_new(path, 3, 5, &error));
+    g_file_get_contents(path, &before, NULL, NULL);
+    MOE_CHECK(before && !strcmp(before, "before"), "%s", before);
+    writer = moe_decisions_writer_new(path, 3, 5, &error);
     MOE_CHECK(writer, "%s", error->message);
     moe_decisions_set(writer, "slots", "4");
     moe_decisions_set(writer, "evict", "{kind: lfu, counts: history}");
