@@ -157,20 +157,38 @@ arch_family_of(const moe_hf_reader *r)
 
 /* ---- what all have ---- */
 
-/* A token id, or the first of a list; -1 when there is none. */
-static int64_t
-arch_token(const arch_reader *r, const char *key)
+static void
+arch_end(const arch_reader *r, const cJSON *node)
 {
-    const cJSON *node = moe_hf_get(&r->hf, key);
-    if (cJSON_IsArray(node))
-        node = cJSON_GetArrayItem(node, 0);
-    if (!node || cJSON_IsNull(node))
-        return -1;
+    moe_arch *a = r->arch;
     double id = cJSON_IsNumber(node) ? cJSON_GetNumberValue(node) : -1;
-    if (id >= 0 && id <= INT32_MAX && id == floor(id))
-        return (int64_t)id;
-    moe_diag_error(r->hf.diag, moe_hf_loc(&r->hf), "key %s: wants a token id", key);
-    return -1;
+    if (!(id >= 0 && id <= INT32_MAX && id == floor(id)))
+        moe_diag_error(r->hf.diag, moe_hf_loc(&r->hf), "key eos_token_id: wants a token id");
+    else if (a->n_ends == MOE_ARCH_MAX_ENDS)
+        moe_diag_error(r->hf.diag, moe_hf_loc(&r->hf), "key eos_token_id: more than %d token ids",
+                       MOE_ARCH_MAX_ENDS);
+    else
+        a->ends[a->n_ends++] = (uint32_t)id;
+}
+
+/* What ends a text: a token id, a list of them, or nothing. */
+static void
+arch_read_ends(const arch_reader *r)
+{
+    const cJSON *node = moe_hf_get(&r->hf, "eos_token_id"), *item;
+    unsigned before = moe_diag_errors(r->hf.diag);
+    if (!node || cJSON_IsNull(node))
+        return;
+    if (!cJSON_IsArray(node)) {
+        arch_end(r, node);
+        return;
+    }
+    cJSON_ArrayForEach(item, node)
+    {
+        arch_end(r, item);
+        if (moe_diag_errors(r->hf.diag) != before)
+            return;
+    }
 }
 
 /* Only gpt-oss mixes windowed and full layers (models/hf_config.c reads how). */
@@ -212,8 +230,7 @@ arch_read(arch_reader *r, const arch_family *family)
     a->norm_eps = (float)moe_hf_real(&r->hf, r->hf.root, "rms_norm_eps", NAN, 0, 1);
     a->latent_norm_eps = a->norm_eps;
     a->max_context = (uint32_t)moe_hf_need(&r->hf, "max_position_embeddings", INT32_MAX);
-    a->end_of_text = arch_token(r, "eos_token_id");
-    a->begin_of_text = arch_token(r, "bos_token_id");
+    arch_read_ends(r);
     moe_rope_read(&r->hf, family->theta, a->max_context, &r->rope);
     arch_expect(r, "hidden_act", "silu");
     arch_check_layer_types(r);

@@ -41,6 +41,7 @@ typedef struct moe_rope {
     const double *inverse; /* [dim / 2] */
 } moe_rope;
 
+#define MOE_ARCH_MAX_ENDS 16
 typedef struct moe_arch {
     const moe_model *model;
     const char *family; /* model_type of the config */
@@ -52,9 +53,9 @@ typedef struct moe_arch {
     moe_router_rule router;
     moe_activation activation;
     float swiglu_alpha, swiglu_limit;
-    uint32_t max_context;  /* max_position_embeddings */
-    int64_t end_of_text;   /* eos_token_id (the first); -1: none */
-    int64_t begin_of_text; /* bos_token_id; -1: none */
+    uint32_t max_context; /* max_position_embeddings */
+    uint32_t n_ends;
+    uint32_t ends[MOE_ARCH_MAX_ENDS]; /* eos_token_id: tokens that end a text */
 } moe_arch;
 
 typedef struct moe_arch_set moe_arch_set; /* owns an arch, its model and arrays */

@@ -1,5 +1,6 @@
 #include "profiler/capture_record.h"
 
+#include "sim/base/error.h"
 #include "sim/base/random.h"
 
 #include <math.h>
@@ -63,6 +64,18 @@ capture_context(const moe_capture *c, uint32_t *longest, moe_diag *diag)
     return errors == 0;
 }
 
+/* Rows of the largest step: no more of prompts than the largest batch has. */
+static uint32_t
+capture_most_rows(const moe_capture *c)
+{
+    uint64_t most = c->batch, here = 0;
+    for (size_t i = 0; i < moe_tokens_count(c->tokens); i++) {
+        here = (i % c->batch ? here : 0) + moe_tokens_at(c->tokens, i)->n_prompt;
+        most = MAX(most, MIN(here, c->config->chunk));
+    }
+    return (uint32_t)most;
+}
+
 static void
 capture_allocate(moe_capture *c)
 {
@@ -107,7 +120,9 @@ capture_open(moe_capture *c, uint32_t longest, GError **error)
         decoder.lookahead =
             MIN(config->lookahead, (uint32_t)moe_model_decoder(c->weights->arch->model)->n_moe - 1);
     if (!config->dry) {
-        c->recorder = moe_recorder_new(c->weights->arch, config, c->max_rows);
+        c->recorder = moe_recorder_new(c->weights->arch, config, c->max_rows, error);
+        if (!c->recorder)
+            return false;
         decoder.observer = moe_recorder_observer(c->recorder);
     }
     c->decoder = moe_decoder_new(c->weights, &moe_backend_cpu, &decoder, error);
@@ -127,7 +142,7 @@ moe_capture_new(const moe_weights *weights, const moe_tokens *tokens,
     c->tokens = tokens;
     c->config = config;
     c->batch = (uint32_t)MIN(config->batch, moe_tokens_count(tokens));
-    c->max_rows = MAX(config->chunk, c->batch);
+    c->max_rows = capture_most_rows(c);
     bool fits = moe_tokens_check(tokens, (uint32_t)weights->arch->model->vocab, diag);
     if (!capture_context(c, &longest, diag) || !fits)
         return NULL;
@@ -235,32 +250,63 @@ capture_decode(moe_capture *c)
 
 /* ---- what comes of them ---- */
 
-static void
-capture_say(moe_capture *c, capture_slot *slot, const float *logits)
+static bool
+capture_ends(const moe_arch *arch, uint32_t token)
+{
+    for (uint32_t i = 0; i < arch->n_ends; i++)
+        if (arch->ends[i] == token)
+            return true;
+    return false;
+}
+
+/* As of routers (capture_record.c): what is behind the last of them may be damaged, too. */
+static bool
+capture_finite(const capture_slot *slot, const float *logits, uint32_t vocab, GError **error)
+{
+    uint32_t i = 0;
+    while (i < vocab && isfinite(logits[i]))
+        i++;
+    if (i == vocab)
+        return true;
+    g_set_error(error, moe_error_quark(), MOE_ERROR_FILE,
+                "the model gives no finite numbers for what comes after position %u of sequence "
+                "%u: its weights are damaged, or too large for their type",
+                slot->done - 1, slot->number);
+    return false;
+}
+
+static bool
+capture_say(moe_capture *c, capture_slot *slot, const float *logits, GError **error)
 {
     const moe_capture_config *config = c->config;
     const moe_arch *arch = c->weights->arch;
+    uint32_t vocab = (uint32_t)arch->model->vocab;
+    if (!capture_finite(slot, logits, vocab, error))
+        return false;
     moe_stream stream = moe_stream_new(config->seed, "sample", slot->number);
     double uniform = (double)(moe_stream_at(&stream, slot->done) >> 11) * 0x1.0p-53;
-    slot->next = moe_sample(logits, (uint32_t)arch->model->vocab, config->temperature, uniform);
+    slot->next = moe_sample(logits, vocab, config->temperature, uniform);
     slot->said = true;
-    if (config->ignore_end || slot->next != arch->end_of_text)
-        return;
+    if (config->ignore_end || !capture_ends(arch, slot->next))
+        return true;
     slot->ended = true;
     c->state.sequences_ended++;
+    return true;
 }
 
-static void
-capture_advance(moe_capture *c, const float *logits)
+static bool
+capture_advance(moe_capture *c, const float *logits, GError **error)
 {
     const capture_rows *r = &c->rows;
+    size_t vocab = (size_t)c->weights->arch->model->vocab;
     for (uint32_t i = 0; i < r->n; i++)
         c->slots[r->slot[i]].done = r->position[i] + 1;
     for (uint32_t i = 0; i < r->n_logits; i++)
-        capture_say(c, &c->slots[r->slot[r->logits[i]]],
-                    logits + (size_t)i * (size_t)c->weights->arch->model->vocab);
+        if (!capture_say(c, &c->slots[r->slot[r->logits[i]]], logits + i * vocab, error))
+            return false;
     for (uint32_t i = 0; i < c->n_slots; i++)
         c->slots[i].ended |= c->slots[i].done == capture_last(c, &c->slots[i]);
+    return true;
 }
 
 static void
@@ -302,9 +348,10 @@ moe_capture_step(moe_capture *c, bool *more, GError **error)
     const moe_batch batch = {r->n, r->token, r->slot, r->position};
     if (!moe_decoder_step(c->decoder, &batch, r->logits, r->n_logits, &logits, error))
         return false;
+    if (!capture_advance(c, logits, error))
+        return false;
     if (c->recorder)
         capture_record(c);
-    capture_advance(c, logits);
     capture_count(c, g_get_monotonic_time() - began);
     return !c->recorder ||
            !moe_routing_builder_failed(moe_recorder_builder(c->recorder), "capture", error);

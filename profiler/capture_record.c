@@ -7,6 +7,7 @@
 #include "profiler/capture_record.h"
 
 #include "sim/base/error.h"
+#include "sim/base/units.h"
 
 #include <math.h>
 #include <string.h>
@@ -56,11 +57,57 @@ static bool record_routed(void *context, const moe_routed *routed, GError **erro
 static bool record_hidden(void *context, const moe_batch *batch, uint32_t layer,
                           const float *hidden, GError **error);
 
+/* What grows with the rows of a step is asked for with care, and counted. */
+typedef struct record_memory {
+    uint64_t bytes;
+    bool lacks;
+} record_memory;
+
+static void *
+record_ask(record_memory *memory, size_t n, size_t each)
+{
+    void *block = g_try_malloc_n(n, each);
+    memory->bytes += (uint64_t)n * each;
+    memory->lacks |= !block && n;
+    return block;
+}
+
+static void
+record_allocate(moe_recorder *r, const moe_capture_config *config, uint32_t max_rows,
+                record_memory *memory)
+{
+    size_t n = (size_t)max_rows * r->n_layers * r->k;
+    r->ids = record_ask(memory, n, sizeof *r->ids);
+    r->weights = record_ask(memory, n, sizeof *r->weights);
+    if (config->logits)
+        r->logits =
+            record_ask(memory, (size_t)max_rows * r->n_layers * r->n_experts, sizeof(float));
+    for (uint32_t d = 0; d < r->n_ahead; d++) {
+        record_ahead *ahead = &r->ahead[d];
+        ahead->ids = record_ask(memory, n, sizeof *ahead->ids);
+        ahead->weights = record_ask(memory, n, sizeof *ahead->weights);
+        ahead->named = g_new0(uint64_t, r->n_layers);
+        ahead->routed = g_new0(uint64_t, r->n_layers);
+    }
+    for (uint32_t i = 0; i <= r->n_ahead && r->n_ahead; i++) {
+        r->ring[i] = record_ask(memory, (size_t)max_rows * r->hidden, sizeof(float));
+        r->norm[i] = record_ask(memory, max_rows, sizeof(double));
+    }
+    r->cosines = g_new0(int64_t, (size_t)r->n_layers * r->n_ahead + 1);
+    r->n_cosines = g_new0(uint64_t, (size_t)r->n_layers * r->n_ahead + 1);
+    for (uint32_t d = 0; d < r->n_ahead && !memory->lacks; d++) {
+        memset(r->ahead[d].ids, 0xFF, n * sizeof(uint16_t));
+        memset(r->ahead[d].weights, 0, n * sizeof(float));
+    }
+}
+
 moe_recorder *
-moe_recorder_new(const moe_arch *arch, const moe_capture_config *config, uint32_t max_rows)
+moe_recorder_new(const moe_arch *arch, const moe_capture_config *config, uint32_t max_rows,
+                 GError **error)
 {
     const moe_stack *stack = moe_model_decoder(arch->model);
-    moe_recorder *r = g_new0(moe_recorder, 1);
+    g_autoptr(moe_recorder) r = g_new0(moe_recorder, 1);
+    record_memory memory = {0};
     r->n_layers = (uint32_t)stack->n_moe;
     r->k = arch->router.top_k;
     r->n_experts = arch->router.experts;
@@ -71,25 +118,18 @@ moe_recorder_new(const moe_arch *arch, const moe_capture_config *config, uint32_
     r->builder = moe_routing_builder_new(r->n_layers, r->n_experts, r->k);
     moe_routing_builder_spill(r->builder, config->scratch, config->scratch_bytes);
     record_layers(r, stack);
-    size_t n = (size_t)max_rows * r->n_layers * r->k;
-    r->ids = g_new(uint16_t, n);
-    r->weights = g_new(float, n);
-    if (config->logits)
-        r->logits = g_new(float, (size_t)max_rows * r->n_layers * r->n_experts);
+    record_allocate(r, config, max_rows, &memory);
+    if (memory.lacks) {
+        g_autofree char *bytes = moe_format_bytes((int64_t)memory.bytes);
+        g_set_error(error, moe_error_quark(), MOE_ERROR_MEMORY,
+                    "not enough memory: to record steps of %u rows wants %s", max_rows, bytes);
+        return NULL;
+    }
     for (uint32_t d = 0; d < r->n_ahead; d++) {
-        r->ahead[d] = (record_ahead){g_new(uint16_t, n), g_new0(float, n),
-                                     g_new0(uint64_t, r->n_layers), g_new0(uint64_t, r->n_layers)};
-        memset(r->ahead[d].ids, 0xFF, n * sizeof(uint16_t));
         moe_routing_builder_lookahead(r->builder, d + 1, r->k);
         moe_routing_builder_lookahead_weights(r->builder, d);
     }
-    for (uint32_t i = 0; i <= r->n_ahead && r->n_ahead; i++) {
-        r->ring[i] = g_new(float, (size_t)max_rows * r->hidden);
-        r->norm[i] = g_new(double, max_rows);
-    }
-    r->cosines = g_new0(int64_t, (size_t)r->n_layers * r->n_ahead + 1);
-    r->n_cosines = g_new0(uint64_t, (size_t)r->n_layers * r->n_ahead + 1);
-    return r;
+    return g_steal_pointer(&r);
 }
 
 void

@@ -6,9 +6,9 @@
 
 typedef struct moe_recorder moe_recorder;
 
-/* `max_rows` of a step. */
+/* `max_rows` of a step. NULL with `error`: no memory. */
 moe_recorder *moe_recorder_new(const moe_arch *arch, const moe_capture_config *config,
-                               uint32_t max_rows);
+                               uint32_t max_rows, GError **error);
 void moe_recorder_free(moe_recorder *recorder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_recorder, moe_recorder_free)
 const moe_decoder_observer *moe_recorder_observer(const moe_recorder *recorder);

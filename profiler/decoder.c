@@ -3,6 +3,7 @@
 #include "profiler/cpu/kernels.h"
 
 #include "sim/base/error.h"
+#include "sim/base/units.h"
 
 #include <string.h>
 #include <time.h>
@@ -101,6 +102,16 @@ read_corrections(moe_decoder *d)
     }
 }
 
+/* Bytes of what depends on the rows of a step. */
+static uint64_t
+wanted(const moe_decoder *d)
+{
+    const moe_router_rule *rule = &d->weights->arch->router;
+    uint64_t chosen = (d->config.lookahead + 1) * (sizeof(uint16_t) + sizeof(float)) +
+                      sizeof(uint32_t) + sizeof(float);
+    return d->config.backend.max_rows * (rule->top_k * chosen + rule->experts * sizeof(float));
+}
+
 /* Working space; false when there is no memory for it. */
 static bool
 allocate(moe_decoder *d)
@@ -139,9 +150,10 @@ moe_decoder_new(const moe_weights *weights, const moe_backend_ops *backend,
     find_moe_layers(d);
     read_corrections(d);
     if (!allocate(d)) {
+        g_autofree char *bytes = moe_format_bytes((int64_t)wanted(d));
         g_set_error(error, MOE_ERROR, MOE_ERROR_MEMORY,
-                    "not enough memory for the routing of batches of %u rows",
-                    config->backend.max_rows);
+                    "not enough memory: the routing of batches of %u rows wants %s",
+                    config->backend.max_rows, bytes);
     } else if ((d->state = backend->open(weights, &config->backend, error))) {
         return d;
     }

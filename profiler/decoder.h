@@ -88,7 +88,7 @@ void moe_route(const moe_router_rule *rule, const float *logits, const float *bi
                uint16_t *ids, float *weights);
 
 /* The next token: the largest logit (temperature 0, ties to the lower id), or drawn from
- * softmax(logits / temperature) with the given uniform number in [0, 1). */
+ * softmax(logits / temperature) with the given uniform number in [0, 1). Logits are finite. */
 uint32_t moe_sample(const float *logits, uint32_t vocab, float temperature, double uniform);
 
 #endif

@@ -94,14 +94,14 @@ tokens_sniff(const char *path, tokens_format *format, GError **error)
 {
     unsigned char head[TOKENS_HEAD] = {0};
     static const unsigned char high[4] = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe has nobody at its other end */
     ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof head);
     int problem = errno;
     struct stat status;
     bool regular = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
     if (fd >= 0)
         close(fd);
-    if (n < 0) {
+    if (n < 0 && (fd < 0 || problem != EAGAIN)) {
         moe_error_path(error, MOE_ERROR_FILE, path, problem, "cannot read");
         return false;
     }
@@ -120,11 +120,11 @@ tokens_sniff(const char *path, tokens_format *format, GError **error)
 }
 
 uint32_t
-moe_tokens_cut(moe_tokens *t, uint32_t most, uint32_t decode)
+moe_tokens_cut(moe_tokens *t, size_t first, uint32_t most, uint32_t decode)
 {
     uint32_t n_cut = 0;
     moe_assert(decode < most, "%u decode steps in %u positions", decode, most);
-    for (size_t s = 0; s < moe_tokens_count(t); s++) {
+    for (size_t s = first; s < moe_tokens_count(t); s++) {
         moe_token_sequence *sequence = moe_tokens_at(t, s);
         if (moe_token_sequence_span(sequence, decode) <= most)
             continue;

@@ -66,9 +66,9 @@ moe_tokens_at(const moe_tokens *tokens, size_t i)
 /* The number of a domain, a new one if need be; MOE_NONE: too many. */
 uint32_t moe_tokens_domain(moe_tokens *tokens, const char *name);
 
-/* Cuts what would take more than `most` positions, with `decode` further ones behind a sequence
- * that is all prompt; decode < most. Returns how many sequences were cut. */
-uint32_t moe_tokens_cut(moe_tokens *tokens, uint32_t most, uint32_t decode);
+/* From sequence `first` on, cuts what would take more than `most` positions, with `decode` further
+ * ones behind a sequence that is all prompt; decode < most. Returns how many sequences were cut. */
+uint32_t moe_tokens_cut(moe_tokens *tokens, size_t first, uint32_t most, uint32_t decode);
 /* Positions that a sequence takes so. */
 static inline uint64_t
 moe_token_sequence_span(const moe_token_sequence *sequence, uint32_t decode)

@@ -25,6 +25,8 @@ static const char text_script[] =
     "        text = open(path, 'rb').read().decode('utf-8')\n"
     "    except UnicodeDecodeError as problem:\n"
     "        sys.exit('%s: is no UTF-8 text: byte %d' % (path, problem.start))\n"
+    "    except OSError as problem:\n"
+    "        sys.exit('%s: cannot read: %s' % (path, problem.strerror))\n"
     "    print(json.dumps({'ids': tokenizer.encode(text).ids}))\n";
 
 #define TEXT_ONE_LINE                                                                              \

@@ -43,8 +43,9 @@ catch_signals(void)
 
 /* ---- input ---- */
 
+/* Texts, from sequence `first_text` on, are cut to the context anyway; ids only where asked for. */
 static int
-cut(moe_capture_job *job)
+cut(moe_capture_job *job, size_t first_text)
 {
     const moe_capture_values *v = job->values;
     const moe_arch *arch = moe_weights_get(job->weights)->arch;
@@ -60,7 +61,9 @@ cut(moe_capture_job *job)
                        v->decode, most);
     if (moe_diag_errors(diag))
         return moe_say_diag(diag);
-    uint32_t n = most ? moe_tokens_cut(job->tokens, most, (uint32_t)v->decode) : 0;
+    uint32_t n =
+        most ? moe_tokens_cut(job->tokens, v->context ? 0 : first_text, most, (uint32_t)v->decode)
+             : 0;
     if (n)
         moe_say("%u of %zu sequences cut to %u positions", n, moe_tokens_count(job->tokens), most);
     return MOE_EXIT_OK;
@@ -77,6 +80,7 @@ moe_capture_read(moe_capture_job *job)
         ok &= moe_tokens_read(job->tokens, v->follow, diag, &error);
     for (guint i = 0; i < v->tokens->len && !error; i++)
         ok &= moe_tokens_read(job->tokens, v->tokens->pdata[i], diag, &error);
+    size_t first_text = moe_tokens_count(job->tokens);
     if (v->text->len && !error) {
         g_autofree char *tokenizer = g_build_filename(v->model, "tokenizer.json", NULL);
         ok &= moe_tokens_read_texts(job->tokens, tokenizer, (const char *const *)v->text->pdata,
@@ -86,7 +90,7 @@ moe_capture_read(moe_capture_job *job)
     int code = moe_say_diag(diag);
     if (error)
         return moe_say_error(error);
-    return ok ? cut(job) : code;
+    return ok ? cut(job, first_text) : code;
 }
 
 /* ---- metadata ---- */

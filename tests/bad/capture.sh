@@ -75,6 +75,13 @@ try -m m -t ids.txt -o x --context 16 --decode 16
 # Models.
 make nan nan=1
 try -m nan -t ids.txt -o x
+make nan-end nan-end=1
+try -m nan-end -t ids.txt -o x --decode 4 --temperature 1
+try -m nan-end -t ids.txt --dry-run --decode 4
+make ends 'eos_token_id=[0, 1.5]'
+try -m ends -t ids.txt -o x
+make ends "eos_token_id=[$(seq -s, 17)]"
+try -m ends -t ids.txt -o x
 make huge 'max_position_embeddings=2000000000'
 for i in $(seq 200); do echo 1; done >many.txt
 try -m huge -t many.txt -o x --decode 16777216 --batch 200 | sed 's/[0-9.]* [KMGT]iB are/N are/'
@@ -106,4 +113,9 @@ printf 'abc\377' >latin.txt
 PYTHONPATH=fake try -m m --text latin.txt -o x
 : >nothing.txt
 PYTHONPATH=fake try -m m --text nothing.txt -o x
+PYTHONPATH=fake try -m m --text none -o x
+PYTHONPATH=fake try -m m -t long.txt --text text.txt -o x
+mkfifo pipe
+try -m m -t pipe -o x
+rm pipe
 ls x* 2>/dev/null

@@ -82,7 +82,7 @@ set -- $(check decoded one.safetensors 2)
 before=$1 first=$1
 shift
 while [ "$1" = "$first" ]; do before="$before $1" && shift; done
-make ending "eos_token_id=$1"
+make ending "eos_token_id=[63, $1]"
 expect 0 "texts ended$" "$moesim" capture -m ending $run -o ending
 [ "$(check decoded ending.safetensors 2)" = "$before" ] ||
     { echo "decoded $(check decoded ending.safetensors 2), not $before"; failed=1; }

@@ -1,7 +1,7 @@
 """A checkpoint with random weights, small enough to run in a test: checkpoint.py FOLDER [KEY=VALUE…]
 
 Keys of the config may be changed; experts, layers and sizes follow. The same arguments make the same
-bytes. `nan=1` puts a NaN into the gate of layer 1; with `still=1` layers add nothing to what they get.
+bytes. `nan=1` puts a NaN into the gate of layer 1, `nan-end=1` behind the last layer; with `still=1` layers add nothing to what they get.
 """
 
 import array
@@ -69,7 +69,7 @@ def main(folder, *changes):
     config, odd = dict(CONFIG), set()
     for change in changes:
         key, value = change.split("=", 1)
-        if key in ("nan", "still"):
+        if key in ("nan", "nan-end", "still"):
             odd.add(key)
         else:
             config[key] = json.loads(value)
@@ -87,6 +87,8 @@ def main(folder, *changes):
         if "still" in odd and ("o_proj" in name or "down_proj" in name):
             values = array.array("f", bytes(4 * n))
         if "nan" in odd and name == "model.layers.1.mlp.gate.weight":
+            values[0] = float("nan")
+        if "nan-end" in odd and name == "model.norm.weight":
             values[0] = float("nan")
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + 4 * n]}
         at += 4 * n

@@ -24,6 +24,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     moe_tokens_name_rest(tokens, "other");
     moe_tokens_check(tokens, 50000, diag);
-    moe_tokens_cut(tokens, 3, 2);
+    moe_tokens_cut(tokens, 0, 3, 2);
     return 0;
 }

@@ -258,7 +258,7 @@ static void
 reads_the_rest(void)
 {
     g_autoptr(moe_arch_set) olmoe =
-        parse(PLAIN("olmoe", ", \"clip_qkv\": 8.0, \"eos_token_id\": [7, 8], \"bos_token_id\": 3"));
+        parse(PLAIN("olmoe", ", \"clip_qkv\": 8.0, \"eos_token_id\": [7, 8]"));
     g_autoptr(moe_arch_set) oss = parse(GPT_OSS(
         ", \"dtype\": \"bfloat16\", \"rope_scaling\": {\"rope_type\": \"yarn\", " YARN_OSS "}"));
     g_autoptr(moe_arch_set) v2 = parse(DEEPSEEK("v2", ", \"torch_dtype\": \"float16\""));
@@ -267,12 +267,12 @@ reads_the_rest(void)
         return;
     const moe_arch *a = moe_arch_get(olmoe);
     CU_ASSERT_STRING_EQUAL(a->family, "olmoe");
-    CU_ASSERT(a->qkv_clip == 8 && a->end_of_text == 7 && a->begin_of_text == 3);
+    CU_ASSERT(a->qkv_clip == 8 && a->n_ends == 2 && a->ends[0] == 7 && a->ends[1] == 8);
     CU_ASSERT(a->max_context == 128 && a->norm_eps == 1e-5f && a->latent_norm_eps == 1e-5f);
     CU_ASSERT(a->activation == MOE_ACTIVATION_SILU && !a->rope.interleaved);
     a = moe_arch_get(oss);
     CU_ASSERT(a->activation == MOE_ACTIVATION_CLAMPED_SWIGLU);
-    CU_ASSERT(a->swiglu_alpha == 1.702f && a->swiglu_limit == 7 && a->end_of_text == -1);
+    CU_ASSERT(a->swiglu_alpha == 1.702f && a->swiglu_limit == 7 && a->n_ends == 0);
     CU_ASSERT_EQUAL(moe_model_decoder(a->model)->layers[0].attention.window, 128);
     CU_ASSERT_EQUAL(moe_model_decoder(a->model)->layers[1].attention.window, 0);
     a = moe_arch_get(v2);
@@ -297,9 +297,9 @@ static const struct {
      {"key num_experts: missing", "key rms_norm_eps: missing",
       "key max_position_embeddings: missing"}},
     {QWEN3(", \"hidden_act\": \"gelu\""), {"key hidden_act: 'gelu' is not computed"}},
-    {QWEN3(", \"rope_theta\": 1, \"eos_token_id\": -3, \"bos_token_id\": \"a\""),
-     {"key rope_theta: wants a number from 2 to 1e+12", "key eos_token_id: wants a token id",
-      "key bos_token_id: wants a token id"}},
+    {QWEN3(", \"rope_theta\": 1, \"eos_token_id\": -3"),
+     {"key rope_theta: wants a number from 2 to 1e+12", "key eos_token_id: wants a token id"}},
+    {QWEN3(", \"eos_token_id\": [1, \"a\"]"), {"key eos_token_id: wants a token id"}},
     {QWEN3(", \"rope_scaling\": 4"), {"key rope_scaling: wants an object"}},
     {QWEN3(", \"rope_scaling\": {\"type\": \"longrope\"}"),
      {"key rope_type: 'longrope' is not computed; known: default, linear, llama3, yarn"}},

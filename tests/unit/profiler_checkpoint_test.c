@@ -269,11 +269,11 @@ static const struct {
     const char *index, *message;
 } indices[] = {
     {"", "byte 0: wants '{'\n"},
-    {"{}", "byte 1: wants a text in double quotes\n"},
+    {"{}", "no weight_map: names no file\n"},
     {"{\"metadata\": {}}", "no weight_map: names no file\n"},
-    {"{\"weight_map\": {}}", "byte 16: wants a text in double quotes\n"},
+    {"{\"weight_map\": {}}", "no weight_map: names no file\n"},
     {"{\"weight_map\": []}", "byte 15: wants '{'\n"},
-    {"{\"weight_map\": {\"a\": \"b\"}} x", "byte 27: wants nothing more\n"},
+    {"{\"weight_map\": {\"a\": \"b.safetensors\"}} x", "byte 39: wants nothing more\n"},
     {"{\"weight_map\": {\"\xff\": \"b\"}}", "not UTF-8\n"},
 };
 
