@@ -1,3 +1,6 @@
+/* O_TMPFILE is of the GNU library's own names. */
+#define _GNU_SOURCE
+
 #include "traces/output.h"
 
 #include "sim/base/error.h"
@@ -13,21 +16,54 @@
 #define OUTPUT_BUFFER (256u << 10)
 
 struct moe_output {
-    char *path, *temporary; /* temporary: NULL when written in place */
+    char *path, *temporary; /* temporary: NULL when written in place, or nameless */
+    bool nameless;
     int fd;
     int problem; /* errno; 0: none */
     uint8_t *buffer;
     size_t n;
 };
 
+/* A file of the same folder that has no name yet: a killed program leaves nothing of it. -1 where
+ * there is no such thing, as for any other reason, which the next call will say. */
+static int
+output_nameless(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    if (access("/proc/self/fd", X_OK) != 0)
+        return -1;
+    return open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+}
+
+/* Gives it one, which is nobody's. */
+static void
+output_name(moe_output *o)
+{
+    enum { TRIES = 1000 };
+    g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", o->fd);
+    for (unsigned i = 0; i < TRIES; i++) {
+        g_autofree char *name =
+            g_strdup_printf("%s.%06x", o->path, ((unsigned)getpid() + i) & 0xFFFFFFu);
+        if (linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0) {
+            o->temporary = g_steal_pointer(&name);
+            return;
+        }
+        if (errno != EEXIST)
+            break;
+    }
+    o->problem = errno;
+}
+
 moe_output *
 moe_output_new(const char *path, GError **error)
 {
     struct stat status;
     bool special = stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
-    g_autofree char *temporary = special ? NULL : g_strconcat(path, ".XXXXXX", NULL);
-    int fd = special ? open(path, O_WRONLY | O_CLOEXEC)
-                     : g_mkstemp_full(temporary, O_WRONLY | O_CLOEXEC, 0666);
+    int fd = special ? open(path, O_WRONLY | O_CLOEXEC) : output_nameless(path);
+    bool nameless = !special && fd >= 0;
+    g_autofree char *temporary = special || nameless ? NULL : g_strconcat(path, ".XXXXXX", NULL);
+    if (temporary)
+        fd = g_mkstemp_full(temporary, O_WRONLY | O_CLOEXEC, 0666);
     if (fd < 0) {
         moe_error_path(error, MOE_ERROR_FILE, path, errno,
                        special ? "cannot open for writing" : "cannot create");
@@ -36,6 +72,7 @@ moe_output_new(const char *path, GError **error)
     moe_output *o = g_new0(moe_output, 1);
     o->path = g_strdup(path);
     o->temporary = g_steal_pointer(&temporary);
+    o->nameless = nameless;
     o->fd = fd;
     o->buffer = g_malloc(OUTPUT_BUFFER);
     return o;
@@ -117,7 +154,7 @@ moe_output_at(moe_output *o, uint64_t offset, const void *bytes, size_t n)
 bool
 moe_output_seekable(const moe_output *o)
 {
-    return o->temporary != NULL;
+    return o->nameless || o->temporary;
 }
 
 bool
@@ -144,8 +181,10 @@ output_end(moe_output *o, bool keep)
 {
     if (keep)
         output_flush(o);
-    if (keep && o->temporary && !o->problem && fsync(o->fd) != 0)
+    if (keep && moe_output_seekable(o) && !o->problem && fsync(o->fd) != 0)
         o->problem = errno;
+    if (keep && o->nameless && !o->problem)
+        output_name(o);
     if (close(o->fd) != 0 && !o->problem)
         o->problem = errno;
     if (keep && o->temporary && !o->problem && rename(o->temporary, o->path) != 0)

@@ -1,6 +1,7 @@
-/* A file that is written whole or not at all: to a temporary name in the same folder, synced,
- * renamed. A path that exists and is no regular file (a pipe, a device) is written in place. The
- * first failure sticks and is told by moe_output_finish. */
+/* A file that is written whole or not at all: without a name in the same folder (with a temporary
+ * one where the file system wants names), synced, renamed. A path that exists and is no regular
+ * file (a pipe, a device) is written in place. The first failure sticks and is told by
+ * moe_output_finish. */
 #ifndef MOE_TRACES_OUTPUT_H
 #define MOE_TRACES_OUTPUT_H
 

@@ -47,7 +47,35 @@ $capture -t ids.txt --decode 6 --ignore-end -o short >/dev/null || failed=1
 $capture -t ids.txt --decode 3 --ignore-end -o shorter >/dev/null || failed=1
 python3 -B "$source/tests/cli/capture.py" same_rows short.safetensors shorter.safetensors || failed=1
 
-# No room (what a kill may have left half-written is out of the way): what fitted stays. The limit is the size of a file, in blocks of 512 or of 1024 bytes.
+# A kill in a save leaves nothing beside what was saved before, where files can be without names.
+python3 - "$moesim" <<'PYTHON' || failed=1
+import os, signal, subprocess, sys, time
+try:
+    os.close(os.open(".", os.O_TMPFILE | os.O_WRONLY))
+except OSError:
+    sys.exit(0)
+for signals in ((signal.SIGKILL,), (signal.SIGINT, signal.SIGINT)):
+    process = subprocess.Popen([sys.argv[1], "capture", "-m", "model", "-t", "ids.txt", "--decode",
+                                "90000", "--ignore-end", "--logits", "--save-every", "1ms", "-o", "k"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    fds = "/proc/%d/fd" % process.pid
+    writing = False
+    while not writing and process.poll() is None:
+        for fd in os.listdir(fds):
+            try:
+                to = os.readlink(os.path.join(fds, fd))
+            except OSError:
+                continue
+            writing |= "k.safetensors." in to or to.startswith(os.getcwd()) and "(deleted)" in to
+    for number in signals:
+        process.send_signal(number)
+    process.wait()
+    left = [name for name in os.listdir(".") if name.startswith("k.safetensors.")]
+    if left:
+        sys.exit("%s: left behind: %s" % (signals, left))
+PYTHON
+
+# No room: what fitted stays. The limit is the size of a file, in blocks of 512 or of 1024 bytes.
 rm -f x.safetensors*
 (ulimit -f 500 && expect 3 "^moesim: x.safetensors: " "$moesim" $run && exit $failed) || failed=1
 grep -q "^moesim: x.safetensors holds the first [0-9]* of 90900 tokens" said || { cat said; failed=1; }
