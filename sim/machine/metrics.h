@@ -34,7 +34,8 @@
     X(stall_per_token_s, "s", false,                                                               \
       "The same in seconds per token that was run, prompt and decoded.")                           \
     X(compute_utilisation, "share", true, "Device time in which its compute stream was busy.")     \
-    X(link_utilisation, "share", true, "Time in which the link into the cache was busy.")          \
+    X(link_utilisation, "share", true,                                                             \
+      "Time in which bytes flowed over the link into the cache; latencies are left out.")          \
     X(device_peak_bytes, "bytes", false, "High-water mark of the device's memory.")                \
     X(routing_reuse, "share", false, "Tokens whose trace row had been replayed before.")           \
     X(experts_per_token, "experts", false, "Experts a token is routed to at a layer; mean.")       \

@@ -347,6 +347,26 @@ check_memory(const maker *m)
     return fits;
 }
 
+/* The farthest look-ahead that the trace holds, and how far the predictor would look. */
+static bool
+check_distance(const maker *m, const moe_predict_ops *predict)
+{
+    const moe_choice *choice = &m->plan->config->experts.predict;
+    const moe_routing *routing = m->plan->schedule->routing;
+    moe_predict_view view = {0};
+    for (uint32_t i = 0; i < routing->n_lookahead; i++)
+        view.max_distance = MAX(view.max_distance, routing->lookahead[i].distance);
+    void *state = predict->open(&view, choice->config);
+    uint32_t reach = predict->reach(state);
+    predict->close(state);
+    if (reach > view.max_distance)
+        moe_diag_error(m->diag, at(m, "experts.predict"),
+                       "predictor '%s' is to look %u layers ahead, and %s has look-ahead "
+                       "predictions of %u",
+                       choice->variant->name, reach, routing->path, view.max_distance);
+    return reach <= view.max_distance;
+}
+
 /* What the chosen policies ask for must be there. */
 static bool
 check_policies(const maker *m)
@@ -365,6 +385,9 @@ check_policies(const maker *m)
                        config->experts.predict.variant->name, routing->path);
         return false;
     }
+    if (prefetch->predicts && (predict->needs & MOE_PREDICT_RECORDED) &&
+        !check_distance(m, predict))
+        return false;
     if (serve->uses_host && (plan->hw->host < 0 || !plan->offloaded)) {
         moe_diag_error(m->diag, at(m, "experts.serve"),
                        plan->offloaded

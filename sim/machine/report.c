@@ -270,18 +270,20 @@ report_resources(report *r)
     r->value[MOE_METRIC_load_bytes_per_token] = ratio(bytes, (double)r->decoded);
 }
 
-/* Time of `loads` experts over the slowest link of tier t's way in. */
+/* Time of `loads` experts over the slowest link of tier t's way in: a copy engine carries one at a
+ * time, and each has its latency. */
 static double
 loads_s(const report *r, uint32_t t, uint64_t loads)
 {
     const moe_plan *plan = r->machine->plan;
-    double slowest = INFINITY;
+    double slowest = 0;
     for (int h = 0; h < plan->n_hops[t]; h++) {
         const moe_hw_link *link = &plan->hw->links[plan->hops[t][h]];
         bool pageable = plan->config->overhead.pageable && link->pageable_bytes_per_s > 0;
-        slowest = MIN(slowest, pageable ? link->pageable_bytes_per_s : link->bytes_per_s);
+        double rate = pageable ? link->pageable_bytes_per_s : link->bytes_per_s;
+        slowest = MAX(slowest, seconds(link->latency_ps) + (double)plan->least_bytes / rate);
     }
-    return (double)loads * (double)plan->least_bytes / slowest;
+    return (double)loads * slowest;
 }
 
 /* The fewest loads into the cache, and the first load of each expert over every tier's way in, or

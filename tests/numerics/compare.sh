@@ -5,6 +5,10 @@
 # transformers; skips where there is none.
 compare=$1 source=$2
 shift 2
+[ -x "$compare" ] || {
+    echo "$compare is not built; build the tests first: cmake --build --preset release"
+    exit 1
+}
 python=${MOE_TRANSFORMERS_PYTHON:-python3}
 "$python" -c "import torch, transformers, safetensors, tokenizers" 2>/dev/null || {
     echo "transformers is not here; skipped. To compare with it: pip install torch transformers"
