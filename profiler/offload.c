@@ -1,5 +1,6 @@
 #include "profiler/offload.h"
 
+#include "profiler/memory.h"
 #include "profiler/offload_state.h"
 #include "sim/base/error.h"
 #include "sim/policy/predict/unite.h"
@@ -134,11 +135,15 @@ allocate(moe_offload *offload, GError **error)
     uint32_t pools = offload->cache->scope == MOE_SCOPE_LAYER ? offload->n_layers : 1;
     offload->n_buffers = offload->slots * pools;
     offload->stride = (offload->slot_bytes + LINE - 1) / LINE * LINE;
-    offload->block = g_try_malloc_n(offload->n_buffers + 1, offload->stride);
+    uint64_t there = moe_memory_available();
+    if (moe_offload_bytes(offload) <= there)
+        offload->block = g_try_malloc_n(offload->n_buffers + 1, offload->stride);
     if (!offload->block) {
         g_autofree char *bytes = moe_format_bytes((int64_t)moe_offload_bytes(offload));
+        g_autofree char *have = moe_format_bytes((int64_t)MIN(there, INT64_MAX));
         g_set_error(error, MOE_ERROR, MOE_ERROR_MEMORY,
-                    "not enough memory for the experts that are kept: %s", bytes);
+                    "not enough memory: the experts that are kept want %s, %s are available", bytes,
+                    there == UINT64_MAX ? "fewer" : have);
         return false;
     }
     offload->memory = offload->block + (LINE - (uintptr_t)offload->block % LINE) % LINE;

@@ -23,12 +23,13 @@ check_followed(const moe_offload *offload, const moe_dispatch *dispatch, uint32_
         same = ahead->expert[first + i] == dispatch->expert[i] &&
                ahead->tokens[first + i] == dispatch->first[i + 1] - dispatch->first[i];
     if (!same)
-        g_set_error(error, MOE_ERROR, MOE_ERROR_FILE,
-                    "the run leaves the trace that it follows in step %u, layer %u: %u tokens ask "
-                    "for %u experts, and %u for %u in the trace, or for others; were they other "
-                    "tokens, or another model?",
-                    group->step, offload->layer_ids[group->layer], tokens, dispatch->n_experts,
-                    ahead->step_tokens[group->step], moe_demand_size(ahead, g));
+        g_set_error(
+            error, MOE_ERROR, MOE_ERROR_FILE,
+            "the run leaves the trace that it follows in step %u, layer %u: %u tokens ask "
+            "for %u experts, in the trace %u for %u, maybe others; was it made with another "
+            "--batch or --chunk, of other tokens, or with another model?",
+            group->step, offload->layer_ids[group->layer], tokens, dispatch->n_experts,
+            ahead->step_tokens[group->step], moe_demand_size(ahead, g));
     return same;
 }
 

@@ -1,6 +1,7 @@
 #include "profiler/cpu/state.h"
 
 #include "profiler/cpu/blas.h"
+#include "profiler/memory.h"
 #include "sim/base/units.h"
 
 #include <stdlib.h>
@@ -199,22 +200,10 @@ moe_cpu_memory(const moe_weights *weights, const moe_backend_config *config)
     return sizeof cpu + carve(&cpu, NULL);
 }
 
-/* What the machine has left; UINT64_MAX when it does not say. */
-static uint64_t
-available_memory(void)
-{
-    g_autofree char *text = NULL;
-    if (!g_file_get_contents("/proc/meminfo", &text, NULL, NULL))
-        return UINT64_MAX;
-    const char *line = strstr(text, "MemAvailable:");
-    uint64_t kib = line ? g_ascii_strtoull(line + strlen("MemAvailable:"), NULL, 10) : 0;
-    return kib ? kib * 1024 : UINT64_MAX;
-}
-
 static void *
 allocate(const moe_backend_config *config, uint64_t bytes, GError **error)
 {
-    uint64_t there = available_memory();
+    uint64_t there = moe_memory_available();
     void *memory = bytes <= there && bytes <= INT64_MAX ? aligned_alloc(ALIGNMENT, bytes) : NULL;
     if (memory)
         return memory;
