@@ -17,6 +17,12 @@ typedef struct shape {
     moe_cost attention, cross; /* depend on contexts: every step anew */
 } shape;
 
+/* What the current step has of a request: contexts of its first and last prompt token. */
+typedef struct extent {
+    uint64_t visit; /* of the step's tokens in which it was met; else the rest means nothing */
+    uint32_t low, high;
+} extent;
+
 typedef struct pattern {
     uint32_t *count; /* layers of each shape */
     bool head;
@@ -42,6 +48,8 @@ struct moe_lowering {
     moe_cost head;
     uint32_t head_rows;
     uint32_t step;
+    extent *extents; /* by request */
+    uint64_t visit;
 };
 
 moe_precision
@@ -155,6 +163,7 @@ moe_lowering_new(const moe_model *model, const moe_hardware *hw, const moe_confi
     cut(lowering, stack, shapes);
     lowering->single = g_new0(moe_cost *, lowering->n_shapes);
     lowering->head_rows = MOE_NONE;
+    lowering->extents = g_new0(extent, (size_t)schedule->n_requests + 1);
     return lowering;
 }
 
@@ -172,6 +181,7 @@ moe_lowering_free(moe_lowering *lowering)
     g_free(lowering->patterns);
     g_free(lowering->segment_pattern);
     g_free(lowering->moe_shape);
+    g_free(lowering->extents);
     g_free(lowering);
 }
 
@@ -214,23 +224,52 @@ typedef struct reach {
     double read;   /* keys read from memory: each request's once in prefill, per token in decode */
 } reach;
 
+/* Keys that a request's prompt tokens reach together: from the first that the first of them sees to
+ * the last of them. */
+static double
+extent_keys(const extent *e, const moe_attention *attention)
+{
+    return (double)(e->high - e->low) + (double)moe_attention_span(attention, e->low);
+}
+
+/* Takes prompt token t in, wherever in the step the others of its request are; returns by how many
+ * keys the request's reach grows. */
+static double
+extent_add(moe_lowering *lowering, uint64_t t, const moe_attention *attention)
+{
+    uint32_t context = lowering->schedule->context[t];
+    extent *e = &lowering->extents[lowering->schedule->request[t]];
+    double before = e->visit == lowering->visit ? extent_keys(e, attention) : 0;
+    if (e->visit != lowering->visit)
+        *e = (extent){lowering->visit, context, context};
+    e->low = MIN(e->low, context);
+    e->high = MAX(e->high, context);
+    return extent_keys(e, attention) - before;
+}
+
 static reach
-self_reach(const moe_schedule *schedule, const moe_step *step, moe_phase phase,
-           const moe_attention *attention)
+prompt_reach(moe_lowering *lowering, const moe_step *step, const moe_attention *attention)
+{
+    const moe_schedule *schedule = lowering->schedule;
+    reach r = {0, 0};
+    lowering->visit++;
+    for (uint64_t t = step->first; t < step->first + step->n; t++) {
+        if (moe_schedule_decodes(schedule, step, t))
+            continue;
+        r.scored += (double)moe_attention_span(attention, schedule->context[t]);
+        r.read += extent_add(lowering, t, attention);
+    }
+    return r;
+}
+
+static reach
+decode_reach(const moe_schedule *schedule, const moe_step *step, const moe_attention *attention)
 {
     reach r = {0, 0};
-    for (uint64_t t = step->first; t < step->first + step->n; t++) {
-        if (moe_schedule_decodes(schedule, step, t) != (phase == MOE_DECODE))
-            continue;
-        double span = (double)moe_attention_span(attention, schedule->context[t]);
-        bool last =
-            t + 1 == step->first + step->n || schedule->request[t + 1] != schedule->request[t];
-        r.scored += span;
-        if (phase == MOE_DECODE)
-            r.read += span;
-        else if (last)
-            r.read += (double)schedule->context[t];
-    }
+    for (uint64_t t = step->first; t < step->first + step->n; t++)
+        if (moe_schedule_decodes(schedule, step, t))
+            r.scored += (double)moe_attention_span(attention, schedule->context[t]);
+    r.read = r.scored;
     return r;
 }
 
@@ -258,17 +297,16 @@ attend(const moe_lowering *lowering, uint32_t n, moe_phase phase, const moe_atte
 
 /* Prompt tokens first, then decoded ones. */
 static moe_cost
-attend_self(const moe_lowering *lowering, const moe_step *step, const moe_attention *attention)
+attend_self(moe_lowering *lowering, const moe_step *step, const moe_attention *attention)
 {
-    const moe_schedule *schedule = lowering->schedule;
     uint32_t decoded = step->decoded, prompted = step->n - decoded;
     moe_cost prompts = {0}, others = {0};
     if (prompted > 0)
         prompts = attend(lowering, prompted, MOE_PREFILL, attention,
-                         self_reach(schedule, step, MOE_PREFILL, attention));
+                         prompt_reach(lowering, step, attention));
     if (decoded > 0)
         others = attend(lowering, decoded, MOE_DECODE, attention,
-                        self_reach(schedule, step, MOE_DECODE, attention));
+                        decode_reach(lowering->schedule, step, attention));
     if (prompted > 0 && decoded > 0)
         return moe_cost_add(prompts, others);
     return prompted > 0 ? prompts : others;
@@ -315,13 +353,17 @@ cost_pattern(const moe_lowering *lowering, pattern *p, const moe_step *step)
 
 /* Tokens whose logits are needed: one per request. */
 static uint32_t
-output_rows(const moe_schedule *schedule, const moe_step *step)
+output_rows(moe_lowering *lowering, const moe_step *step)
 {
     if (step->phase == MOE_DECODE)
         return step->n;
     uint32_t rows = 0;
-    for (uint64_t t = step->first; t < step->first + step->n; t++)
-        rows += t == step->first || schedule->request[t] != schedule->request[t - 1];
+    lowering->visit++;
+    for (uint64_t t = step->first; t < step->first + step->n; t++) {
+        extent *e = &lowering->extents[lowering->schedule->request[t]];
+        rows += e->visit != lowering->visit;
+        e->visit = lowering->visit;
+    }
     return rows;
 }
 
@@ -341,7 +383,7 @@ moe_lowering_step(moe_lowering *lowering, uint32_t number)
             s->cross = attend(lowering, step->n, (moe_phase)step->phase, &s->layer.cross,
                               cross_reach(schedule, step));
     }
-    uint32_t rows = step->n ? output_rows(schedule, step) : 0;
+    uint32_t rows = step->n ? output_rows(lowering, step) : 0;
     if (rows && rows != lowering->head_rows) {
         double params = (double)lowering->model->hidden * lowering->model->vocab;
         lowering->head = product(lowering, rows, params, HEAD_KERNELS);

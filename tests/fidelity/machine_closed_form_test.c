@@ -93,4 +93,85 @@ closed_forms(void)
             first_exposed);
 }
 
-MOE_TESTS({"closed forms", closed_forms})
+/* ---- keys that a chunk of a prompt reads ---- */
+
+enum { CHUNK = 64, CHUNKS = 6, REQUESTS = 2 };
+
+/* Prompts of all requests in chunks of CHUNK tokens, one of each request in a step: one request
+ * behind another in the step, or token by token in turns. */
+static moe_routing_file *
+chunked(const moe_model *model, bool turns)
+{
+    const moe_stack *stack = moe_model_decoder(model);
+    fixture_trace shape = {(uint32_t)stack->n_moe, 32, 4, "", 0, 0};
+    moe_routing_builder *builder = moe_routing_builder_new(shape.layers, shape.experts, shape.k);
+    g_autofree uint16_t *ids = g_new(uint16_t, (size_t)shape.layers * shape.k);
+    moe_stream stream = moe_stream_new(1, "chunked", 0);
+    fixture_ids(&shape, &stream, ids);
+    for (uint32_t step = 0; step < CHUNKS; step++)
+        for (uint32_t i = 0; i < REQUESTS * CHUNK; i++) {
+            uint32_t request = turns ? i % REQUESTS : i / CHUNK;
+            uint32_t at = turns ? i / REQUESTS : i % CHUNK;
+            moe_routing_builder_add(builder, request, step * CHUNK + at, MOE_PREFILL, ids, NULL);
+            moe_routing_builder_step(builder, step);
+        }
+    return moe_routing_builder_finish(builder, "chunked");
+}
+
+static double
+step_bytes(moe_lowering *lowering, uint32_t step, uint32_t n_layers)
+{
+    double bytes = 0;
+    moe_lowering_step(lowering, step);
+    for (uint32_t m = 0; m <= n_layers; m++)
+        bytes += moe_lowering_segment(lowering, m)->bytes;
+    return bytes;
+}
+
+/* By how much more a chunk reads than the first one, whose keys are its own: whole contexts where
+ * attention is full, the window and the rows but one where it slides. */
+static void
+check_chunks(const moe_plan *plan, bool turns)
+{
+    const moe_stack *stack = moe_model_decoder(plan->model);
+    moe_routing_file *file = chunked(plan->model, turns);
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    moe_schedule *schedule = moe_schedule_captured(moe_routing_get(file), 0, (moe_loc){0}, diag);
+    CU_ASSERT_FATAL(schedule != NULL);
+    moe_lowering *lowering = moe_lowering_new(plan->model, plan->hw, plan->config, schedule);
+    uint32_t n_layers = schedule->demand.n_layers;
+    double bits = moe_lowering_precision(plan->model, plan->config).kv;
+    double first = step_bytes(lowering, 0, n_layers);
+    for (uint32_t step = 1; step < CHUNKS; step++) {
+        double got = step_bytes(lowering, step, n_layers) - first, want = 0;
+        for (int l = 0; l < stack->n_layers; l++) {
+            const moe_attention *attention = &stack->layers[l].attention;
+            int keys = (int)(step + 1) * CHUNK;
+            if (attention->window)
+                keys = MIN(keys, attention->window + CHUNK - 1);
+            want +=
+                (double)REQUESTS * (keys - CHUNK) * (double)moe_attention_kv(attention) * bits / 8;
+        }
+        printf("\n    chunk %u, %s: expected %.0f bytes of keys and values, got %.0f", step,
+               turns ? "requests in turns" : "one request behind another", want, got);
+        MOE_CHECK(got == want, "chunk %u: expected %.0f bytes, got %.0f", step, want, got);
+    }
+    moe_lowering_free(lowering);
+    moe_schedule_free(schedule);
+    moe_routing_close(file);
+}
+
+static void
+chunks(void)
+{
+    g_autoptr(moe_scenario) scenario =
+        fixture_load("model: gpt-oss-20b\n"
+                     "hardware: server-h100\n"
+                     "routing: {synthetic: {sequences: 1, prompt: 0, output: 1}}\n"
+                     "workload: {prompt: 0, output: 1}\n");
+    CU_ASSERT_FATAL(scenario != NULL);
+    check_chunks(&scenario->runs[0].plan, false);
+    check_chunks(&scenario->runs[0].plan, true);
+}
+
+MOE_TESTS({"closed forms", closed_forms}, {"chunks of prompts", chunks})
