@@ -99,11 +99,18 @@ check_policies(const moe_offload *offload, moe_loc at, moe_diag *diag)
                        "predictor '%s' knows the future: record the run first, then follow its "
                        "trace, or choose another predictor",
                        cache->predict.variant->name);
-    if ((predict->needs & MOE_PREDICT_RECORDED) && !offload->config.lookahead)
+    if (!(predict->needs & MOE_PREDICT_RECORDED))
+        return moe_diag_errors(diag) == before;
+    uint32_t reach = MIN(moe_wants_reach(&cache->predict), offload->n_layers - 1);
+    if (!offload->config.lookahead)
         moe_diag_error(diag, at,
                        "predictor '%s' asks the gates of the next layers: a look-ahead of at "
                        "least one layer is needed",
                        cache->predict.variant->name);
+    else if (reach > offload->config.lookahead)
+        moe_diag_error(diag, at,
+                       "predictor '%s' is to look %u layers ahead, but the gates are asked for %u",
+                       cache->predict.variant->name, reach, offload->config.lookahead);
     return moe_diag_errors(diag) == before;
 }
 

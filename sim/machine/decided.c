@@ -49,6 +49,27 @@ read_settings(const moe_decisions *log, moe_decided *out, moe_diag *diag)
     return moe_diag_errors(diag) == 0;
 }
 
+/* The gates that the predictor asked must be in the trace; looking past the last layer is nothing.
+ */
+static void
+check_distance(const moe_cache *cache, const moe_routing *routing, moe_loc at, moe_diag *diag)
+{
+    const moe_predict_ops *predict = cache->predict.variant->ops;
+    const moe_prefetch_ops *prefetch = cache->prefetch.variant->ops;
+    if (!prefetch->predicts || !(predict->needs & MOE_PREDICT_RECORDED))
+        return;
+    uint32_t reach = MIN(moe_wants_reach(&cache->predict), routing->n_layers - 1);
+    uint32_t distance = moe_schedule_distance(routing);
+    if (!routing->n_lookahead)
+        moe_diag_error(diag, at, "its predictor '%s' needs look-ahead predictions, and %s has none",
+                       cache->predict.variant->name, routing->path);
+    else if (reach > distance)
+        moe_diag_error(diag, at,
+                       "its predictor '%s' looks %u layers ahead, and %s has look-ahead "
+                       "predictions of %u",
+                       cache->predict.variant->name, reach, routing->path, distance);
+}
+
 static bool
 check_shape(const moe_decisions *log, const moe_routing *routing, const moe_decided *out,
             moe_diag *diag)
@@ -62,11 +83,7 @@ check_shape(const moe_decisions *log, const moe_routing *routing, const moe_deci
                        n_experts, routing->path, routing->n_layers, routing->n_experts);
     else if (out->slots > most)
         moe_diag_error(diag, at, "has %u slots for %u experts", out->slots, most);
-    const moe_predict_ops *predict = cache->predict.variant->ops;
-    const moe_prefetch_ops *prefetch = cache->prefetch.variant->ops;
-    if (prefetch->predicts && (predict->needs & MOE_PREDICT_RECORDED) && !routing->n_lookahead)
-        moe_diag_error(diag, at, "its predictor '%s' needs look-ahead predictions, and %s has none",
-                       cache->predict.variant->name, routing->path);
+    check_distance(cache, routing, at, diag);
     return moe_diag_errors(diag) == 0;
 }
 
@@ -84,9 +101,7 @@ open_run(decided_run *run)
         .tiers = {{(moe_scope)cache->scope, run->out->slots, cache->evict}},
         .popularity = run->schedule->popularity,
     };
-    uint32_t distance = 0;
-    for (uint32_t i = 0; i < routing->n_lookahead; i++)
-        distance = MAX(distance, routing->lookahead[i].distance);
+    uint32_t distance = moe_schedule_distance(routing);
     const moe_predict_view view = {
         .demand = demand,
         .popularity = run->schedule->popularity,

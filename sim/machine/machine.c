@@ -221,10 +221,7 @@ static void
 open_policies(moe_machine *machine)
 {
     const moe_plan *plan = machine->plan;
-    const moe_routing *routing = plan->schedule->routing;
-    uint32_t distance = 0;
-    for (uint32_t i = 0; i < routing->n_lookahead; i++)
-        distance = MAX(distance, routing->lookahead[i].distance);
+    uint32_t distance = moe_schedule_distance(plan->schedule->routing);
     moe_predict_view view = {
         .demand = machine->demand,
         .popularity = plan->schedule->popularity,

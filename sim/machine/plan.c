@@ -4,6 +4,7 @@
 #include "sim/policy/predict/predict.h"
 #include "sim/policy/prefetch/prefetch.h"
 #include "sim/policy/serve/serve.h"
+#include "sim/policy/wants.h"
 #include "sim/residency/cache.h"
 
 #include <math.h>
@@ -349,22 +350,17 @@ check_memory(const maker *m)
 
 /* The farthest look-ahead that the trace holds, and how far the predictor would look. */
 static bool
-check_distance(const maker *m, const moe_predict_ops *predict)
+check_distance(const maker *m)
 {
     const moe_choice *choice = &m->plan->config->experts.predict;
     const moe_routing *routing = m->plan->schedule->routing;
-    moe_predict_view view = {0};
-    for (uint32_t i = 0; i < routing->n_lookahead; i++)
-        view.max_distance = MAX(view.max_distance, routing->lookahead[i].distance);
-    void *state = predict->open(&view, choice->config);
-    uint32_t reach = predict->reach(state);
-    predict->close(state);
-    if (reach > view.max_distance)
+    uint32_t distance = moe_schedule_distance(routing), reach = moe_wants_reach(choice);
+    if (reach > distance)
         moe_diag_error(m->diag, at(m, "experts.predict"),
                        "predictor '%s' is to look %u layers ahead, and %s has look-ahead "
                        "predictions of %u",
-                       choice->variant->name, reach, routing->path, view.max_distance);
-    return reach <= view.max_distance;
+                       choice->variant->name, reach, routing->path, distance);
+    return reach <= distance;
 }
 
 /* What the chosen policies ask for must be there. */
@@ -385,8 +381,7 @@ check_policies(const maker *m)
                        config->experts.predict.variant->name, routing->path);
         return false;
     }
-    if (prefetch->predicts && (predict->needs & MOE_PREDICT_RECORDED) &&
-        !check_distance(m, predict))
+    if (prefetch->predicts && (predict->needs & MOE_PREDICT_RECORDED) && !check_distance(m))
         return false;
     if (serve->uses_host && (plan->hw->host < 0 || !plan->offloaded)) {
         moe_diag_error(m->diag, at(m, "experts.serve"),

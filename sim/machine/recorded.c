@@ -12,6 +12,15 @@ lookahead_id(const moe_routing *routing, const moe_lookahead *l, uint64_t row, u
     return ((const uint16_t *)l->ids)[at];
 }
 
+uint32_t
+moe_schedule_distance(const moe_routing *routing)
+{
+    uint32_t distance = 0;
+    for (uint32_t i = 0; i < routing->n_lookahead; i++)
+        distance = MAX(distance, routing->lookahead[i].distance);
+    return distance;
+}
+
 size_t
 moe_schedule_recorded(const void *source, uint32_t step_number, uint32_t layer, uint32_t distance,
                       moe_forecast *out, size_t max)

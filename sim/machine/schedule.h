@@ -99,6 +99,8 @@ moe_schedule_decodes(const moe_schedule *schedule, const moe_step *step, uint64_
     return schedule->routing->phase[schedule->rows[t]] == MOE_DECODE;
 }
 
+/* How many layers ahead the trace's look-ahead reaches; 0: it has none. */
+uint32_t moe_schedule_distance(const moe_routing *routing);
 /* The trace's look-ahead as predictors see it: see moe_predict_view.recorded; source is the
  * schedule. */
 struct moe_forecast;

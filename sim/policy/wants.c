@@ -48,6 +48,17 @@ moe_wants_free(moe_wants *wants)
     free(wants);
 }
 
+uint32_t
+moe_wants_reach(const moe_choice *predict)
+{
+    const moe_predict_ops *ops = predict->variant->ops;
+    const moe_predict_view nothing = {0};
+    void *state = ops->open(&nothing, predict->config);
+    uint32_t reach = ops->reach(state);
+    ops->close(state);
+    return reach;
+}
+
 bool
 moe_wants_timed(const moe_wants *wants)
 {

@@ -17,6 +17,8 @@ moe_wants *moe_wants_new(const moe_predict_view *view, const moe_choice *predict
                          const moe_choice *prefetch);
 void moe_wants_free(moe_wants *wants);
 
+/* How many layers on a predictor that asks recorded gates looks. */
+uint32_t moe_wants_reach(const moe_choice *predict);
 /* Whether the list depends on times, which are then to be given to `ask`. */
 bool moe_wants_timed(const moe_wants *wants);
 /* The gate of `layer` in `step` is known. Nothing is wanted past the last layer of a step. Times

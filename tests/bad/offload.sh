@@ -25,6 +25,7 @@ try capture -m m -t ids.txt -o x --offload 100B --scope layer
 try capture -m m -t ids.txt -o x --offload 25% --evict belady
 try capture -m m -t ids.txt -o x --offload 25% --evict static --predict oracle --prefetch next-layer
 try capture -m m -t ids.txt -o x --offload 25% --predict recorded --prefetch next-layer --lookahead 0
+try capture -m m -t ids.txt -o x --offload 25% --predict "{kind: recorded, distance: 3}" --prefetch next-layer
 try capture -m m -t ids.txt -o x --offload 25% --decisions no/such/folder/run.log
 
 # What is followed must be what is run.
@@ -33,6 +34,9 @@ try capture -m m --follow t.safetensors --chunk 5 -o x --offload 25%
 try capture -m m --follow "$source/traces/samples/quickstart.safetensors" -o x --offload 25%
 
 # Logs.
+"$moesim" capture -m m --follow t.safetensors --offload 40% --decisions run.log -o x --lookahead 2 \
+    --predict "{kind: recorded, distance: 2}" --prefetch "{kind: next-layer, distance: 2}" >/dev/null || exit
+try trace replay run.log t.safetensors
 "$moesim" capture -m m --follow t.safetensors --offload 40% --decisions run.log -o x >/dev/null || exit
 try trace replay run.log "$source/traces/samples/quickstart.safetensors"
 try trace replay gone.log t.safetensors
