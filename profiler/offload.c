@@ -192,6 +192,21 @@ open_policies(moe_offload *offload)
     offload->wants = moe_wants_new(&view, &cache->predict, &cache->prefetch);
 }
 
+/* All files that hold experts, now: what is read later is what is mapped, whatever happens to the
+ * checkpoint's folder. */
+static bool
+open_files(moe_offload *offload, moe_reader *reader, GError **error)
+{
+    moe_span spans[MOE_EXPERT_SPANS];
+    for (uint32_t l = 0; l < offload->n_layers; l++)
+        for (uint32_t e = 0; e < offload->n_experts; e++) {
+            size_t n = moe_weights_expert_spans(offload->weights, offload->layer_ids[l], e, spans);
+            if (!moe_reader_open(reader, spans, n, error))
+                return false;
+        }
+    return true;
+}
+
 static bool
 open_log(moe_offload *offload, GError **error)
 {
@@ -238,7 +253,8 @@ moe_offload_new(const moe_weights_set *weights, const moe_offload_config *config
         .next = moe_offload_next,
         .end_step = moe_offload_end_step,
     };
-    if (!open_log(offload, error))
+    if (!open_files(offload, offload->reader, error) ||
+        !open_files(offload, offload->ahead, error) || !open_log(offload, error))
         return NULL;
     offload->loader = g_thread_new("moesim-loader", moe_offload_loader, offload);
     return g_steal_pointer(&offload);
@@ -304,12 +320,6 @@ moe_offload_free(moe_offload *offload)
 }
 
 /* ---- results ---- */
-
-uint32_t
-moe_offload_slots(const moe_offload *offload)
-{
-    return offload->slots;
-}
 
 uint32_t
 moe_offload_layers(const moe_offload *offload)

@@ -4,8 +4,9 @@
  * A group is what sim/machine makes of it: the distinct experts of a layer in order of first
  * appearance are tested at once; residents are computed first, then those on their way, then
  * misses, in waves of as many as have slots. The want-list is made when the gate is known and drawn
- * from by a thread of its own whenever nothing else is read; prefetches that the truth has made
- * useless are called off, all of them at a step's end. One read is under way at a time.
+ * from by a thread of its own whenever nothing else is read; one read is under way at a time. The
+ * prefetch under way is called off when nobody has asked for it and its slot is needed for a miss,
+ * or the step ends.
  *
  * A load is a real read of the expert's bytes from the file, past the page cache where the file
  * system allows it. Decisions are logged (traces/decisions.h): without prefetching, the log is the
@@ -55,7 +56,6 @@ bool moe_offload_finish(moe_offload *offload, GError **error);
 void moe_offload_free(moe_offload *offload);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_offload, moe_offload_free)
 
-uint32_t moe_offload_slots(const moe_offload *offload); /* of each pool */
 uint32_t moe_offload_layers(const moe_offload *offload);
 const moe_offload_counts *moe_offload_counted(const moe_offload *offload, uint32_t layer);
 const moe_tier_counts *moe_offload_residency(const moe_offload *offload);

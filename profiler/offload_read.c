@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ALIGNMENT 4096u  /* of offsets, lengths and memory of direct reads */
@@ -68,33 +69,63 @@ fail(const char *path, GError **error)
     return false;
 }
 
-/* The file at `path`, opened when it is met first; NULL with `error`. */
+/* -1 with `error`: there is none, or another than was mapped. */
+static int
+open_file(const moe_span *span, int how, GError **error)
+{
+    int file = open(span->path, O_RDONLY | O_CLOEXEC | how);
+    struct stat now;
+    if (file < 0 || fstat(file, &now) != 0) {
+        fail(span->path, error);
+    } else if (span->stamp && ((uint64_t)now.st_dev != span->stamp->device ||
+                               (uint64_t)now.st_ino != span->stamp->inode ||
+                               (uint64_t)now.st_size != span->stamp->bytes)) {
+        moe_error_path(error, MOE_ERROR_FILE, span->path, 0,
+                       "is another file than the one that was opened, or of another length: it was "
+                       "replaced while it was in use");
+    } else {
+        return file;
+    }
+    if (file >= 0)
+        close(file);
+    return -1;
+}
+
+/* The file of a span, opened when it is met first; NULL with `error`. */
 static reader_file *
-find_file(moe_reader *reader, const char *path, GError **error)
+find_file(moe_reader *reader, const moe_span *span, GError **error)
 {
     for (guint i = 0; i < reader->files->len; i++) {
         reader_file *file = &g_array_index(reader->files, reader_file, i);
-        if (!strcmp(file->path, path))
+        if (!strcmp(file->path, span->path))
             return file;
     }
-    reader_file file = {.plain = open(path, O_RDONLY | O_CLOEXEC), .direct = -1};
-    if (file.plain < 0) {
-        fail(path, error);
+    reader_file file = {.plain = open_file(span, 0, error), .direct = -1};
+    if (file.plain < 0)
         return NULL;
-    }
     if (reader->bounce)
-        file.direct = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
-    file.path = g_strdup(path);
+        file.direct = open_file(span, O_DIRECT, NULL);
+    file.path = g_strdup(span->path);
     g_array_append_val(reader->files, file);
     return &g_array_index(reader->files, reader_file, reader->files->len - 1);
 }
 
-/* Up to n bytes at an offset, as far as the file goes; -1 with errno. */
+bool
+moe_reader_open(moe_reader *reader, const moe_span *spans, size_t n, GError **error)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!find_file(reader, &spans[i], error))
+            return false;
+    return true;
+}
+
+/* Up to n bytes at an offset, as far as the file goes; -1 with errno. Direct reads are of so many
+ * whole blocks that only the file's end makes one short. */
 static ssize_t
-read_at(int file, uint8_t *out, size_t n, uint64_t offset)
+read_at(int file, bool direct, uint8_t *out, size_t n, uint64_t offset)
 {
     size_t done = 0;
-    while (done < n) {
+    while (done < n && (!direct || done % ALIGNMENT == 0)) {
         ssize_t got = pread(file, out + done, n - done, (off_t)(offset + done));
         if (got < 0 && errno == EINTR)
             continue;
@@ -103,8 +134,6 @@ read_at(int file, uint8_t *out, size_t n, uint64_t offset)
         if (got == 0)
             break;
         done += (size_t)got;
-        if (done % ALIGNMENT) /* a direct read ends so at the end of the file only */
-            break;
     }
     return (ssize_t)done;
 }
@@ -115,7 +144,7 @@ read_direct(moe_reader *reader, const reader_file *file, uint8_t *out, size_t n,
 {
     size_t lead = offset % ALIGNMENT;
     size_t whole = (lead + n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    ssize_t got = read_at(file->direct, reader->bounce, whole, offset - lead);
+    ssize_t got = read_at(file->direct, true, reader->bounce, whole, offset - lead);
     if (got < 0)
         return -1;
     size_t usable = (size_t)got > lead ? (size_t)got - lead : 0;
@@ -128,19 +157,11 @@ read_direct(moe_reader *reader, const reader_file *file, uint8_t *out, size_t n,
 static ssize_t
 read_plain(const reader_file *file, uint8_t *out, size_t n, uint64_t offset)
 {
-    size_t done = 0;
-    while (done < n) {
-        ssize_t got = pread(file->plain, out + done, n - done, (off_t)(offset + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        done += (size_t)got;
-    }
+    ssize_t got = read_at(file->plain, false, out, n, offset);
+    int problem = errno;
     posix_fadvise(file->plain, (off_t)offset, (off_t)n, POSIX_FADV_DONTNEED);
-    return (ssize_t)done;
+    errno = problem;
+    return got;
 }
 
 static bool
@@ -176,7 +197,7 @@ moe_reader_read(moe_reader *reader, const moe_span *spans, size_t n, void *out, 
 {
     uint8_t *at = out;
     for (size_t i = 0; i < n; i++) {
-        reader_file *file = find_file(reader, spans[i].path, error);
+        reader_file *file = find_file(reader, &spans[i], error);
         if (!file)
             return false;
         for (uint64_t done = 0; done < spans[i].bytes;) {

@@ -12,6 +12,7 @@
 #define MOE_PROFILER_WEIGHTS_H
 
 #include "profiler/arch.h"
+#include "traces/safetensors.h"
 
 typedef enum moe_weight_type {
     MOE_WEIGHT_F32,
@@ -62,6 +63,7 @@ typedef struct moe_layer_weights {
 typedef struct moe_span {
     const char *path;
     uint64_t offset, bytes;
+    const moe_file_stamp *stamp; /* which file it was that was mapped; NULL: any */
 } moe_span;
 #define MOE_EXPERT_SPANS 9 /* gate, up, down; their biases; their scales */
 

@@ -103,9 +103,11 @@ moe_weights_expert_spans(const moe_weights_set *set, uint32_t layer, uint32_t ex
                          moe_span out[MOE_EXPERT_SPANS])
 {
     expert_runs runs = runs_of(set, layer, expert);
-    for (size_t i = 0; i < runs.n; i++)
-        out[i] = (moe_span){moe_weights_files_path(set->files, runs.run[i].file),
-                            runs.run[i].offset, runs.run[i].bytes};
+    for (size_t i = 0; i < runs.n; i++) {
+        const expert_run *run = &runs.run[i];
+        out[i] = (moe_span){moe_weights_files_path(set->files, run->file), run->offset, run->bytes,
+                            moe_weights_files_stamp(set->files, run->file)};
+    }
     return runs.n;
 }
 

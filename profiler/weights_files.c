@@ -294,6 +294,12 @@ moe_weights_files_path(const weights_files *files, uint32_t number)
     return files_shard_at(files, number)->path;
 }
 
+const moe_file_stamp *
+moe_weights_files_stamp(const weights_files *files, uint32_t number)
+{
+    return moe_safetensors_stamp(files_shard_at(files, number)->file);
+}
+
 void
 moe_weights_files_list(const weights_files *f, GPtrArray *paths)
 {

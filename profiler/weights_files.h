@@ -31,6 +31,7 @@ weights_found moe_weights_files_find(const weights_files *files, const char *nam
 /* The number of the file that `data` is mapped from, and its offset there. */
 uint32_t moe_weights_files_locate(const weights_files *files, const void *data, uint64_t *offset);
 const char *moe_weights_files_path(const weights_files *files, uint32_t number);
+const moe_file_stamp *moe_weights_files_stamp(const weights_files *files, uint32_t number);
 /* Adds copies of the paths of all files, the index included. */
 void moe_weights_files_list(const weights_files *files, GPtrArray *paths);
 

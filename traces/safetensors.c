@@ -17,6 +17,7 @@ struct moe_safetensors {
     char *path;
     void *map; /* NULL: the bytes are somebody else's */
     size_t map_bytes;
+    moe_file_stamp stamp; /* of what is mapped */
     size_t data_start;
     moe_safetensors_header header;
     const moe_tensor **by_name;
@@ -215,9 +216,9 @@ moe_safetensors_parse(const char *name, const void *bytes, size_t n_bytes, moe_d
     return NULL;
 }
 
-/* Maps a whole regular file. An empty one gives a map of NULL and 0 bytes. */
+/* Maps a whole regular file. An empty one gives a map of NULL. */
 static bool
-safetensors_map(const char *path, void **map, size_t *n_bytes, GError **error)
+safetensors_map(const char *path, void **map, moe_file_stamp *stamp, GError **error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status;
@@ -232,12 +233,13 @@ safetensors_map(const char *path, void **map, size_t *n_bytes, GError **error)
         close(fd);
         return false;
     }
-    *n_bytes = (size_t)status.st_size;
-    *map = *n_bytes ? mmap(NULL, *n_bytes, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    size_t n_bytes = (size_t)status.st_size;
+    *stamp = (moe_file_stamp){(uint64_t)status.st_dev, (uint64_t)status.st_ino, n_bytes};
+    *map = n_bytes ? mmap(NULL, n_bytes, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
     int problem = errno;
     close(fd);
     if (*map == MAP_FAILED) {
-        moe_error_path(error, MOE_ERROR_FILE, path, problem, "cannot map %zu bytes", *n_bytes);
+        moe_error_path(error, MOE_ERROR_FILE, path, problem, "cannot map %zu bytes", n_bytes);
         return false;
     }
     return true;
@@ -247,14 +249,15 @@ moe_safetensors *
 moe_safetensors_open(const char *path, moe_diag *diag, GError **error)
 {
     void *map;
-    size_t n_bytes;
-    if (!safetensors_map(path, &map, &n_bytes, error))
+    moe_file_stamp stamp;
+    if (!safetensors_map(path, &map, &stamp, error))
         return NULL;
     moe_safetensors *file = g_new0(moe_safetensors, 1);
     file->path = g_strdup(path);
     file->map = map;
-    file->map_bytes = n_bytes;
-    if (safetensors_read(file, map, n_bytes, diag))
+    file->map_bytes = (size_t)stamp.bytes;
+    file->stamp = stamp;
+    if (safetensors_read(file, map, file->map_bytes, diag))
         return file;
     moe_safetensors_close(file);
     return NULL;
@@ -323,6 +326,12 @@ const char *
 moe_safetensors_path(const moe_safetensors *file)
 {
     return file->path;
+}
+
+const moe_file_stamp *
+moe_safetensors_stamp(const moe_safetensors *file)
+{
+    return &file->stamp;
 }
 
 size_t

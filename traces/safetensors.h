@@ -61,6 +61,11 @@ char *moe_tensor_shape_text(const moe_tensor *tensor);
 
 typedef struct moe_safetensors moe_safetensors;
 
+/* Which file it was that was opened under a path, and how long it was. */
+typedef struct moe_file_stamp {
+    uint64_t device, inode, bytes;
+} moe_file_stamp;
+
 /* Maps and checks `path`. Unreadable: `error`. Wrong content: messages in `diag`, such as
  * "x.safetensors: error: tensor expert_ids: …". NULL in both cases. */
 moe_safetensors *moe_safetensors_open(const char *path, moe_diag *diag, GError **error);
@@ -71,6 +76,8 @@ void moe_safetensors_close(moe_safetensors *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_safetensors, moe_safetensors_close)
 
 const char *moe_safetensors_path(const moe_safetensors *file);
+/* Of the file that is mapped; zeros for bytes from memory. */
+const moe_file_stamp *moe_safetensors_stamp(const moe_safetensors *file);
 /* Tensors in order of their data. */
 size_t moe_safetensors_count(const moe_safetensors *file);
 const moe_tensor *moe_safetensors_at(const moe_safetensors *file, size_t i);

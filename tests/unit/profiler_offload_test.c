@@ -99,4 +99,66 @@ cut_short(void)
     }
 }
 
-MOE_TESTS({"reads", reads}, {"refusals", refusals}, {"cut short", cut_short})
+/* Another file of the same length in place of the experts', full of NaNs. */
+static void
+replace_experts(const offload_model *model)
+{
+    g_autofree char *path = g_build_filename(model->folder, "experts.safetensors", NULL);
+    g_autofree char *other = g_build_filename(model->folder, "other", NULL);
+    g_autofree char *bytes = NULL;
+    gsize n = 0;
+    CU_ASSERT_FATAL(g_file_get_contents(path, &bytes, &n, NULL));
+    memset(bytes + n / 2, 0xFF, n - n / 2);
+    CU_ASSERT_FATAL(g_file_set_contents(other, bytes, (gssize)n, NULL));
+    CU_ASSERT_EQUAL_FATAL(g_rename(other, path), 0);
+}
+
+static const offload_script replaced_script = {{6, 0, 0}, {0, 99, 99}, {4, 0, 0}};
+
+/* Which experts a run asks for. */
+static offload_recorder *
+experts_of(const offload_model *model, moe_offload *offload)
+{
+    offload_recorder *recorder = g_new0(offload_recorder, 1);
+    g_autoptr(GError) error = NULL;
+    recorder->builder = moe_routing_builder_new(OFFLOAD_LAYERS, OFFLOAD_EXPERTS, OFFLOAD_TOP_K);
+    moe_routing_builder_lookahead(recorder->builder, 1, OFFLOAD_TOP_K);
+    bool played = offload_play(model, &replaced_script, offload, recorder, &error);
+    MOE_CHECK(played, "%s", error->message);
+    moe_routing_builder_free(g_steal_pointer(&recorder->builder));
+    return recorder;
+}
+
+/* Before a run starts that is an error; later it does not matter, as for what is mapped. */
+static void
+replaced(void)
+{
+    for (int late = 0; late < 2; late++) {
+        offload_model model = offload_model_new(4);
+        g_autoptr(moe_diag) diag = moe_diag_new();
+        g_autoptr(GError) error = NULL;
+        moe_yaml_doc *doc;
+        g_autoptr(moe_settings) cache =
+            offload_cache("{capacity: 50%, prefetch: whole-next-layer}", &doc);
+        const moe_offload_config config = {.cache = cache};
+        if (!late)
+            replace_experts(&model);
+        g_autoptr(moe_offload) offload =
+            moe_offload_new(model.weights, &config, (moe_loc){0}, diag, &error);
+        if (late && offload) {
+            replace_experts(&model);
+            g_autofree offload_recorder *run = experts_of(&model, offload);
+            g_autofree offload_recorder *mapped = experts_of(&model, NULL);
+            MOE_CHECK(!memcmp(run->ids, mapped->ids, sizeof run->ids), "other experts");
+        }
+        MOE_CHECK(!offload == !late, "%d: %s", late, error ? error->message : "it was opened");
+        MOE_CHECK(late || (error && strstr(error->message, "experts.safetensors: is another file")),
+                  "%s", error ? error->message : "no error");
+        g_clear_pointer(&offload, moe_offload_free);
+        moe_yaml_free(doc);
+        offload_model_clear(&model);
+    }
+}
+
+MOE_TESTS({"reads", reads}, {"refusals", refusals}, {"cut short", cut_short},
+          {"replaced", replaced})
