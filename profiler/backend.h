@@ -44,6 +44,29 @@ typedef struct moe_dispatch {
     const float *weight;
 } moe_dispatch;
 
+/* A whole step without a word to the host in between. `rows`: those whose logits are wanted. */
+typedef struct moe_forward {
+    const moe_batch *batch;
+    const uint32_t *rows;
+    uint32_t n_rows;
+    uint32_t lookahead; /* layers ahead */
+    bool router_logits; /* wanted */
+    bool timed;         /* `ns` is wanted */
+} moe_forward;
+
+/* What came out, host memory until the next call. Layers are MoE layers from 0. */
+typedef struct moe_forward_result {
+    const float *logits;        /* [n_rows, vocab] */
+    const uint16_t *ids;        /* [layers, n, k] by falling weight */
+    const float *weights;       /* [layers, n, k] */
+    const float *router_logits; /* [layers, n, experts], NULL unless asked for */
+    /* [d - 1]: [layers, n, k] of what layer l's stream says of layer l + d; past the last layer
+     * undefined. */
+    const uint16_t *ahead[8];
+    const float *ahead_weights[8];
+    const float *ns; /* [layers of the model, MOE_STAGES] */
+} moe_forward_result;
+
 typedef struct moe_backend_ops {
     const char *name;
     /* NULL with `error` set. Weights outlive the state. */
@@ -73,6 +96,12 @@ typedef struct moe_backend_ops {
                             uint32_t n_rows, GError **error);
     /* The residual stream [n, hidden] as it is now. */
     const float *(*hidden)(void *state, const moe_batch *batch, GError **error);
+    /* All of a step at once, instead of the calls above; NULL: the backend has no such way. Taken
+     * when nobody serves experts and nobody asks for the residual stream. */
+    bool (*forward)(void *state, const moe_forward *step, moe_forward_result *result,
+                    GError **error);
+    /* Until all that was asked for is done; NULL: it always is. Called around timed stages. */
+    bool (*wait)(void *state, GError **error);
 } moe_backend_ops;
 
 extern const moe_backend_ops moe_backend_cpu;
