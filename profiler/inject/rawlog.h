@@ -1,6 +1,6 @@
 /* The raw log: what libmoesim_inject.so writes inside the captured process, one append-only file
- * PID.raw per process in a folder NAME.d. Plain C11 without GLib: the injector includes nothing
- * else of the project.
+ * PID.raw per process in a folder NAME.d (PID.1.raw, PID.2.raw … for what the same process runs
+ * after an exec). Plain C11 without GLib: the injector includes nothing else of the project.
  *
  * A file is moe_raw_magic, then chunks: a moe_raw_head, its payload, zeros up to a multiple of 8.
  * Little endian; the CRC-32 (zlib's polynomial) is of the payload. The first chunk is HELLO. A
@@ -34,6 +34,8 @@ typedef enum moe_raw_type {
     MOE_RAW_LOSS,       /* moe_raw_loss[]: further losses since the last such chunk */
     MOE_RAW_COUNTERS,   /* moe_raw_counter[] */
     MOE_RAW_CLOSE,      /* moe_raw_close: the process ended in order; the last chunk */
+    MOE_RAW_NODES,      /* moe_raw_node[] */
+    MOE_RAW_NAMES,      /* moe_raw_name[] */
 } moe_raw_type;
 
 typedef struct moe_raw_head {
@@ -44,7 +46,10 @@ typedef struct moe_raw_head {
 /* HELLO's keys: abi (1), pid, ppid, exe, argv (\x1f between words), rank (of RANK or
  * OMPI_COMM_WORLD_RANK, if set), started_by (cuda, nvtx, route: who called first), cupti (version
  * number, "absent" or the reason why it is not used), cupti_path, driver, trace (kinds asked for),
- * model (what moesim_model said: JSON). Later HELLO chunks add keys. */
+ * model (what moesim_model said: JSON), clock (monotonic, or realtime: CUPTI could not be given
+ * ours, so times of activity records are of CLOCK_REALTIME), window (MOESIM_RANGE), delay_ms,
+ * duration_ms, forked_from (a process that was forked off a captured one). Later HELLO chunks add
+ * keys. */
 
 typedef struct moe_raw_clock {
     uint64_t monotonic_ns, realtime_ns;
@@ -85,6 +90,23 @@ typedef struct moe_raw_range {
     uint32_t payload_type; /* 0: none, 1: unsigned, 2: signed, 3: double (its bits) */
     uint64_t payload;
 } moe_raw_range;
+
+/* A node of a CUDA graph came into being: `range` is the innermost one open in its thread (0:
+ * none). A node that was cloned from another (`original` > 0) belongs where the original does,
+ * which may stand later in the file. Kernels name the node they ran as. */
+typedef struct moe_raw_node {
+    uint64_t time_ns;
+    uint64_t node, original;
+    uint64_t range;
+} moe_raw_node;
+
+typedef enum moe_raw_name_kind { MOE_RAW_NAME_THREAD = 1, MOE_RAW_NAME_CATEGORY } moe_raw_name_kind;
+
+/* The program gave a thread or a category of a domain a name. */
+typedef struct moe_raw_name {
+    uint32_t kind, number; /* moe_raw_name_kind; the thread or the category */
+    uint32_t domain, text; /* ids; domain 0 for threads */
+} moe_raw_name;
 
 typedef struct moe_raw_step {
     uint64_t time_ns;
