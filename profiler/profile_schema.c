@@ -19,7 +19,9 @@ const char moe_profile_sql[] =
        route.lost, range.lost, log.full, log.damaged */
     "CREATE TABLE loss(pid INTEGER NOT NULL, source TEXT NOT NULL, what TEXT NOT NULL,"
     " n INTEGER NOT NULL, PRIMARY KEY(pid, source, what)) WITHOUT ROWID;"
-    /* stage, layer, step: of the innermost MoE range that launched it, NULL outside */
+    /* range: the innermost one that the launch was made in. stage, layer: of the innermost stage
+       around it, or, of a kernel in a graph, around the creation of its node; step: of the launch.
+       NULL outside */
     "CREATE TABLE kernel(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, device INTEGER,"
     " context INTEGER, stream INTEGER, correlation INTEGER, graph INTEGER, graph_node INTEGER,"
     " start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, name INTEGER REFERENCES string(id),"
@@ -39,6 +41,10 @@ const char moe_profile_sql[] =
     "CREATE TABLE graph_launch(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, device INTEGER,"
     " stream INTEGER, correlation INTEGER, graph INTEGER, start_ns INTEGER NOT NULL,"
     " end_ns INTEGER NOT NULL, range INTEGER, step INTEGER);"
+    /* the host waits: event, stream, context; or a stream waits for an event */
+    "CREATE TABLE synchronization(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, context INTEGER,"
+    " stream INTEGER, correlation INTEGER, kind TEXT, start_ns INTEGER NOT NULL,"
+    " end_ns INTEGER NOT NULL);"
     "CREATE TABLE overhead(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, thread INTEGER, kind TEXT,"
     " start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL);"
     "CREATE TABLE external(pid INTEGER NOT NULL, correlation INTEGER NOT NULL,"
@@ -60,6 +66,10 @@ const char moe_profile_sql[] =
     " token0 INTEGER NOT NULL, tokens INTEGER NOT NULL, k INTEGER NOT NULL,"
     " ids BLOB NOT NULL CHECK(length(ids) = tokens * k * 2), weights BLOB,"
     " PRIMARY KEY(pid, step, layer, token0)) WITHOUT ROWID;"
+    /* who the rows of a step are; little-endian 32-bit, NULL: not told. -1 within: unknown */
+    "CREATE TABLE token(pid INTEGER NOT NULL, step INTEGER NOT NULL, token0 INTEGER NOT NULL,"
+    " tokens INTEGER NOT NULL, sequence BLOB, position BLOB, token_id BLOB,"
+    " PRIMARY KEY(pid, step, token0)) WITHOUT ROWID;"
     /* how many tokens went to each expert: what kernel time is compared with */
     "CREATE TABLE load(pid INTEGER NOT NULL, step INTEGER NOT NULL, layer INTEGER NOT NULL,"
     " expert INTEGER NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY(pid, step, layer, expert))"
@@ -67,11 +77,6 @@ const char moe_profile_sql[] =
     "CREATE TABLE counter(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, device INTEGER,"
     " place INTEGER, range TEXT NOT NULL, layer INTEGER, stage TEXT, pass INTEGER,"
     " metric TEXT NOT NULL, value REAL);"
-    "CREATE INDEX kernel_correlation ON kernel(pid, correlation);"
-    "CREATE INDEX memop_correlation ON memop(pid, correlation);"
-    "CREATE INDEX api_correlation ON api(pid, correlation);"
-    "CREATE INDEX kernel_time ON kernel(pid, device, start_ns);"
-    "CREATE INDEX range_time ON range(pid, thread, start_ns);"
     /* what queries written for nsys exports ask */
     "CREATE VIEW StringIds AS SELECT id, value FROM string;"
     "CREATE VIEW CUPTI_ACTIVITY_KIND_KERNEL AS SELECT start_ns AS start, end_ns AS \"end\","
@@ -96,4 +101,11 @@ const char moe_profile_sql[] =
     " CASE kind WHEN 'mark' THEN 34 WHEN 'start' THEN 60 ELSE 59 END AS eventType, range AS rangeId,"
     " category, text, (pid << 24) | thread AS globalTid, NULL AS textId, domain AS domainId,"
     " payload AS uint64Value FROM range;";
+
+const char moe_profile_index_sql[] =
+    "CREATE INDEX kernel_correlation ON kernel(pid, correlation);"
+    "CREATE INDEX memop_correlation ON memop(pid, correlation);"
+    "CREATE INDEX api_correlation ON api(pid, correlation);"
+    "CREATE INDEX kernel_time ON kernel(pid, device, start_ns);"
+    "CREATE INDEX range_time ON range(pid, thread, start_ns);";
 /* clang-format on */

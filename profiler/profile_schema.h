@@ -11,7 +11,8 @@ enum {
     MOE_PROFILE_APPLICATION = 0x4D6F4550 /* PRAGMA application_id: "MoEP" */
 };
 
-/* The whole schema, as one SQL script. */
+/* Tables and views, as one SQL script; then, once the tables are full, their indexes. */
 extern const char moe_profile_sql[];
+extern const char moe_profile_index_sql[];
 
 #endif
