@@ -1,0 +1,180 @@
+#include "profiler/measured.h"
+#include "tests/test.h"
+
+static moe_measured *
+parse(const char *text, char **messages)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    moe_measured *table = moe_measured_new();
+    bool good = moe_measured_parse(table, "t.csv", text, strlen(text), diag);
+    g_autofree char *said = moe_diag_render(diag);
+    MOE_CHECK(good == (moe_diag_errors(diag) == 0), "%s", said);
+    if (messages)
+        *messages = g_steal_pointer(&said);
+    else
+        MOE_CHECK(good, "%s", said);
+    return table;
+}
+
+static void
+reads_rows(void)
+{
+    g_autoptr(moe_measured) table =
+        parse("# a comment\n"
+              "kind,device,dtype,hidden,width,loads,direction,memory,bytes,mode,kernels,time_us\n"
+              "experts,\"H100, 80GB\",bf16,4096,14336,3;0;5,,,,,,800\n"
+              "copy,H100,,,,,h2d,pageable,1048576,,,120.5\n"
+              "# another\n"
+              "launch,H100,,,,,,,,graph,100,130\n",
+              NULL);
+    CU_ASSERT_EQUAL_FATAL(moe_measured_count(table), 3);
+    const moe_measured_row *row = moe_measured_at(table, 0);
+    CU_ASSERT_EQUAL(row->kind, MOE_MEASURED_EXPERTS);
+    CU_ASSERT_STRING_EQUAL(row->device, "H100, 80GB");
+    CU_ASSERT_EQUAL(row->n_loads, 2);
+    CU_ASSERT_EQUAL(row->loads[0] + row->loads[1], 8);
+    CU_ASSERT_EQUAL(row->matrices, 3);
+    CU_ASSERT_EQUAL(row->weight_bits, 16);
+    CU_ASSERT_EQUAL(row->line, 3);
+    row = moe_measured_at(table, 1);
+    CU_ASSERT_EQUAL(row->direction, MOE_MEASURED_H2D);
+    CU_ASSERT(row->pageable && !row->concurrent);
+    CU_ASSERT_EQUAL(row->time_us, 120.5);
+    row = moe_measured_at(table, 2);
+    CU_ASSERT(row->graph);
+    CU_ASSERT_EQUAL(row->kernels, 100);
+    CU_ASSERT_EQUAL(row->line, 6);
+}
+
+/* Loads that are derived, and their sum. */
+static void
+derives_loads(void)
+{
+    static const struct {
+        const char *row;
+        uint32_t n, least, most, sum;
+    } cases[] = {
+        {"8,2,1,balanced,", 2, 1, 1, 2},
+        {"8,2,8,balanced,", 8, 2, 2, 16},
+        {"8,2,3,balanced,", 6, 1, 1, 6},
+        {"8,2,12,balanced,", 8, 3, 3, 24},
+        {"256,6,1000,balanced,", 256, 23, 24, 6000},
+        {"128,8,100,power_law_1.2,40", 40, 20, 20, 800},
+        {"8,2,5,single,", 2, 5, 5, 10},
+        {"5,2,7,balanced,", 5, 2, 3, 14},
+    };
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autofree char *text =
+            g_strdup_printf("kind,hidden,width,experts,top_k,tokens,distribution,distinct,time_us\n"
+                            "experts,64,64,%s,1000\n",
+                            cases[i].row);
+        g_autoptr(moe_measured) table = parse(text, NULL);
+        CU_ASSERT_EQUAL_FATAL(moe_measured_count(table), 1);
+        const moe_measured_row *row = moe_measured_at(table, 0);
+        uint32_t sum = 0, least = UINT32_MAX, most = 0;
+        for (uint32_t e = 0; e < row->n_loads; e++) {
+            sum += row->loads[e];
+            least = MIN(least, row->loads[e]);
+            most = MAX(most, row->loads[e]);
+        }
+        MOE_CHECK(row->n_loads == cases[i].n && sum == cases[i].sum && least == cases[i].least &&
+                      most == cases[i].most,
+                  "%s: %u experts, %u tokens, %u to %u", cases[i].row, row->n_loads, sum, least,
+                  most);
+    }
+}
+
+/* What is written reads back as the same text. */
+static void
+writes_rows(void)
+{
+    static const char text[] =
+        "kind,device,source,dtype,weight_bits,activation_bits,hidden,width,matrices,experts,top_k,"
+        "tokens,distribution,distinct,loads,m,n,k,heads,kv_heads,head_dim,queries,context,"
+        "sequences,direction,memory,bytes,concurrent,mode,kernels,time_us\n"
+        "experts,\"a \"\"b\"\", c\",us,mxfp4,4.25,16,64,96,2,8,2,7,zipf_1,3,2;7;5,,,,,,,,,,,,,,"
+        "graph,5,12.25\n"
+        "gemm,d,,,16,16,,,,,,,,,,1,2,3,,,,,,,,,,,plain,,3.5\n"
+        "attention,d,,,8,16,,,,,,,,,,,,,32,8,128,5,9,4,,,,,plain,,11\n"
+        "copy,d,,,16,16,,,,,,,,,,,,,,,,,,,d2h,pageable,7,1,plain,,2\n"
+        "launch,d,,,16,16,,,,,,,,,,,,,,,,,,,,,,,plain,9,25\n"
+        "stream,d,,,16,16,,,,,,,,,,,,,,,,,,,,,4096,,plain,,2.5\n";
+    g_autoptr(moe_measured) table = parse(text, NULL);
+    g_autoptr(GString) out = g_string_new(NULL);
+    moe_measured_header(out);
+    for (size_t i = 0; i < moe_measured_count(table); i++)
+        moe_measured_write(moe_measured_at(table, i), out);
+    MOE_CHECK(!strcmp(out->str, text), "\n%s\n%s", out->str, text);
+}
+
+/* Each wrong table and the start of what is said of it. */
+static void
+refuses(void)
+{
+    static const struct {
+        const char *text, *said;
+    } cases[] = {
+        {"", "t.csv: error: no header line"},
+        {"kind,time_us\n", "t.csv: error: no rows behind"},
+        {"kind,tim_us\nlaunch,1\n", "t.csv:1:6: error: unknown column 'tim_us'; did you mean "
+                                    "'time_us'?"},
+        {"kind,kind,time_us\n", "t.csv:1:6: error: column 'kind' twice"},
+        {"kind,bytes\nstream,1\n", "t.csv:1: error: no column 'time_us'"},
+        {"kind,time_us\nlunch,1\n", "t.csv:2:1: error: 'lunch' is no kind; did you mean 'launch'?"},
+        {"kind,time_us\nlaunch,1\n", "t.csv:2: error: a row of kind launch wants 'kernels'"},
+        {"kind,kernels,time_us\nlaunch,2,-1\n", "t.csv:2:10: error: 'time_us' wants a number"},
+        {"kind,kernels,time_us\nlaunch,0,5\n", "t.csv:2:8: error: 'kernels' wants a whole number"},
+        {"kind,kernels,time_us\nlaunch,2\n", "t.csv:2: error: 2 fields, but the header names 3"},
+        {"kind,kernels,bytes,time_us\nlaunch,2,5,5\n",
+         "t.csv:2:10: error: 'bytes' says nothing about a row of kind launch"},
+        {"kind,m,n,k,time_us\ngemm,4096,4096,4096,0.16\n",
+         "t.csv:2:21: error: above 20 PFLOPS: microseconds are wanted, are these milliseconds?"},
+        {"kind,hidden,width,top_k,tokens,distinct,time_us\nexperts,4096,14336,2,8,8,0.958\n",
+         "t.csv:2:26: error: above 40 TB/s: microseconds are wanted"},
+        {"kind,kernels,time_us\nlaunch,1,0.0025\n", "t.csv:2:10: error: shorter than any kernel"},
+        {"kind,direction,bytes,time_us\ncopy,h2d,1000000000,20\n",
+         "t.csv:2:21: error: above 1 TB/s"},
+        {"kind,bytes,time_us\nstream,1000000,1e9\n", "t.csv:2:16: error: longer than a minute"},
+        {"kind,hidden,width,loads,time_us\nexperts,64,64,3;x,5\n",
+         "t.csv:2:17: error: 'loads' wants numbers of tokens"},
+        {"kind,hidden,width,experts,loads,time_us\nexperts,64,64,1,3;2,5\n",
+         "t.csv:2:17: error: more experts with tokens than experts"},
+        {"kind,hidden,width,top_k,tokens,distribution,time_us\nexperts,64,64,2,8,power_law_1.2,5\n",
+         "t.csv:2: error: wants loads or distinct"},
+        {"kind,heads,kv_heads,head_dim,queries,context,sequences,time_us\n"
+         "attention,32,8,128,9,8,1,50\n",
+         "t.csv:2:20: error: more queries than keys"},
+    };
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autofree char *said = NULL;
+        g_autoptr(moe_measured) table = parse(cases[i].text, &said);
+        MOE_CHECK(g_str_has_prefix(said, cases[i].said), "case %zu: %s", i, said);
+    }
+}
+
+static void
+adds_rows(void)
+{
+    g_autoptr(moe_measured) table = moe_measured_new();
+    uint32_t loads[] = {4, 4};
+    moe_measured_row row = {.kind = MOE_MEASURED_EXPERTS,
+                            .hidden = 64,
+                            .width = 64,
+                            .loads = loads,
+                            .n_loads = 2,
+                            .time_us = 20};
+    const char *why = NULL;
+    moe_measured_begin(table, "profile");
+    MOE_CHECK(moe_measured_add(table, &row, &why), "%s", why);
+    loads[0] = 9; /* it was a copy */
+    CU_ASSERT_EQUAL(moe_measured_at(table, 0)->loads[0], 4);
+    CU_ASSERT_STRING_EQUAL(moe_measured_file(table, 0), "profile");
+    row.time_us = 1e-3;
+    CU_ASSERT(!moe_measured_add(table, &row, &why));
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "shorter"));
+    CU_ASSERT_EQUAL(moe_measured_count(table), 1);
+}
+
+MOE_TESTS({"reads rows", reads_rows}, {"derives loads", derives_loads},
+          {"writes what it reads", writes_rows}, {"refuses what cannot be", refuses},
+          {"adds rows", adds_rows})
