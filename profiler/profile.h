@@ -107,6 +107,9 @@
       "call moesim_tokens")                                                                        \
     X(route_merged, INFO, "several processes recorded routing", "see the text for what was done")  \
     X(hook_failed, WARN, "the engine could not be hooked", "see the text")                         \
+    X(hook_note, INFO, "the engine's hook says", "see the text")                                   \
+    X(route_compiled, WARN, "routers ran inside compiled code or CUDA graphs: not seen",           \
+      "run the model eagerly (no torch.compile, enforce_eager), or use the engine's own output")   \
     X(foreign_table, INFO, "the imported file lacks tables or columns", "see the text for which")  \
     X(foreign_row, WARN, "rows of the imported file make no sense: left out", "see the text")      \
     X(foreign_note, INFO, "the imported file says", "see the text")

@@ -35,6 +35,11 @@ int moesim_route(int32_t layer, int64_t step, int64_t token0, int32_t n, int32_t
 int moesim_range_push(int32_t layer, const char *stage);
 int moesim_range_pop(void);
 
+/* Something that the one who reads the capture should know, such as routing that could not be seen.
+ * severity: 0 info, 1 warning, 2 error; code: a row of profiler/profile.h's table (engines' hooks:
+ * hook_failed, hook_note, route_zero, route_invalid, route_compiled). */
+int moesim_diagnostic(int severity, const char *code, const char *text);
+
 #ifdef __cplusplus
 }
 #endif
