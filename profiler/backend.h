@@ -26,13 +26,24 @@ typedef struct moe_backend_config {
     uint32_t max_context;   /* positions of each */
     uint32_t threads;       /* 0: as many as there are processors */
     bool exact;             /* the same bits on every machine: no BLAS, fixed order of every sum */
+    uint32_t lookahead;     /* layers ahead; set by the decoder */
+    bool served;            /* experts come from a source; set by the decoder */
+    void *device;           /* of the backend's own making (profiler/backend_cuda.h), or NULL */
 } moe_backend_config;
+
+/* What runs together: for who looks on, no stage depends on it. */
+typedef enum moe_batch_phase {
+    MOE_BATCH_PREFILL,
+    MOE_BATCH_DECODE,
+    MOE_BATCH_BOTH
+} moe_batch_phase;
 
 typedef struct moe_batch {
     uint32_t n;
     const uint32_t *token;    /* [n] */
     const uint32_t *slot;     /* [n]: cache slot of the row's sequence */
     const uint32_t *position; /* [n]: 0 starts the slot anew */
+    moe_batch_phase phase;
 } moe_batch;
 
 /* Routed rows of a layer by expert: the rows of experts[i] are row[first[i] .. first[i + 1]),
@@ -51,6 +62,7 @@ typedef struct moe_forward {
     uint32_t n_rows;
     uint32_t lookahead; /* layers ahead */
     bool router_logits; /* wanted */
+    bool cosines;       /* likewise */
     bool timed;         /* `ns` is wanted */
 } moe_forward;
 
@@ -64,6 +76,9 @@ typedef struct moe_forward_result {
      * undefined. */
     const uint16_t *ahead[8];
     const float *ahead_weights[8];
+    /* [d - 1]: [layers, n]: between what the routers of layers l and l - d meet; before layer d
+     * undefined. NULL unless asked for. */
+    const float *cosines[8];
     const float *ns; /* [layers of the model, MOE_STAGES] */
 } moe_forward_result;
 
@@ -97,7 +112,8 @@ typedef struct moe_backend_ops {
     /* The residual stream [n, hidden] as it is now. */
     const float *(*hidden)(void *state, const moe_batch *batch, GError **error);
     /* All of a step at once, instead of the calls above; NULL: the backend has no such way. Taken
-     * when nobody serves experts and nobody asks for the residual stream. */
+     * when nobody serves experts and nobody asks for the residual stream. Ranges of stages
+     * (profiler/ranges.h) are the backend's affair then. */
     bool (*forward)(void *state, const moe_forward *step, moe_forward_result *result,
                     GError **error);
     /* Until all that was asked for is done; NULL: it always is. Called around timed stages. */

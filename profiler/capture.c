@@ -112,7 +112,8 @@ capture_open(moe_capture *c, uint32_t longest, GError **error)
                     .max_sequences = c->batch,
                     .max_context = longest,
                     .threads = config->threads,
-                    .exact = config->exact},
+                    .exact = config->exact,
+                    .device = config->device},
         .timed = config->times && !config->dry,
         .source = config->source,
     };
@@ -125,7 +126,8 @@ capture_open(moe_capture *c, uint32_t longest, GError **error)
             return false;
         decoder.observer = moe_recorder_observer(c->recorder);
     }
-    c->decoder = moe_decoder_new(c->weights, &moe_backend_cpu, &decoder, error);
+    c->decoder = moe_decoder_new(c->weights, config->backend ? config->backend : &moe_backend_cpu,
+                                 &decoder, error);
     return c->decoder != NULL;
 }
 
@@ -345,7 +347,8 @@ moe_capture_step(moe_capture *c, bool *more, GError **error)
     capture_prefill(c);
     if (r->n == 0)
         capture_decode(c);
-    const moe_batch batch = {r->n, r->token, r->slot, r->position};
+    const moe_batch batch = {r->n, r->token, r->slot, r->position,
+                             r->phase[0] == MOE_PREFILL ? MOE_BATCH_PREFILL : MOE_BATCH_DECODE};
     if (!moe_decoder_step(c->decoder, &batch, r->logits, r->n_logits, &logits, error))
         return false;
     if (!capture_advance(c, logits, error))

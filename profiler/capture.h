@@ -19,11 +19,13 @@
 #include "traces/routing.h"
 
 typedef struct moe_capture_config {
-    uint32_t decode;    /* tokens of a sequence that has no more than its prompt */
-    uint32_t batch;     /* sequences that run together */
-    uint32_t chunk;     /* rows of a step, at most; batch if that is more */
-    uint32_t lookahead; /* layers ahead, 0 .. MOE_DECODER_MAX_LOOKAHEAD */
-    uint32_t threads;   /* 0: as many as there are processors */
+    uint32_t decode;                /* tokens of a sequence that has no more than its prompt */
+    uint32_t batch;                 /* sequences that run together */
+    uint32_t chunk;                 /* rows of a step, at most; batch if that is more */
+    uint32_t lookahead;             /* layers ahead, 0 .. MOE_DECODER_MAX_LOOKAHEAD */
+    uint32_t threads;               /* 0: as many as there are processors */
+    const moe_backend_ops *backend; /* NULL: the processor's */
+    void *device;                   /* of that backend, or NULL */
     bool exact;
     bool logits;     /* record the router's logits of all experts */
     bool times;      /* measure and record stages */

@@ -56,6 +56,8 @@ record_layers(moe_recorder *r, const moe_stack *stack)
 static bool record_routed(void *context, const moe_routed *routed, GError **error);
 static bool record_hidden(void *context, const moe_batch *batch, uint32_t layer,
                           const float *hidden, GError **error);
+static void record_alike(void *context, const moe_batch *batch, uint32_t layer, uint32_t distance,
+                         const float *cosines);
 
 /* What grows with the rows of a step is asked for with care, and counted. */
 typedef struct record_memory {
@@ -114,7 +116,13 @@ moe_recorder_new(const moe_arch *arch, const moe_capture_config *config, uint32_
     r->hidden = (uint32_t)arch->model->hidden;
     r->n_ahead = MIN(config->lookahead, r->n_layers - 1);
     r->times = config->times;
-    r->observer = (moe_decoder_observer){r, record_routed, r->n_ahead ? record_hidden : NULL};
+    r->observer = (moe_decoder_observer){
+        .context = r,
+        .routed = record_routed,
+        .hidden = r->n_ahead ? record_hidden : NULL,
+        .alike = r->n_ahead ? record_alike : NULL,
+        .spare_logits = !config->logits,
+    };
     r->builder = moe_routing_builder_new(r->n_layers, r->n_experts, r->k);
     moe_routing_builder_spill(r->builder, config->scratch, config->scratch_bytes);
     record_layers(r, stack);
@@ -222,7 +230,8 @@ record_routed(void *context, const moe_routed *routed, GError **error)
 {
     moe_recorder *r = context;
     uint32_t layer = routed->layer, n = routed->batch->n;
-    if (!record_finite(routed, routed->logits, r->n_experts, error))
+    if (!(routed->logits ? record_finite(routed, routed->logits, r->n_experts, error)
+                         : record_finite(routed, routed->weights, r->k, error)))
         return false;
     moe_assert(layer < r->n_layers, "layer %u of %u", layer, r->n_layers);
     record_lay(r, layer, n, routed->ids, routed->weights, r->ids, r->weights);
@@ -257,6 +266,15 @@ record_dot(const float *a, const float *b, uint32_t n)
     return sum;
 }
 
+static void
+record_cosine(moe_recorder *r, uint32_t layer, uint32_t distance, double cosine)
+{
+    size_t cell = (size_t)layer * r->n_ahead + distance - 1;
+    cosine = isfinite(cosine) ? CLAMP(cosine, -1, 1) : 0;
+    r->cosines[cell] += (int64_t)rint(cosine * RECORD_UNIT);
+    r->n_cosines[cell]++;
+}
+
 static bool
 record_hidden(void *context, const moe_batch *batch, uint32_t layer, const float *hidden,
               GError **error)
@@ -271,13 +289,18 @@ record_hidden(void *context, const moe_batch *batch, uint32_t layer, const float
             uint32_t past = (layer - d) % slots;
             double product = r->norm[at][row] * r->norm[past][row];
             double dot = record_dot(here, r->ring[past] + (size_t)row * r->hidden, r->hidden);
-            double cosine = product > 0 && isfinite(dot / product) ? dot / product : 0;
-            size_t cell = (size_t)layer * r->n_ahead + d - 1;
-            r->cosines[cell] += (int64_t)rint(CLAMP(cosine, -1, 1) * RECORD_UNIT);
-            r->n_cosines[cell]++;
+            record_cosine(r, layer, d, product > 0 ? dot / product : 0);
         }
     }
     return true;
+}
+
+static void
+record_alike(void *context, const moe_batch *batch, uint32_t layer, uint32_t distance,
+             const float *cosines)
+{
+    for (uint32_t row = 0; row < batch->n; row++)
+        record_cosine(context, layer, distance, (double)cosines[row]);
 }
 
 double

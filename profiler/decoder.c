@@ -2,6 +2,7 @@
 
 #include "profiler/cpu/kernels.h"
 
+#include "profiler/ranges.h"
 #include "sim/base/error.h"
 #include "sim/base/units.h"
 
@@ -53,18 +54,32 @@ now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void
-begin(moe_decoder *d)
+static bool
+settle(moe_decoder *d, GError **error)
 {
-    if (d->config.timed)
-        d->since = now_ns();
+    return !d->config.timed || !d->backend->wait || d->backend->wait(d->state, error);
 }
 
-static void
-end(moe_decoder *d, uint32_t layer, moe_stage stage)
+static bool
+begin(moe_decoder *d, uint32_t layer, moe_stage stage, GError **error)
 {
+    if (!settle(d, error))
+        return false;
+    moe_range_push_stage(layer, stage);
+    if (d->config.timed)
+        d->since = now_ns();
+    return true;
+}
+
+/* `ok`: whether the stage went well; returns whether all did. */
+static bool
+end(moe_decoder *d, uint32_t layer, moe_stage stage, bool ok, GError **error)
+{
+    ok = ok && settle(d, error);
     if (d->config.timed)
         d->times[layer * MOE_STAGES + stage] += (float)(now_ns() - d->since);
+    moe_range_pop();
+    return ok;
 }
 
 const float *
@@ -147,6 +162,8 @@ moe_decoder_new(const moe_weights *weights, const moe_backend_ops *backend,
     d->weights = weights;
     d->backend = backend;
     d->config = *config;
+    d->config.backend.served = config->source != NULL;
+    d->config.backend.lookahead = config->lookahead;
     find_moe_layers(d);
     read_corrections(d);
     if (!allocate(d)) {
@@ -154,7 +171,7 @@ moe_decoder_new(const moe_weights *weights, const moe_backend_ops *backend,
         g_set_error(error, MOE_ERROR, MOE_ERROR_MEMORY,
                     "not enough memory: the routing of batches of %u rows wants %s",
                     config->backend.max_rows, bytes);
-    } else if ((d->state = backend->open(weights, &config->backend, error))) {
+    } else if ((d->state = backend->open(weights, &d->config.backend, error))) {
         return d;
     }
     moe_decoder_free(d);
@@ -204,12 +221,12 @@ static bool
 route_all(moe_decoder *d, const moe_batch *batch, uint32_t layer, moe_routed *routed,
           GError **error)
 {
-    uint32_t ahead = MIN(d->config.lookahead, d->n_moe - 1 - layer);
+    uint32_t ahead = MIN(d->config.lookahead, d->n_moe - 1 - layer), here = d->moe_layer[layer];
 
-    begin(d);
+    if (!begin(d, here, MOE_STAGE_ROUTER, error))
+        return false;
     const float *logits = route(d, batch, layer, layer, error);
-    end(d, d->moe_layer[layer], MOE_STAGE_ROUTER);
-    if (!logits)
+    if (!end(d, here, MOE_STAGE_ROUTER, logits != NULL, error))
         return false;
     *routed = (moe_routed){batch, d->step, layer, d->ids[0], d->weights_of[0], logits};
     if (ahead) { /* the backend's will be overwritten */
@@ -262,10 +279,10 @@ static bool
 compute_experts(moe_decoder *d, uint32_t layer, const moe_mlp *const *weights, uint32_t n,
                 GError **error)
 {
-    begin(d);
+    if (!begin(d, layer, MOE_STAGE_EXPERTS, error))
+        return false;
     bool ok = d->backend->experts(d->state, layer, d->wave, weights, n, error);
-    end(d, layer, MOE_STAGE_EXPERTS);
-    return ok;
+    return end(d, layer, MOE_STAGE_EXPERTS, ok, error);
 }
 
 /* Wave by wave as their weights arrive, or all at once where they are. */
@@ -314,31 +331,133 @@ run_moe(moe_decoder *d, const moe_batch *batch, uint32_t layer, GError **error)
     if (observer && observer->routed && !observer->routed(observer->context, &routed, error))
         return false;
 
-    begin(d);
+    if (!begin(d, layer, MOE_STAGE_DISPATCH, error))
+        return false;
     group_rows(d, batch);
     bool ok = d->backend->dispatch(d->state, batch, layer, &d->dispatch, error);
-    end(d, layer, MOE_STAGE_DISPATCH);
-    if (!ok || !run_experts(d, layer, &routed, error))
+    if (!end(d, layer, MOE_STAGE_DISPATCH, ok, error) || !run_experts(d, layer, &routed, error) ||
+        !begin(d, layer, MOE_STAGE_COMBINE, error))
         return false;
-    begin(d);
     ok = d->backend->combine(d->state, batch, layer, error);
-    end(d, layer, MOE_STAGE_COMBINE);
-    return ok;
+    return end(d, layer, MOE_STAGE_COMBINE, ok, error);
 }
 
 static bool
 run_layer(moe_decoder *d, const moe_batch *batch, uint32_t layer, GError **error)
 {
-    begin(d);
+    if (!begin(d, layer, MOE_STAGE_ATTENTION, error))
+        return false;
     bool ok = d->backend->attention(d->state, batch, layer, error);
-    end(d, layer, MOE_STAGE_ATTENTION);
-    if (!ok || d->layers[layer].ffn.kind == MOE_FFN_MOE)
-        return ok && run_moe(d, batch, layer, error);
-    begin(d);
+    if (!end(d, layer, MOE_STAGE_ATTENTION, ok, error))
+        return false;
+    if (d->layers[layer].ffn.kind == MOE_FFN_MOE)
+        return run_moe(d, batch, layer, error);
+    if (!begin(d, layer, MOE_STAGE_COMBINE, error))
+        return false;
     ok = d->backend->dense(d->state, batch, layer, error);
-    end(d, layer, MOE_STAGE_COMBINE);
-    return ok;
+    return end(d, layer, MOE_STAGE_COMBINE, ok, error);
 }
+
+static bool
+run_embed(moe_decoder *d, const moe_batch *batch, GError **error)
+{
+    if (!begin(d, 0, MOE_STAGE_EMBED, error))
+        return false;
+    bool ok = d->backend->embed(d->state, batch, error);
+    return end(d, 0, MOE_STAGE_EMBED, ok, error);
+}
+
+static const float *
+run_unembed(moe_decoder *d, const moe_batch *batch, const uint32_t *rows, uint32_t n_rows,
+            GError **error)
+{
+    uint32_t last = d->n_layers - 1;
+    if (!begin(d, last, MOE_STAGE_UNEMBED, error))
+        return NULL;
+    const float *logits = d->backend->unembed(d->state, batch, rows, n_rows, error);
+    return end(d, last, MOE_STAGE_UNEMBED, logits != NULL, error) ? logits : NULL;
+}
+
+static bool
+run_stages(moe_decoder *d, const moe_batch *batch, const uint32_t *rows, uint32_t n_rows,
+           const float **logits, GError **error)
+{
+    const moe_expert_source *source = d->config.source;
+    bool ok = run_embed(d, batch, error);
+    for (uint32_t l = 0; ok && l < d->n_layers; l++)
+        ok = run_layer(d, batch, l, error);
+    if (ok && source)
+        ok = source->end_step(source->context, error);
+    if (!ok || !n_rows)
+        return ok;
+    *logits = run_unembed(d, batch, rows, n_rows, error);
+    return *logits != NULL;
+}
+
+/* ---- a step at once ---- */
+
+static bool
+goes_at_once(const moe_decoder *d)
+{
+    const moe_decoder_observer *observer = d->config.observer;
+    return d->backend->forward && !d->config.source && !d->config.by_stages &&
+           (!observer || !observer->hidden || observer->alike);
+}
+
+/* Shows what was routed in a MoE layer of a step that is over. */
+static bool
+show_layer(const moe_decoder *d, const moe_batch *batch, uint32_t layer,
+           const moe_forward_result *result, GError **error)
+{
+    const moe_decoder_observer *observer = d->config.observer;
+    const moe_router_rule *rule = &d->weights->arch->router;
+    size_t chosen = (size_t)layer * batch->n * rule->top_k;
+    size_t all = (size_t)layer * batch->n * rule->experts;
+    moe_routed routed = {batch,
+                         d->step,
+                         layer,
+                         result->ids + chosen,
+                         result->weights + chosen,
+                         result->router_logits ? result->router_logits + all : NULL};
+
+    for (uint32_t i = 1; i <= d->config.lookahead && layer + i < d->n_moe; i++) {
+        routed.lookahead[i - 1] = result->ahead[i - 1] + chosen;
+        routed.lookahead_weights[i - 1] = result->ahead_weights[i - 1] + chosen;
+    }
+    for (uint32_t i = 1; observer->alike && i <= MIN(d->config.lookahead, layer); i++)
+        observer->alike(observer->context, batch, layer, i,
+                        result->cosines[i - 1] + (size_t)layer * batch->n);
+    return !observer->routed || observer->routed(observer->context, &routed, error);
+}
+
+static bool
+run_at_once(moe_decoder *d, const moe_batch *batch, const uint32_t *rows, uint32_t n_rows,
+            const float **logits, GError **error)
+{
+    const moe_decoder_observer *observer = d->config.observer;
+    const moe_forward step = {
+        .batch = batch,
+        .rows = rows,
+        .n_rows = n_rows,
+        .lookahead = d->config.lookahead,
+        .router_logits = observer && observer->routed && !observer->spare_logits,
+        .cosines = observer && observer->alike && d->config.lookahead,
+        .timed = d->config.timed,
+    };
+    moe_forward_result result = {0};
+
+    if (!d->backend->forward(d->state, &step, &result, error))
+        return false;
+    if (d->config.timed)
+        memcpy(d->times, result.ns, (size_t)d->n_layers * MOE_STAGES * sizeof *d->times);
+    *logits = result.logits;
+    for (uint32_t m = 0; observer && m < d->n_moe; m++)
+        if (!show_layer(d, batch, m, &result, error))
+            return false;
+    return true;
+}
+
+/* ---- any step ---- */
 
 static void
 check_batch(const moe_decoder *d, const moe_batch *batch, const uint32_t *rows, uint32_t n_rows)
@@ -360,23 +479,13 @@ moe_decoder_step(moe_decoder *decoder, const moe_batch *batch, const uint32_t *r
                  uint32_t n_rows, const float **logits, GError **error)
 {
     moe_decoder *d = decoder;
-    const moe_expert_source *source = d->config.source;
 
     check_batch(d, batch, rows, n_rows);
     memset(d->times, 0, (size_t)d->n_layers * MOE_STAGES * sizeof *d->times);
-    begin(d);
-    bool ok = d->backend->embed(d->state, batch, error);
-    end(d, 0, MOE_STAGE_EMBED);
-    for (uint32_t l = 0; ok && l < d->n_layers; l++)
-        ok = run_layer(d, batch, l, error);
-    if (ok && source)
-        ok = source->end_step(source->context, error);
-    if (ok && n_rows) {
-        begin(d);
-        *logits = d->backend->unembed(d->state, batch, rows, n_rows, error);
-        end(d, d->n_layers - 1, MOE_STAGE_UNEMBED);
-        ok = *logits != NULL;
-    }
+    moe_range_push_step(d->step, batch->phase);
+    bool ok = goes_at_once(d) ? run_at_once(d, batch, rows, n_rows, logits, error)
+                              : run_stages(d, batch, rows, n_rows, logits, error);
+    moe_range_pop();
     d->step++;
     return ok;
 }

@@ -21,8 +21,9 @@ extern const char *const moe_stage_names[MOE_STAGES];
 #define MOE_DECODER_MAX_LOOKAHEAD 8
 
 /* The routing of one MoE layer (numbered among MoE layers from 0), as soon as its gate is known.
- * ids [n, k] by falling weight, weights [n, k], logits [n, experts]. lookahead[d - 1] says the same
- * of MoE layer `layer` + d, on this layer's residual stream; NULL past the last layer. */
+ * ids [n, k] by falling weight, weights [n, k], logits [n, experts] (NULL: they may be
+ * spared, and were). lookahead[d - 1] says the same of MoE layer `layer` + d, on this layer's
+ * residual stream; NULL past the last layer. */
 typedef struct moe_routed {
     const moe_batch *batch;
     uint32_t step, layer;
@@ -40,6 +41,12 @@ typedef struct moe_decoder_observer {
      * `routed`. */
     bool (*hidden)(void *context, const moe_batch *batch, uint32_t layer, const float *hidden,
                    GError **error);
+    /* Instead of `hidden`, where the backend computes a step at once: [n] cosines between what the
+     * routers of MoE layers `layer` and `layer` - `distance` meet, for each distance up to the
+     * look-ahead. */
+    void (*alike)(void *context, const moe_batch *batch, uint32_t layer, uint32_t distance,
+                  const float *cosines);
+    bool spare_logits; /* `routed` may come without logits, where that saves work */
 } moe_decoder_observer;
 
 /* Where experts come from, when not from the mapped weights (profiler/offload.h). */
@@ -60,6 +67,7 @@ typedef struct moe_decoder_config {
     moe_backend_config backend;
     uint32_t lookahead;                   /* layers ahead, 0 .. MOE_DECODER_MAX_LOOKAHEAD */
     bool timed;                           /* measure stages */
+    bool by_stages;                       /* never whole steps at once (for comparison) */
     const moe_decoder_observer *observer; /* NULL: none */
     const moe_expert_source *source;      /* NULL: the mapped weights */
 } moe_decoder_config;
@@ -79,7 +87,8 @@ bool moe_decoder_step(moe_decoder *decoder, const moe_batch *batch, const uint32
                       uint32_t n_rows, const float **logits, GError **error);
 /* Nanoseconds of the last step by (layer of the model, stage): [n_layers, MOE_STAGES]. Embed counts
  * to the first layer, unembed to the last. Looking ahead, observers and the expert source count to
- * no stage: they are no part of the model. Without `timed` all zero. */
+ * no stage: they are no part of the model. Without `timed` all zero. A backend that computes later
+ * than it is asked is waited for at both ends of a stage, or measures by itself (`forward`). */
 const float *moe_decoder_times(const moe_decoder *decoder);
 
 /* Experts and weights of one row of logits by `rule`: ids by falling weight, ties to the lower id.
