@@ -9,8 +9,8 @@ case $("${format:-false}" --version 2>/dev/null) in
     exit 77
     ;;
 esac
-if ! list=$(git -c safe.directory='*' ls-files -co --exclude-standard '*.c' '*.h' '*.cu' 2>/dev/null); then
-    list=$(find . \( -name build -o -name .git \) -prune -o -name '*.[ch]' -print)
+if ! list=$(git -c safe.directory='*' ls-files -co --exclude-standard '*.c' '*.h' '*.cu' '*.cuh' '*.cc' 2>/dev/null); then
+    list=$(find . \( -name build -o -name .git \) -prune -o \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cc' \) -print)
 fi
 [ -n "$list" ] || exit 1
 # The first place in each file is enough.

@@ -1,10 +1,12 @@
 """Each header compiles alone, and twice, with the project's own flags.
 
-headers.py SOURCE BUILD: the flags are those of the build folder's compile_commands.json."""
+headers.py SOURCE BUILD: the flags are those of the build folder's compile_commands.json. The headers
+that stand for CUDA's are C++; what only nvcc or they can compile (.cuh) is left to the sources."""
 import concurrent.futures
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -14,14 +16,24 @@ import source
 def flags(build):
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
         commands = json.load(file)
+    commands = [c for c in commands if c["file"].endswith(".c")]
     if not commands:
-        sys.exit(f"{build}/compile_commands.json is empty")
+        sys.exit(f"{build}/compile_commands.json knows no C")
     words = shlex.split(commands[0]["command"])
     # Up to the output: what follows names the one file of that command.
     return words[:words.index("-o")] + ["-fsyntax-only", "-x", "c", "-"]
 
 
+# As emulated sources are compiled, up to the warnings.
+CPLUSPLUS = ["c++", "-std=c++17", "-I.", "-Itests/cuda_emulation", "-Wall", "-Wextra", "-Werror",
+             "-fsyntax-only", "-x", "c++", "-"]
+
+
 def compile_alone(command, header):
+    if header.startswith("tests/cuda_emulation/"):
+        if not shutil.which(CPLUSPLUS[0]):
+            return header, 0, ""
+        command = CPLUSPLUS
     text = f'#include "{header}"\n#include "{header}"\n'
     done = subprocess.run(command, input=text, cwd=source.root(), text=True, capture_output=True,
                           check=False)

@@ -26,7 +26,7 @@ THIRD_PARTY = [
     (re.compile(r"^sqlite3\.h$"), ["analysis", "profiler", "sim/cli", "tests"]),
     (re.compile(r"^(zlib|zstd)\.h$"), ["sim/base", "traces", "profiler", "sim/cli", "tests"]),
     (re.compile(r"^(cjson/)?cJSON\.h$"), ["sim/base", "models", "traces", "profiler", "tests"]),
-    (re.compile(r"^(cuda|cublas|cupti|nvtx|nvToolsExt)"), ["profiler"]),
+    (re.compile(r"^(cuda|cublas|cupti|nvtx|nvToolsExt)"), ["profiler", "tests"]),
     (re.compile(r"^CUnit/"), ["tests"]),
 ]
 

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-C_SUFFIXES = (".c", ".h", ".cu")
+C_SUFFIXES = (".c", ".h", ".cu", ".cuh", ".cc")
 LIBRARIES = (
     "sim/base", "sim/core", "sim/policy", "sim/residency", "sim/machine",
     "models", "hw", "traces", "profiler", "analysis",

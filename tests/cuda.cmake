@@ -1,0 +1,52 @@
+# Kernels. Each cuda/<name>_test.cu is a program that is compiled for the host (test cuda/<name>, see
+# cuda_emulation/emulation.h) and by nvcc (test gpu/<name>, label gpu; it skips where there is no
+# device). libmoesim_cuda_emulated.so is the CUDA backend compiled for the host.
+file(GLOB cuda_tests CONFIGURE_DEPENDS cuda/*_test.cu)
+
+if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
+  add_library(moe_emulated_flags INTERFACE)
+  target_include_directories(moe_emulated_flags BEFORE INTERFACE
+    ${CMAKE_CURRENT_SOURCE_DIR}/cuda_emulation ${PROJECT_SOURCE_DIR})
+  # -O2 whatever the preset: a thread of a block costs enough as it is.
+  target_compile_options(moe_emulated_flags INTERFACE ${MOE_CUDA_WARNINGS} -Werror -Wno-psabi
+    -ffp-contract=off -O2 -g -UNDEBUG)
+  target_compile_features(moe_emulated_flags INTERFACE cxx_std_17)
+  if(MOE_SANITIZE)
+    target_compile_options(moe_emulated_flags INTERFACE -fsanitize=${MOE_SANITIZE})
+    target_link_options(moe_emulated_flags INTERFACE -fsanitize=${MOE_SANITIZE})
+  endif()
+  target_link_libraries(moe_emulated_flags INTERFACE Threads::Threads ${CMAKE_DL_LIBS})
+
+  file(GLOB emulation CONFIGURE_DEPENDS cuda_emulation/*.cc)
+  set_source_files_properties(${MOE_CUDA_SOURCES} ${cuda_tests} cuda_emulation/emulation_test.cu
+    PROPERTIES LANGUAGE CXX)
+  add_library(moe_emulation OBJECT ${emulation})
+  target_link_libraries(moe_emulation PUBLIC moe_emulated_flags)
+  set_target_properties(moe_emulation PROPERTIES POSITION_INDEPENDENT_CODE ON)
+
+  add_executable(cuda_emulation_test cuda_emulation/emulation_test.cu)
+  target_link_libraries(cuda_emulation_test PRIVATE moe_emulation)
+  add_test(NAME cuda/emulation COMMAND cuda_emulation_test)
+
+  if(MOE_CUDA_SOURCES)
+    add_library(moe_cuda_emulated OBJECT ${MOE_CUDA_SOURCES})
+    target_link_libraries(moe_cuda_emulated PUBLIC moe_emulated_flags)
+    set_target_properties(moe_cuda_emulated PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    add_library(moesim_cuda_emulated SHARED $<TARGET_OBJECTS:moe_cuda_emulated>)
+    set_target_properties(moesim_cuda_emulated PROPERTIES LINKER_LANGUAGE CXX)
+    target_link_libraries(moesim_cuda_emulated PRIVATE moe_emulation)
+    foreach(source ${cuda_tests})
+      get_filename_component(name ${source} NAME_WE)
+      add_executable(emulated_${name} ${source})
+      target_link_libraries(emulated_${name} PRIVATE moe_cuda_emulated moe_emulation)
+      string(REPLACE "_test" "" test ${name})
+      add_test(NAME cuda/${test} COMMAND emulated_${name})
+      set_tests_properties(cuda/${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+    endforeach()
+  endif()
+endif()
+
+if(TARGET moe_cuda_objects AND cuda_tests)
+  # Compiled in a folder of their own, where these sources are CUDA.
+  add_subdirectory(cuda)
+endif()
