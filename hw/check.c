@@ -176,6 +176,10 @@ check_link(const checker *c, size_t i)
     if (l->peak > 0 && l->rate > l->peak)
         moe_diag_error(c->diag, at(c, "links", i, "rate"),
                        "'%s' achieves more than its peak bandwidth", l->name);
+    if (l->wire < 0 && l->duplex != 0.5)
+        moe_diag_error(c->diag, at(c, "links", i, "duplex"),
+                       "'%s' has a wire of its own, so that 'duplex' says nothing about it",
+                       l->name);
     if (l->pageable > l->rate)
         moe_diag_error(c->diag, at(c, "links", i, "pageable"),
                        "'%s' is faster from pageable memory than from pinned", l->name);

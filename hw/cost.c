@@ -74,9 +74,18 @@ decode(moe_cost *cost, const moe_device *device, double params, double weight_bi
 }
 
 static double
-streaming_rate(const moe_hardware *hw, const moe_device *device)
+streaming_rate(const moe_hardware *hw, const moe_device *device, double efficiency)
 {
-    return device->stream_efficiency * hw->places[device->place].read_bytes_per_s;
+    return efficiency * hw->places[device->place].read_bytes_per_s;
+}
+
+moe_device
+moe_device_in_graph(const moe_device *device)
+{
+    moe_device copy = *device;
+
+    copy.launch_ps = device->graph_launch_ps;
+    return copy;
 }
 
 moe_cost
@@ -85,9 +94,9 @@ moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double m, double
 {
     double peak = moe_peak_flops(device, activation_bits) * device->gemm_efficiency;
     moe_cost cost = {
-        .launch_ps = kernels * device->launch_ps,
+        .launch_ps = kernels * (device->launch_ps + device->gemm_fixed_ps),
         .bytes = n * k * weight_bits / 8 + m * (k + n) * activation_bits / 8,
-        .bytes_per_s = streaming_rate(hw, device),
+        .bytes_per_s = streaming_rate(hw, device, device->stream_efficiency),
         .flops = 2 * m * n * k,
         .flops_per_s = peak * m / (m + device->half_rows),
         .kernels = kernels,
@@ -98,6 +107,19 @@ moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double m, double
         return (moe_cost){.formula = roofline};
     decode(&cost, device, n * k, weight_bits, activation_bits);
     return finish(cost);
+}
+
+/* Tokens of all experts when each has whole tiles; NULL: one token each. */
+static double
+padded(const uint32_t *tokens, uint32_t n, int64_t tile)
+{
+    double all = 0;
+
+    if (!tokens)
+        return (double)n * (double)tile;
+    for (uint32_t i = 0; i < n; i++)
+        all += (double)((tokens[i] + tile - 1) / tile * tile);
+    return all;
 }
 
 moe_cost
@@ -113,16 +135,18 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
         for (uint32_t i = 0; i < n; i++)
             all += tokens[i];
     }
-    /* sum over i of flops * tokens[i] / (peak * tokens[i] / (tokens[i] + half_rows)) */
+    /* sum over i of flops * tokens[i] / (peak * tokens[i] / (padded[i] + half_rows)) */
+    double computed = device->tile > 1 ? padded(tokens, n, device->tile) : all;
     double peak = moe_peak_flops(device, shape->activation_bits) * device->expert_efficiency;
     double activations = 2 * all * (shape->hidden + shape->width);
     moe_cost cost = {
-        .launch_ps = EXPERT_KERNELS * device->launch_ps + n * device->expert_ps,
+        .launch_ps =
+            EXPERT_KERNELS * device->launch_ps + device->expert_fixed_ps + n * device->expert_ps,
         .bytes =
             n * shape->params * shape->weight_bits / 8 + activations * shape->activation_bits / 8,
-        .bytes_per_s = streaming_rate(hw, device),
+        .bytes_per_s = streaming_rate(hw, device, device->expert_stream_efficiency),
         .flops = shape->flops * all,
-        .flops_per_s = peak * all / (all + n * device->half_rows),
+        .flops_per_s = peak * all / (computed + n * device->expert_half_rows),
         .kernels = EXPERT_KERNELS,
         .formula = roofline,
     };
@@ -131,35 +155,69 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
 }
 
 moe_cost
-moe_cost_attention(const moe_hardware *hw, const moe_device *device, double queries,
-                   double kv_bytes, double flops, double rows, double activation_bits)
+moe_cost_attention(const moe_hardware *hw, const moe_device *device, const moe_attention_work *work)
 {
-    double peak = moe_peak_flops(device, activation_bits) * device->gemm_efficiency;
-    double shared = kv_bytes > 0 ? larger(rows, flops / kv_bytes) : rows;
-    moe_cost cost = {
-        .launch_ps = ATTENTION_KERNELS * device->launch_ps,
-        .bytes = kv_bytes,
-        .bytes_per_s = streaming_rate(hw, device),
-        .flops = flops,
-        .flops_per_s = peak * shared / (shared + device->half_rows),
+    double peak = moe_peak_flops(device, work->activation_bits) * device->attention_efficiency;
+    double units = work->rows, half = device->half_rows;
+
+    if (work->queries <= 0)
+        return (moe_cost){.formula = roofline};
+    if (work->rows > 1 && device->attention_half_keys > 0) {
+        units = work->keys;
+        half = device->attention_half_keys;
+    } else if (work->kv_bytes > 0) {
+        units = larger(work->rows, work->flops / work->kv_bytes);
+    }
+    return finish((moe_cost){
+        .launch_ps = ATTENTION_KERNELS * device->launch_ps + device->attention_fixed_ps +
+                     (int64_t)(work->heads * (double)device->head_ps),
+        .bytes = work->kv_bytes,
+        .bytes_per_s = streaming_rate(hw, device, device->attention_stream_efficiency),
+        .flops = work->flops,
+        .flops_per_s = peak * units / (units + half),
         .kernels = ATTENTION_KERNELS,
         .formula = roofline,
-    };
+    });
+}
 
-    if (queries <= 0)
-        return (moe_cost){.formula = roofline};
-    return finish(cost);
+moe_cost
+moe_cost_stream(const moe_hardware *hw, const moe_device *device, double bytes)
+{
+    return finish((moe_cost){
+        .launch_ps = device->launch_ps,
+        .bytes = bytes,
+        .bytes_per_s = streaming_rate(hw, device, device->stream_efficiency),
+        .kernels = 1,
+        .formula = roofline,
+    });
+}
+
+double
+moe_link_rate(const moe_hw_link *link, bool pageable)
+{
+    return pageable && link->pageable_bytes_per_s > 0 ? link->pageable_bytes_per_s
+                                                      : link->bytes_per_s;
+}
+
+int64_t
+moe_link_latency(const moe_hw_link *link, bool pageable)
+{
+    return pageable ? link->pageable_latency_ps : link->latency_ps;
+}
+
+double
+moe_wire_rate(double rate, double duplex)
+{
+    return rate * (2 * duplex);
 }
 
 moe_cost
 moe_cost_copy(const moe_hw_link *link, double bytes, bool pageable)
 {
-    bool slow = pageable && link->pageable_bytes_per_s > 0;
-
     return finish((moe_cost){
-        .launch_ps = link->latency_ps,
+        .launch_ps = moe_link_latency(link, pageable),
         .bytes = bytes,
-        .bytes_per_s = slow ? link->pageable_bytes_per_s : link->bytes_per_s,
+        .bytes_per_s = moe_link_rate(link, pageable),
         .formula = transfer,
     });
 }

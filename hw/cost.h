@@ -5,11 +5,23 @@
  * print the formula with the numbers put in. Common form:
  *     time = launch + max(bytes / (stream_efficiency * bandwidth), flops / rate(rows)) + decode
  *     rate(rows) = peak(dtype) * gemm_efficiency * rows / (rows + half_rows)
+ *     launch     = kernels * launch + what the kernels' own ramp and tail take (gemm_fixed …)
  * rows: how many tokens share one read of the weights (rational saturation instead of a table:
  * facts on H800 grouped GEMM give half of the best rate near 64-128 tokens per expert).
- * Expert kernels: bytes follow the distinct experts read, flops the tokens of each expert, summed
- * over experts with each expert's own rate; expert_efficiency instead of gemm_efficiency.
- * decode: weights below 8 bits, once per read, at dequant_bytes_per_s of decoded bytes. */
+ * Expert kernels: bytes follow the distinct experts read, flops the tokens of each expert, padded
+ * to blocks of `tile`, summed over experts with each expert's own rate; the expert_ numbers instead
+ * of the general ones.
+ * Attention of a prompt: rate(keys) = peak * attention_efficiency * keys / (keys +
+ * attention_half_keys), keys being how many a query sees on average: a block of queries has a fixed
+ * part that its loop over the keys must outweigh. (FlashAttention 3 on an H100, the context tables
+ * of ai-dynamo/aiconfigurator@095f58a: half of the best rate near 500 keys, for any number of
+ * heads.) Of a decode: the KV cache streamed, and per_head for each sequence and KV head, which
+ * are worked on apart (there: 0.02 us whatever the context).
+ * decode: weights below 8 bits, once per read, at dequant_bytes_per_s of decoded bytes.
+ *
+ * A copy takes latency + bytes / rate. The rate that it achieves so depends on its size: bytes /
+ * (bytes + latency * rate) of the best (V100, PCIe 3, te42kyfo/gpu-benches@1c36d50: 9.25, 11.4 and
+ * 12.1 GB/s at 1, 4 and 16 MB, of 12.35; 28 us give all three within 1 %). */
 #ifndef MOE_HW_COST_H
 #define MOE_HW_COST_H
 
@@ -44,15 +56,32 @@ moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
                           const moe_expert_shape *shape, const uint32_t *tokens, uint32_t n);
 
 /* Attention without its projections: `queries` query tokens in total that read `kv_bytes` of KV
- * cache and do `flops`; prefill uses the matrix rate (rows = queries per sequence), decode is
- * bound by the KV bytes. Query heads that share a KV head (or MLA's latent) are rows too: the
- * rate is that of max(rows, flops / kv_bytes), the latter being the multiply-adds per 16-bit
- * element read. */
-moe_cost moe_cost_attention(const moe_hardware *hw, const moe_device *device, double queries,
-                            double kv_bytes, double flops, double rows, double activation_bits);
+ * cache and do `flops`. Where the device says nothing of keys, prefill uses the rate of a product
+ * of `rows`, and query heads that share a KV head (or MLA's latent) are rows too: the rate is that
+ * of max(rows, flops / kv_bytes), the latter being the multiply-adds per 16-bit element read.
+ * Decode always does. */
+typedef struct moe_attention_work {
+    double queries, kv_bytes, flops;
+    double rows;  /* 1: a decode; else of the prompts */
+    double keys;  /* that a query sees on average */
+    double heads; /* sequences times KV heads */
+    double activation_bits;
+} moe_attention_work;
+moe_cost moe_cost_attention(const moe_hardware *hw, const moe_device *device,
+                            const moe_attention_work *work);
+
+/* One kernel that reads `bytes` of the device's memory once. */
+moe_cost moe_cost_stream(const moe_hardware *hw, const moe_device *device, double bytes);
 
 /* One transfer alone on its link: latency, then bytes at the achieved rate. */
 moe_cost moe_cost_copy(const moe_hw_link *link, double bytes, bool pageable);
+double moe_link_rate(const moe_hw_link *link, bool pageable);
+int64_t moe_link_latency(const moe_hw_link *link, bool pageable);
+/* What a wire carries in all when both of its links, of `rate` and `duplex`, are busy. */
+double moe_wire_rate(double rate, double duplex);
+
+/* The device as it is when its kernels are launched from a CUDA graph. */
+moe_device moe_device_in_graph(const moe_device *device);
 
 /* Adds b to a (stages fused into one task): times, bytes and FLOPs add up, the rates become the
  * averages that lead to the same times. */

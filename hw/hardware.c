@@ -18,6 +18,12 @@ build_places(moe_hardware_set *set, const moe_hardware_spec *spec)
             (moe_place){from[i].name, from[i].capacity, from[i].reserved, from[i].read};
 }
 
+static double
+either(double own, double other)
+{
+    return own > 0 ? own : other;
+}
+
 static moe_device
 build_device(const moe_hardware_spec *spec, const moe_device_spec *d)
 {
@@ -27,11 +33,22 @@ build_device(const moe_hardware_spec *spec, const moe_device_spec *d)
         .place = moe_spec_place(spec, d->place),
         .peak = d->peak,
         .gemm_efficiency = d->gemm_efficiency,
-        .expert_efficiency = d->expert_efficiency > 0 ? d->expert_efficiency : d->gemm_efficiency,
+        .expert_efficiency = either(d->expert_efficiency, d->gemm_efficiency),
+        .attention_efficiency = either(d->attention_efficiency, d->gemm_efficiency),
         .stream_efficiency = d->stream_efficiency,
+        .expert_stream_efficiency = either(d->expert_stream_efficiency, d->stream_efficiency),
+        .attention_stream_efficiency = either(d->attention_stream_efficiency, d->stream_efficiency),
         .half_rows = d->half_rows,
+        .expert_half_rows = either(d->expert_half_rows, d->half_rows),
+        .attention_half_keys = d->attention_half_keys,
+        .tile = d->tile,
         .launch_ps = d->launch,
+        .graph_launch_ps = d->launch_in_graph > 0 ? d->launch_in_graph : d->launch,
+        .gemm_fixed_ps = d->gemm_fixed,
+        .expert_fixed_ps = d->expert_fixed,
+        .attention_fixed_ps = d->attention_fixed,
         .expert_ps = d->per_expert,
+        .head_ps = d->per_head,
         .dequant_bytes_per_s = d->dequant,
         .idle_watt = d->idle_watt,
         .peak_watt = d->peak_watt,
@@ -49,6 +66,8 @@ build_link(const moe_hardware_spec *spec, const moe_link_spec *l)
         .peak_bytes_per_s = l->peak > 0 ? l->peak : l->rate,
         .pageable_bytes_per_s = l->pageable,
         .latency_ps = l->latency,
+        .pageable_latency_ps = l->pageable_latency > 0 ? l->pageable_latency : l->latency,
+        .duplex = l->duplex,
         .chunk_bytes = l->chunk,
         .engine = (int)l->engine,
         .wire = (int)l->wire,

@@ -1,7 +1,7 @@
 /* What hardware costs: devices, places, links as data; pure cost functions in hw/cost.h. No events.
  *
  * Read from a preset (hw/presets/NAME.yaml) or a path; immutable afterwards, shared by threads.
- * Every number carries source and basis (vendor, measured, derived, literature, secondary,
+ * Every number carries source and basis (vendor, measured, fitted, derived, literature, secondary,
  * estimate); estimates are listed by `moesim list hardware -v`. */
 #ifndef MOE_HW_HARDWARE_H
 #define MOE_HW_HARDWARE_H
@@ -21,15 +21,26 @@ typedef struct moe_device {
     moe_device_kind kind;
     int place; /* index of the memory it computes from */
     moe_rates peak;
-    double gemm_efficiency;     /* highest achieved share of peak of a large matrix product */
-    double expert_efficiency;   /* the same of grouped expert kernels */
-    double stream_efficiency;   /* achieved share of the place's bandwidth when streaming weights */
-    double half_rows;           /* rows (tokens per expert) at which a product reaches half of
-                                   its highest rate */
+    /* Highest achieved share of peak: of a large matrix product, of grouped expert kernels, of a
+       long prompt's attention. */
+    double gemm_efficiency, expert_efficiency, attention_efficiency;
+    /* Achieved share of the place's bandwidth: of products that stream their weights, of grouped
+       expert kernels, of attention that reads the KV cache. */
+    double stream_efficiency, expert_stream_efficiency, attention_stream_efficiency;
+    /* Rows of a product, tokens of an expert, at which it reaches half of its highest rate. */
+    double half_rows, expert_half_rows;
+    double attention_half_keys; /* keys that a query of a prompt sees at which attention reaches
+                                   half of its highest rate; 0: rows are what counts */
+    int64_t tile;               /* tokens of an expert are computed in blocks of so many */
     int64_t launch_ps;          /* fixed cost of one kernel */
-    int64_t expert_ps;          /* further fixed cost per distinct expert in a grouped kernel */
-    double dequant_bytes_per_s; /* weights below 8 bits are decoded at this rate (of decoded
-                                   bytes); 0: free */
+    int64_t graph_launch_ps;    /* the same in a CUDA graph */
+    /* Further fixed cost, the ramp and the tail of the kernels themselves: of one product, of an
+       expert stage, of an attention. */
+    int64_t gemm_fixed_ps, expert_fixed_ps, attention_fixed_ps;
+    int64_t expert_ps;           /* further fixed cost per distinct expert in a grouped kernel */
+    int64_t head_ps;             /* of attention, per sequence and KV head */
+    double dequant_bytes_per_s;  /* weights below 8 bits are decoded at this rate (of decoded
+                                    bytes); 0: free */
     double idle_watt, peak_watt; /* 0: unknown */
 } moe_device;
 
@@ -51,6 +62,9 @@ typedef struct moe_hw_link {
     double peak_bytes_per_s;     /* nominal */
     double pageable_bytes_per_s; /* achieved from pageable memory; 0: as pinned */
     int64_t latency_ps;          /* fixed cost of a transfer */
+    int64_t pageable_latency_ps; /* the same from pageable memory */
+    double duplex;               /* share of its rate that it keeps while the other direction of
+                                    its wire is busy too, 0.5 to 1 */
     int64_t chunk_bytes;         /* granularity at which a transfer can be suspended */
     int engine, wire;
 } moe_hw_link;
@@ -76,6 +90,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_hardware_set, moe_hardware_free)
 const moe_hardware *moe_hardware_get(const moe_hardware_set *set);
 /* Every number that a run can depend on, and the names that a scenario can refer to. */
 void moe_hardware_canonical(const moe_hardware *hw, GString *out);
+/* A number put in the place of a description's own, as it is written: "55.6GB/s". Texts may be
+ * NULL where there is nothing to say, the value for none: the number is left out. */
+typedef struct moe_hw_change {
+    const char *key; /* "devices.0.launch", "links.1.rate" */
+    const char *value, *basis, *source, *note;
+} moe_hw_change;
+/* The description as the text of a preset, every number with its origin, under a new name and
+ * source; comments and the order of keys of its file are not kept. It is for the caller to read it
+ * back: a change may be out of range, or not fit with what stays. */
+void moe_hardware_write(const moe_hardware_set *set, const char *name, const char *source,
+                        const moe_hw_change *changes, size_t n, GString *out);
 /* Readable description; with `verbose` each number with basis and source, estimates marked. */
 void moe_hardware_describe(const moe_hardware_set *set, bool verbose, GString *out);
 

@@ -19,16 +19,19 @@ typedef struct moe_device_spec {
     const char *name, *place;
     int kind; /* moe_device_kind */
     moe_rates peak;
-    double gemm_efficiency, expert_efficiency, stream_efficiency, half_rows;
-    int64_t launch, per_expert;
+    double gemm_efficiency, expert_efficiency, attention_efficiency;
+    double stream_efficiency, expert_stream_efficiency, attention_stream_efficiency;
+    double half_rows, expert_half_rows, attention_half_keys;
+    int64_t tile, launch, launch_in_graph, gemm_fixed, expert_fixed, attention_fixed;
+    int64_t per_expert, per_head;
     double dequant;
     double idle_watt, peak_watt;
 } moe_device_spec;
 
 typedef struct moe_link_spec {
     const char *name, *from, *to;
-    double rate, peak, pageable;
-    int64_t latency, chunk, engine, wire;
+    double rate, peak, pageable, duplex;
+    int64_t latency, pageable_latency, chunk, engine, wire;
 } moe_link_spec;
 
 typedef struct moe_hardware_spec {

@@ -18,6 +18,38 @@ integer(GString *out, const char *name, int64_t value)
     g_string_append_printf(out, " %s=%" PRId64, name, value);
 }
 
+/* Numbers that came later are part of a machine's identity only where they say something. */
+static void
+real_unless(GString *out, const char *name, double value, double fallback)
+{
+    if (value != fallback)
+        real(out, name, value);
+}
+
+static void
+integer_unless(GString *out, const char *name, int64_t value, int64_t fallback)
+{
+    if (value != fallback)
+        integer(out, name, value);
+}
+
+static void
+canonical_kernels(const moe_device *d, GString *out)
+{
+    real_unless(out, "attention_efficiency", d->attention_efficiency, d->gemm_efficiency);
+    real_unless(out, "expert_stream_efficiency", d->expert_stream_efficiency, d->stream_efficiency);
+    real_unless(out, "attention_stream_efficiency", d->attention_stream_efficiency,
+                d->stream_efficiency);
+    real_unless(out, "expert_half_rows", d->expert_half_rows, d->half_rows);
+    real_unless(out, "attention_half_keys", d->attention_half_keys, 0);
+    integer_unless(out, "tile", d->tile, 1);
+    integer_unless(out, "launch_in_graph", d->graph_launch_ps, d->launch_ps);
+    integer_unless(out, "gemm_fixed", d->gemm_fixed_ps, 0);
+    integer_unless(out, "expert_fixed", d->expert_fixed_ps, 0);
+    integer_unless(out, "attention_fixed", d->attention_fixed_ps, 0);
+    integer_unless(out, "per_head", d->head_ps, 0);
+}
+
 static void
 canonical_device(const moe_device *d, GString *out)
 {
@@ -35,6 +67,7 @@ canonical_device(const moe_device *d, GString *out)
     real(out, "dequant", d->dequant_bytes_per_s);
     real(out, "idle_power", d->idle_watt);
     real(out, "peak_power", d->peak_watt);
+    canonical_kernels(d, out);
     g_string_append_c(out, '\n');
 }
 
@@ -49,6 +82,8 @@ canonical_link(const moe_hw_link *l, GString *out)
     integer(out, "chunk", l->chunk_bytes);
     integer(out, "engine", l->engine);
     integer(out, "wire", l->wire);
+    integer_unless(out, "pageable_latency", l->pageable_latency_ps, l->latency_ps);
+    real_unless(out, "duplex", l->duplex, 0.5);
     g_string_append_c(out, '\n');
 }
 

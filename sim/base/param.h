@@ -103,7 +103,8 @@ typedef struct moe_list {
 /* Where a value came from, for rows flagged SOURCED. */
 typedef struct moe_provenance {
     const char *key;
-    const char *basis;  /* vendor|measured|derived|literature|secondary|estimate; "" if unsaid */
+    const char
+        *basis; /* vendor|measured|fitted|derived|literature|secondary|estimate; "": unsaid */
     const char *source; /* "" if unsaid */
     const char *note;   /* "" if unsaid */
 } moe_provenance;

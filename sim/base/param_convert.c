@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const char origin_bases[] = "vendor|measured|derived|literature|secondary|estimate";
+static const char origin_bases[] = "vendor|measured|fitted|derived|literature|secondary|estimate";
 
 static bool
 convert_is_empty(const moe_yaml *node)

@@ -194,9 +194,10 @@ schema_sourced(const moe_param *row, GString *out)
     g_string_append(out, ", {\"type\": \"object\", \"additionalProperties\": false, "
                          "\"required\": [\"value\"], \"properties\": {\"value\": ");
     schema_value(row, out);
-    g_string_append(out, ", \"basis\": {\"enum\": [\"vendor\", \"measured\", \"derived\", "
-                         "\"literature\", \"secondary\", \"estimate\"]}, \"source\": {\"type\": "
-                         "\"string\"}, \"note\": {\"type\": \"string\"}}}]}");
+    g_string_append(
+        out, ", \"basis\": {\"enum\": [\"vendor\", \"measured\", \"fitted\", "
+             "\"derived\", \"literature\", \"secondary\", \"estimate\"]}, \"source\": {\"type\": "
+             "\"string\"}, \"note\": {\"type\": \"string\"}}}]}");
 }
 
 /* A row: its value's schema, its help and its default. */

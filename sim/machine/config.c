@@ -131,6 +131,9 @@ static const moe_param rows[] = {
      .help = "Of each prefetch beyond its transfer: handing it to a thread of its own, and back."},
     {"overhead.pageable", MOE_PARAM_BOOL, AT(overhead.pageable), "false", .flags = ID,
      .help = "Loads come from pageable instead of pinned host memory."},
+    {"overhead.graphs", MOE_PARAM_BOOL, AT(overhead.graphs), "false", .flags = ID,
+     .help = "Kernels are launched as CUDA graphs: each costs the device's launch_in_graph instead "
+             "of its launch."},
 
     {"experts.home", MOE_PARAM_TEXT, AT(experts.home), "", .flags = ID,
      .help = "Place that holds every expert; empty: the device's own memory (no offloading)."},

@@ -61,7 +61,7 @@ typedef struct moe_config {
     int batching;
     struct {
         int64_t layer_ps, experts_ps, step_ps, gate_ps, prefetch_ps;
-        bool pageable;
+        bool pageable, graphs;
     } overhead;
     struct {
         const char *home;

@@ -51,7 +51,7 @@ note_hop(moe_machine *machine, const moe_task *task, uint32_t object)
     moe_cost cost = moe_cost_copy(l, (double)task->bytes, machine->config->overhead.pageable);
     GString *formula = g_string_new(NULL);
     moe_cost_explain(&cost, formula);
-    if (task->work > l->latency_ps)
+    if (task->work > moe_link_latency(l, machine->config->overhead.pageable))
         g_string_append(formula, " + overhead.prefetch (stated)");
     moe_machine_note(machine, task,
                      g_strdup_printf("%s L%u.E%u over %s",
@@ -68,7 +68,7 @@ add_hop(moe_machine *machine, uint32_t object, uint8_t priority, int link, uint6
 {
     const moe_hw_link *l = &machine->plan->hw->links[link];
     moe_task *task = moe_task_new(machine->engine);
-    task->work = l->latency_ps;
+    task->work = moe_link_latency(l, machine->config->overhead.pageable);
     if (priority == MOE_CLASS_PREFETCH && !previous)
         task->work += machine->config->overhead.prefetch_ps;
     task->bytes = moe_plan_object_bytes(machine->plan, object);

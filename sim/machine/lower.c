@@ -35,6 +35,7 @@ struct moe_lowering {
     const moe_model *model;
     const moe_hardware *hw;
     const moe_device *device, *host;
+    moe_device in_graph; /* the device, where kernels are launched as graphs */
     const moe_config *config;
     const moe_schedule *schedule;
     moe_precision bits;
@@ -147,7 +148,8 @@ moe_lowering_new(const moe_model *model, const moe_hardware *hw, const moe_confi
     moe_lowering *lowering = g_new0(moe_lowering, 1);
     lowering->model = model;
     lowering->hw = hw;
-    lowering->device = &hw->devices[0];
+    lowering->in_graph = moe_device_in_graph(&hw->devices[0]);
+    lowering->device = config->overhead.graphs ? &lowering->in_graph : &hw->devices[0];
     lowering->host = hw->host >= 0 ? &hw->devices[hw->host] : NULL;
     lowering->config = config;
     lowering->schedule = schedule;
@@ -222,6 +224,7 @@ cost_tokens(const moe_lowering *lowering, shape *s, uint32_t tokens)
 typedef struct reach {
     double scored; /* sum over query tokens of the keys they attend to */
     double read;   /* keys read from memory: each request's once in prefill, per token in decode */
+    double caches; /* how many KV caches are read: requests in prefill, tokens in decode */
 } reach;
 
 /* Keys that a request's prompt tokens reach together: from the first that the first of them sees to
@@ -232,32 +235,34 @@ extent_keys(const extent *e, const moe_attention *attention)
     return (double)(e->high - e->low) + (double)moe_attention_span(attention, e->low);
 }
 
-/* Takes prompt token t in, wherever in the step the others of its request are; returns by how many
- * keys the request's reach grows. */
-static double
-extent_add(moe_lowering *lowering, uint64_t t, const moe_attention *attention)
+/* Takes prompt token t in, wherever in the step the others of its request are: the request's reach
+ * may grow. */
+static void
+extent_add(moe_lowering *lowering, uint64_t t, const moe_attention *attention, reach *r)
 {
     uint32_t context = lowering->schedule->context[t];
     extent *e = &lowering->extents[lowering->schedule->request[t]];
     double before = e->visit == lowering->visit ? extent_keys(e, attention) : 0;
-    if (e->visit != lowering->visit)
+    if (e->visit != lowering->visit) {
         *e = (extent){lowering->visit, context, context};
+        r->caches++;
+    }
     e->low = MIN(e->low, context);
     e->high = MAX(e->high, context);
-    return extent_keys(e, attention) - before;
+    r->read += extent_keys(e, attention) - before;
 }
 
 static reach
 prompt_reach(moe_lowering *lowering, const moe_step *step, const moe_attention *attention)
 {
     const moe_schedule *schedule = lowering->schedule;
-    reach r = {0, 0};
+    reach r = {0};
     lowering->visit++;
     for (uint64_t t = step->first; t < step->first + step->n; t++) {
         if (moe_schedule_decodes(schedule, step, t))
             continue;
         r.scored += (double)moe_attention_span(attention, schedule->context[t]);
-        r.read += extent_add(lowering, t, attention);
+        extent_add(lowering, t, attention, &r);
     }
     return r;
 }
@@ -265,7 +270,7 @@ prompt_reach(moe_lowering *lowering, const moe_step *step, const moe_attention *
 static reach
 decode_reach(const moe_schedule *schedule, const moe_step *step, const moe_attention *attention)
 {
-    reach r = {0, 0};
+    reach r = {.caches = step->decoded};
     for (uint64_t t = step->first; t < step->first + step->n; t++)
         if (moe_schedule_decodes(schedule, step, t))
             r.scored += (double)moe_attention_span(attention, schedule->context[t]);
@@ -276,7 +281,7 @@ decode_reach(const moe_schedule *schedule, const moe_step *step, const moe_atten
 static reach
 cross_reach(const moe_schedule *schedule, const moe_step *step)
 {
-    reach r = {0, 0};
+    reach r = {.caches = step->n};
     for (uint64_t t = step->first; t < step->first + step->n; t++)
         r.scored += (double)schedule->requests[schedule->request[t]].encoder;
     r.read = r.scored;
@@ -288,11 +293,17 @@ static moe_cost
 attend(const moe_lowering *lowering, uint32_t n, moe_phase phase, const moe_attention *attention,
        reach r)
 {
-    double kv_bytes = r.read * (double)moe_attention_kv(attention) * lowering->bits.kv / 8;
-    double flops = r.scored * moe_attention_score_flops(attention, 1);
-    double rows = phase == MOE_DECODE ? 1 : n;
-    return moe_cost_attention(lowering->hw, lowering->device, n, kv_bytes, flops, rows,
-                              lowering->bits.activations);
+    bool latent = attention->kind == MOE_ATTENTION_MLA;
+    moe_attention_work work = {
+        .queries = n,
+        .kv_bytes = r.read * (double)moe_attention_kv(attention) * lowering->bits.kv / 8,
+        .flops = r.scored * moe_attention_score_flops(attention, 1),
+        .rows = phase == MOE_DECODE ? 1 : n,
+        .keys = r.scored / n,
+        .heads = r.caches * (latent ? 1 : attention->kv_heads),
+        .activation_bits = lowering->bits.activations,
+    };
+    return moe_cost_attention(lowering->hw, lowering->device, &work);
 }
 
 /* Prompt tokens first, then decoded ones. */

@@ -159,7 +159,7 @@ add_wire(moe_machine *machine, GArray *wires, const moe_hw_link *link)
         return 0;
     for (int l = 0; l < hw->n_links; l++)
         if (hw->links[l].wire == link->wire)
-            rate = MAX(rate, hw->links[l].bytes_per_s);
+            rate = MAX(rate, moe_wire_rate(hw->links[l].bytes_per_s, hw->links[l].duplex));
     moe_wire wire = {link->wire, moe_engine_add_link(machine->engine, "wire", rate)};
     g_array_append_val(wires, wire);
     return wire.link;
@@ -181,8 +181,7 @@ add_links(moe_machine *machine)
     machine->link_transfers = g_new0(uint64_t, n + 1);
     for (size_t l = 0; l < n; l++) {
         const moe_hw_link *link = &hw->links[l];
-        double rate = pageable && link->pageable_bytes_per_s > 0 ? link->pageable_bytes_per_s
-                                                                 : link->bytes_per_s;
+        double rate = moe_link_rate(link, pageable);
         machine->link[l] = moe_engine_add_link(machine->engine, link->name, rate);
         moe_link_id way[] = {machine->link[l], add_wire(machine, wires, link)};
         machine->path[l] = moe_engine_add_path(machine->engine, way, link->wire >= 0 ? 2 : 1, 0);

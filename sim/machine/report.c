@@ -279,9 +279,9 @@ loads_s(const report *r, uint32_t t, uint64_t loads)
     double slowest = 0;
     for (int h = 0; h < plan->n_hops[t]; h++) {
         const moe_hw_link *link = &plan->hw->links[plan->hops[t][h]];
-        bool pageable = plan->config->overhead.pageable && link->pageable_bytes_per_s > 0;
-        double rate = pageable ? link->pageable_bytes_per_s : link->bytes_per_s;
-        slowest = MAX(slowest, seconds(link->latency_ps) + (double)plan->least_bytes / rate);
+        bool pageable = plan->config->overhead.pageable;
+        slowest = MAX(slowest, seconds(moe_link_latency(link, pageable)) +
+                                   (double)plan->least_bytes / moe_link_rate(link, pageable));
     }
     return (double)loads * slowest;
 }

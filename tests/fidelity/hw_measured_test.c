@@ -165,7 +165,9 @@ tokens_per_expert(void)
         .gemm_efficiency = 0.65,
         .expert_efficiency = 0.65,
         .stream_efficiency = 0.82,
+        .expert_stream_efficiency = 0.82,
         .half_rows = 128,
+        .expert_half_rows = 128,
     };
     static const moe_hardware hw = {
         .n_devices = 1, .n_places = 1, .devices = &h800, .places = &place};

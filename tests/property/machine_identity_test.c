@@ -116,6 +116,7 @@ static const struct {
     {"overhead.gate", "1ns", IN_DRAM},
     {"overhead.prefetch", "1ns", IN_DRAM},
     {"overhead.pageable", "true", IN_DRAM},
+    {"overhead.graphs", "true", IN_DRAM},
     {"experts.home", "flash", IN_DRAM},
     {"experts.cache.place", "hbm", IN_DRAM},
     {"experts.cache.capacity", "26%", IN_DRAM},

@@ -17,8 +17,13 @@ device(void)
         .peak = {.fp32 = 1e12, .bf16 = 1e14, .int8 = 2e14},
         .gemm_efficiency = 0.8,
         .expert_efficiency = 0.5,
+        .attention_efficiency = 0.8,
         .stream_efficiency = 0.5,
+        .expert_stream_efficiency = 0.5,
+        .attention_stream_efficiency = 0.5,
         .half_rows = 16,
+        .expert_half_rows = 16,
+        .tile = 1,
         .launch_ps = 1000000,
         .expert_ps = 10000,
     };
@@ -142,7 +147,9 @@ copies(void)
     moe_hw_link link = {.bytes_per_s = 25e9, .pageable_bytes_per_s = 10e9, .latency_ps = 7};
 
     CU_ASSERT_EQUAL(moe_cost_copy(&link, 25e9, false).total_ps, MOE_PS_PER_S + 7);
-    CU_ASSERT_EQUAL(moe_cost_copy(&link, 25e9, true).total_ps, 5 * MOE_PS_PER_S / 2 + 7);
+    link.pageable_latency_ps = 9;
+    CU_ASSERT_EQUAL(moe_cost_copy(&link, 25e9, true).total_ps, 5 * MOE_PS_PER_S / 2 + 9);
+    link.pageable_latency_ps = 7;
     CU_ASSERT_EQUAL(moe_cost_copy(&link, 0, false).total_ps, 7);
     link.pageable_bytes_per_s = 0;
     CU_ASSERT_EQUAL(moe_cost_copy(&link, 25e9, true).total_ps, MOE_PS_PER_S + 7);
@@ -169,8 +176,10 @@ bandwidth_halves(void)
     moe_cost b = moe_cost_experts(&twice, &d, &expert, NULL, 4);
     MOE_CHECK(near(a.total_ps - a.launch_ps, 2 * (b.total_ps - b.launch_ps)), "%lld, %lld",
               (long long)a.total_ps, (long long)b.total_ps);
-    a = moe_cost_attention(&hw, &d, 1, 1e9, 1e6, 1, 16);
-    b = moe_cost_attention(&twice, &d, 1, 1e9, 1e6, 1, 16);
+    moe_attention_work work = {
+        .queries = 1, .kv_bytes = 1e9, .flops = 1e6, .rows = 1, .activation_bits = 16};
+    a = moe_cost_attention(&hw, &d, &work);
+    b = moe_cost_attention(&twice, &d, &work);
     CU_ASSERT(near(a.total_ps - a.launch_ps, 2 * (b.total_ps - b.launch_ps)));
 }
 
@@ -182,11 +191,75 @@ shared_keys_are_rows(void)
     moe_device d = device();
     moe_hardware hw = machine(&d);
     double elements = 576.0 * 4096, flops = 2.0 * 128 * 1088 * 4096;
-    moe_cost c = moe_cost_attention(&hw, &d, 1, 2 * elements, flops, 1, 16);
+    moe_attention_work work = {
+        .queries = 1, .kv_bytes = 2 * elements, .flops = flops, .rows = 1, .activation_bits = 16};
+    moe_cost c = moe_cost_attention(&hw, &d, &work);
     double rows = flops / (2 * elements);
 
     MOE_CHECK(fabs(c.flops_per_s / (0.8e14 * rows / (rows + 16)) - 1) < 1e-12, "%g", c.flops_per_s);
-    CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, 0, 0, 0, 1, 16).total_ps, 0);
+    CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &(moe_attention_work){.rows = 1}).total_ps, 0);
+}
+
+/* Each kind of kernel has its own numbers, and none of another's. */
+static void
+kinds_of_kernels(void)
+{
+    static const uint32_t tokens[] = {1, 16, 17};
+    moe_attention_work decode = {
+        .queries = 4, .kv_bytes = 1e9, .flops = 1e6, .rows = 1, .heads = 32, .activation_bits = 16};
+    moe_attention_work prompt = {.queries = 512,
+                                 .kv_bytes = 1e3,
+                                 .flops = 1e12,
+                                 .rows = 512,
+                                 .keys = 256,
+                                 .heads = 8,
+                                 .activation_bits = 16};
+    moe_device d = device();
+    moe_hardware hw = machine(&d);
+
+    int64_t gemm = moe_cost_gemm(&hw, &d, 4, 1000, 1000, 16, 16, 2).total_ps;
+    int64_t experts = moe_cost_experts(&hw, &d, &expert, tokens, 3).total_ps;
+    int64_t decoded = moe_cost_attention(&hw, &d, &decode).total_ps;
+    d.gemm_fixed_ps = 100;
+    d.expert_fixed_ps = 1000;
+    d.attention_fixed_ps = 10000;
+    d.head_ps = 7;
+    CU_ASSERT_EQUAL(moe_cost_gemm(&hw, &d, 4, 1000, 1000, 16, 16, 2).total_ps, gemm + 200);
+    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &expert, tokens, 3).total_ps, experts + 1000);
+    CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &decode).total_ps, decoded + 10000 + 32 * 7);
+
+    d.expert_stream_efficiency = 0.25;
+    d.attention_stream_efficiency = 0.125;
+    CU_ASSERT_EQUAL(moe_cost_gemm(&hw, &d, 4, 1000, 1000, 16, 16, 2).bytes_per_s, 0.5e12);
+    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &expert, tokens, 3).bytes_per_s, 0.25e12);
+    CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &decode).bytes_per_s, 0.125e12);
+    CU_ASSERT_EQUAL(moe_cost_stream(&hw, &d, 5e11).total_ps, MOE_PS_PER_S + d.launch_ps);
+
+    /* 34 tokens in blocks of 16: 16, 16 and 32 */
+    d.tile = 16;
+    d.expert_half_rows = 4;
+    double rate = 0.5e14 * 34 / (64 + 3 * 4);
+    MOE_CHECK(moe_cost_experts(&hw, &d, &expert, tokens, 3).flops_per_s == rate, "%g",
+              moe_cost_experts(&hw, &d, &expert, tokens, 3).flops_per_s);
+    rate = 0.5e14 * 3 / (48 + 3 * 4);
+    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &expert, NULL, 3).flops_per_s, rate);
+
+    /* a prompt's rate follows its keys once the device says so; a decode's does not */
+    d.attention_efficiency = 0.6;
+    rate = 0.6e14 * (1e9 / (1e9 + 16)); /* FLOPs per byte are rows */
+    MOE_CHECK(fabs(moe_cost_attention(&hw, &d, &prompt).flops_per_s / rate - 1) < 1e-12, "%g",
+              moe_cost_attention(&hw, &d, &prompt).flops_per_s);
+    d.attention_half_keys = 768;
+    CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &prompt).flops_per_s, 0.6e14 * 0.25);
+    CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &decode).flops_per_s, 0.6e14 / 17);
+
+    d.graph_launch_ps = 300;
+    moe_device graph = moe_device_in_graph(&d);
+    CU_ASSERT_EQUAL(moe_cost_gemm(&hw, &d, 4, 1000, 1000, 16, 16, 2).total_ps -
+                        moe_cost_gemm(&hw, &graph, 4, 1000, 1000, 16, 16, 2).total_ps,
+                    2 * (d.launch_ps - 300));
+    CU_ASSERT_EQUAL(moe_wire_rate(25e9, 0.5), 25e9);
+    CU_ASSERT_EQUAL(moe_wire_rate(25e9, 1), 50e9);
 }
 
 static void
@@ -279,5 +352,6 @@ never_faster_with_more(void)
 MOE_TESTS({"closed forms", closed_forms}, {"experts add up", experts_add_up},
           {"low bits are decoded", low_bits_are_decoded}, {"peaks fall back", peaks_fall_back},
           {"copies", copies}, {"bandwidth halves", bandwidth_halves},
-          {"shared keys are rows", shared_keys_are_rows}, {"sums", sums},
+          {"shared keys are rows", shared_keys_are_rows},
+          {"each kind of kernel its own numbers", kinds_of_kernels}, {"sums", sums},
           {"explanations", explanations}, {"never faster with more", never_faster_with_more})

@@ -22,7 +22,7 @@ load(const char *name)
 static void
 check_sources(const moe_hardware_set *set)
 {
-    static const char *const bases[] = {"vendor",     "measured",  "derived",
+    static const char *const bases[] = {"vendor",     "measured",  "fitted",  "derived",
                                         "literature", "secondary", "estimate"};
     size_t n = 0;
     const moe_provenance *all = moe_settings_provenance(set->settings, &n);
@@ -35,6 +35,61 @@ check_sources(const moe_hardware_set *set)
         MOE_CHECK(known, "%s: %s: basis '%s'", set->name, all[i].key, all[i].basis);
         MOE_CHECK(*all[i].source || !strcmp(all[i].basis, "estimate"), "%s: %s has no source",
                   set->name, all[i].key);
+    }
+}
+
+/* Every preset, written and read back, is the same machine with the same sources; changed numbers
+ * are changed, and nothing else is. */
+static void
+presets_are_written(void)
+{
+    static const moe_hw_change changes[] = {
+        {"devices.0.launch", "1.25us", "fitted", "a \"table\"\nof two lines", NULL},
+        {"devices.0.tile", "16", "fitted", "the same", "note"},
+        {"devices.0.power.peak", NULL, NULL, NULL, NULL},
+    };
+    g_auto(GStrv) names = moe_data_presets("hw");
+
+    for (size_t i = 0; names && names[i]; i++) {
+        g_autoptr(moe_hardware_set) set = load(names[i]);
+        g_autoptr(GString) text = g_string_new(NULL), before = g_string_new(NULL),
+                           after = g_string_new(NULL);
+        g_autoptr(moe_diag) diag = moe_diag_new();
+        const moe_hardware *hw = moe_hardware_get(set);
+        moe_hardware_write(set, hw->name, hw->source, NULL, 0, text);
+        g_autoptr(moe_hardware_set) same =
+            moe_hardware_parse("same.yaml", text->str, text->len, NULL, diag);
+        g_autofree char *said = moe_diag_render(diag);
+        MOE_CHECK(same && !*said, "%s: %s\n%s", names[i], said, text->str);
+        if (!same)
+            continue;
+        moe_hardware_canonical(hw, before);
+        moe_hardware_canonical(moe_hardware_get(same), after);
+        MOE_CHECK(g_string_equal(before, after), "%s\n%s\n%s", names[i], before->str, after->str);
+        g_string_truncate(before, 0);
+        g_string_truncate(after, 0);
+        moe_hardware_describe(set, true, before);
+        moe_hardware_describe(same, true, after);
+        MOE_CHECK(g_string_equal(before, after), "%s\n%s\n%s", names[i], before->str, after->str);
+
+        g_string_truncate(text, 0);
+        moe_hardware_write(set, "another name", "", changes, MOE_COUNT(changes), text);
+        g_autoptr(moe_hardware_set) other =
+            moe_hardware_parse("other.yaml", text->str, text->len, NULL, diag);
+        g_autofree char *still = moe_diag_render(diag);
+        MOE_CHECK(other && !*still, "%s: %s\n%s", names[i], still, text->str);
+        if (!other)
+            continue;
+        const moe_hardware *o = moe_hardware_get(other);
+        CU_ASSERT_STRING_EQUAL(o->name, "another name");
+        CU_ASSERT_EQUAL(o->devices[0].launch_ps, 1250000);
+        CU_ASSERT_EQUAL(o->devices[0].tile, 16);
+        CU_ASSERT_EQUAL(o->devices[0].peak_watt, 0);
+        CU_ASSERT_EQUAL(o->devices[0].gemm_efficiency, hw->devices[0].gemm_efficiency);
+        moe_hardware_describe(other, true, after);
+        MOE_CHECK(
+            strstr(after->str, "devices.0.launch = 1250ns (fitted) a \"table\"\nof two lines"),
+            "%s", after->str);
     }
 }
 
@@ -228,6 +283,7 @@ routes(void)
     CU_ASSERT_EQUAL(way[1], 3);
 }
 
-MOE_TESTS({"presets load and name their sources", presets_load}, {"hosts", hosts},
+MOE_TESTS({"presets load and name their sources", presets_load},
+          {"presets are written", presets_are_written}, {"hosts", hosts},
           {"canonical text", canonical_text}, {"mistakes are located", mistakes},
           {"unknown names", unknown_names}, {"routes", routes})
