@@ -106,6 +106,14 @@
     X(route_derived, INFO, "the engine did not say which sequence a row belongs to: derived",      \
       "call moesim_tokens")                                                                        \
     X(route_merged, INFO, "several processes recorded routing", "see the text for what was done")  \
+    X(cupti_clock, WARN, "CUPTI's times are of another clock than those of ranges",                \
+      "use CUPTI of CUDA 12 or newer")                                                             \
+    X(window_open, INFO, "recording began by --range, --delay or --duration", "nothing")           \
+    X(window_closed, INFO, "recording ended by --range, --delay or --duration", "nothing")         \
+    X(window_never, WARN, "recording never began: nothing was recorded",                           \
+      "see the text for what did not happen")                                                      \
+    X(option_ignored, WARN, "an option of the capture was not understood", "see the text")         \
+    X(inject_failed, WARN, "the injection library could not do all its work", "see the text")      \
     X(hook_failed, WARN, "the engine could not be hooked", "see the text")                         \
     X(hook_note, INFO, "the engine's hook says", "see the text")                                   \
     X(route_compiled, WARN, "routers ran inside compiled code or CUDA graphs: not seen",           \

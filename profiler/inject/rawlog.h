@@ -140,7 +140,9 @@ typedef struct moe_raw_diagnostic {
     uint32_t code, text; /* ids */
 } moe_raw_diagnostic;
 
-/* source.what as in cupti.dropped, cupti.buffer_denied, route.lost, range.lost, log.full */
+/* source.what as in cupti.dropped, cupti.buffer_denied (at the limit of memory: buffers that CUPTI
+ * did not get, or records that came in one for throwing away), route.lost (calls), range.lost,
+ * node.lost, text.lost, log.full (records that came when the disk was full) */
 typedef struct moe_raw_loss {
     uint32_t source, what; /* ids */
     uint64_t n;

@@ -1,0 +1,281 @@
+#include "profiler/inject/life.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "profiler/inject/clock.h"
+#include "profiler/inject/hello.h"
+#include "profiler/inject/lane.h"
+#include "profiler/inject/log.h"
+#include "profiler/inject/modules.h"
+#include "profiler/inject/ranges.h"
+#include "profiler/inject/say.h"
+#include "profiler/inject/text.h"
+#include "profiler/inject/thread.h"
+#include "profiler/inject/window.h"
+
+enum { LIFE_FRESH, LIFE_ON, LIFE_ENDING, LIFE_OFF, LIFE_FORKED };
+enum { EXIT_PATIENCE_MS = 5000, SIGNAL_PATIENCE_MS = 3000 };
+static const uint64_t tick_ns = 500000000;
+static const int signals[] = {SIGTERM, SIGINT};
+
+static atomic_int state = LIFE_FRESH;
+static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
+static moe_options options;
+static bool registered;    /* handlers that a fork inherits */
+static bool driver_called; /* under `starting` */
+static int forked_from;
+static atomic_int wake_fd = -1, done_fd = -1;
+static atomic_int asked_signal, deferred_signal;
+
+const moe_options *
+moe_life_options(void)
+{
+    return &options;
+}
+
+static void
+end(uint32_t reason, uint32_t signal)
+{
+    int on = LIFE_ON;
+    if (!atomic_compare_exchange_strong(&state, &on, LIFE_ENDING)) {
+        for (int i = 0; i < EXIT_PATIENCE_MS && atomic_load(&state) == LIFE_ENDING; i++)
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+        return;
+    }
+    moe_modules_stop();
+    moe_window_stop();
+    if (!moe_log_close(reason, signal, EXIT_PATIENCE_MS))
+        moe_note("the log was not closed in time");
+    atomic_store(&state, LIFE_OFF);
+    moe_life_deferred();
+}
+
+static void
+on_exit_of_process(void)
+{
+    end(0, 0);
+}
+
+static void
+die_of(int signal)
+{
+    struct sigaction otherwise = {.sa_handler = SIG_DFL};
+    sigaction(signal, &otherwise, NULL);
+    raise(signal);
+}
+
+/* The signal would end the process. The injector's own thread writes what there is; here, where
+ * next to nothing is allowed, we wait for it. */
+static void
+end_by(int signal)
+{
+    atomic_store(&asked_signal, signal);
+    uint64_t one = 1;
+    struct pollfd done = {.fd = atomic_load(&done_fd), .events = POLLIN};
+    if (write(atomic_load(&wake_fd), &one, sizeof one) == sizeof one)
+        while (poll(&done, 1, SIGNAL_PATIENCE_MS) < 0 && errno == EINTR)
+            continue;
+    die_of(signal);
+}
+
+static void
+on_signal(int signal)
+{
+    int before = errno, now = atomic_load(&state);
+    if (now == LIFE_ENDING || (now == LIFE_ON && moe_lane_interrupted()))
+        atomic_store(&deferred_signal, signal);
+    else if (now == LIFE_ON)
+        end_by(signal);
+    else
+        die_of(signal);
+    errno = before;
+}
+
+void
+moe_life_deferred(void)
+{
+    if (atomic_load_explicit(&deferred_signal, memory_order_relaxed) == 0)
+        return;
+    int signal = atomic_exchange(&deferred_signal, 0);
+    if (signal != 0 && atomic_load(&state) == LIFE_ON)
+        end_by(signal);
+    else if (signal != 0)
+        die_of(signal);
+}
+
+/* Only signals that nobody handles: a handler of the program is its own way to end. */
+static void
+catch_signals(void)
+{
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction now, ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+        sigemptyset(&ours.sa_mask);
+        if (sigaction(signals[i], NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+            now.sa_handler == SIG_DFL)
+            sigaction(signals[i], &ours, NULL);
+    }
+}
+
+static int
+poll_timeout(uint64_t now, uint64_t next_tick)
+{
+    uint64_t next = moe_window_tick(now);
+    if (next == 0 || next > next_tick)
+        next = next_tick;
+    return next <= now ? 0 : (int)((next - now + 999999) / 1000000);
+}
+
+/* The injector's clock, and the hand that acts when a signal came. */
+static void *
+ticker(void *unused)
+{
+    (void)unused;
+    uint64_t next_tick = moe_clock_ns() + tick_ns;
+    struct pollfd wake = {.fd = atomic_load(&wake_fd), .events = POLLIN};
+    for (;;) {
+        uint64_t now = moe_clock_ns();
+        if (now >= next_tick) {
+            moe_modules_tick();
+            next_tick = now + tick_ns;
+        }
+        if (poll(&wake, 1, poll_timeout(now, next_tick)) <= 0)
+            continue;
+        end(1, (uint32_t)atomic_load(&asked_signal));
+        uint64_t one = 1;
+        ssize_t written = write(atomic_load(&done_fd), &one, sizeof one);
+        (void)written;
+        return NULL;
+    }
+}
+
+static void
+before_fork(void)
+{
+    moe_text_hold();
+}
+
+static void
+after_fork(void)
+{
+    moe_text_release(false);
+}
+
+static void
+after_fork_in_child(void)
+{
+    moe_text_release(true);
+    int before = atomic_load(&state);
+    if (before != LIFE_ON && before != LIFE_ENDING)
+        return;
+    bool attached = moe_modules_attached();
+    starting = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    close(atomic_exchange(&wake_fd, -1));
+    close(atomic_exchange(&done_fd, -1));
+    atomic_store(&deferred_signal, 0);
+    moe_log_forget();
+    moe_lanes_forget();
+    moe_say_forget();
+    moe_window_forget();
+    forked_from = (int)getppid();
+    driver_called = false;
+    atomic_store(&state, attached ? LIFE_FORKED : LIFE_FRESH);
+}
+
+static bool
+start_threads(void)
+{
+    atomic_store(&wake_fd, eventfd(0, EFD_CLOEXEC));
+    atomic_store(&done_fd, eventfd(0, EFD_CLOEXEC));
+    return moe_thread_start(ticker, "moesim-ticker") == 0;
+}
+
+static void
+register_handlers(void)
+{
+    if (!registered) {
+        atexit(on_exit_of_process);
+        at_quick_exit(on_exit_of_process);
+        pthread_atfork(before_fork, after_fork, after_fork_in_child);
+    }
+    registered = true;
+    catch_signals();
+}
+
+static int
+start(const char *who)
+{
+    if (!moe_options_read(&options))
+        return LIFE_OFF;
+    moe_say_open(options.log_path);
+    char *hello = moe_hello(who, &options, forked_from);
+    const char *failed = hello != NULL ? moe_log_open(options.folder, hello) : "no memory";
+    free(hello);
+    if (failed != NULL) {
+        moe_note("%s: %s; nothing is recorded", options.folder, failed);
+        return LIFE_OFF;
+    }
+    moe_window_start(&options, moe_clock_ns());
+    if (!start_threads())
+        moe_say(MOE_RAW_WARN, "inject_failed",
+                "no thread for flushing: a killed process loses more");
+    if (options.complaint[0] != '\0')
+        moe_say(MOE_RAW_WARN, "option_ignored", "%s", options.complaint);
+    register_handlers();
+    moe_note("capture of %s begins, called by %s", options.folder, who);
+    return LIFE_ON;
+}
+
+/* A forked child of a process whose CUDA was traced: says once that it records nothing. */
+static void
+leave_note(void)
+{
+    int forked = LIFE_FORKED;
+    if (!atomic_compare_exchange_strong(&state, &forked, LIFE_OFF))
+        return;
+    char *hello = moe_hello("fork", &options, forked_from);
+    if (hello != NULL)
+        moe_log_leave_note(options.folder, hello, "forked",
+                           "forked off a process whose CUDA is traced: nothing is recorded");
+    free(hello);
+    moe_note("forked off %d, records nothing", forked_from);
+}
+
+bool
+moe_life_on(const char *who)
+{
+    int now = atomic_load_explicit(&state, memory_order_acquire);
+    if (now == LIFE_ON)
+        return true;
+    if (now == LIFE_FORKED)
+        leave_note();
+    if (now != LIFE_FRESH)
+        return false;
+    pthread_mutex_lock(&starting);
+    if (atomic_load(&state) == LIFE_FRESH)
+        atomic_store(&state, start(who));
+    pthread_mutex_unlock(&starting);
+    return atomic_load(&state) == LIFE_ON;
+}
+
+void
+moe_life_driver(void)
+{
+    pthread_mutex_lock(&starting);
+    bool first = !driver_called;
+    driver_called = true;
+    pthread_mutex_unlock(&starting);
+    if (!first)
+        return;
+    if (!moe_modules_start(&options))
+        return;
+    moe_window_tell();
+    moe_ranges_tell();
+}
