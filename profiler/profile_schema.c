@@ -19,7 +19,7 @@ const char moe_profile_sql[] =
        route.lost, range.lost, log.full, log.damaged */
     "CREATE TABLE loss(pid INTEGER NOT NULL, source TEXT NOT NULL, what TEXT NOT NULL,"
     " n INTEGER NOT NULL, PRIMARY KEY(pid, source, what)) WITHOUT ROWID;"
-    /* range: the innermost one that the launch was made in. stage, layer: of the innermost stage
+    /* range: id of the innermost one that the launch was made in. stage, layer: of the innermost stage
        around it, or, of a kernel in a graph, around the creation of its node; step: of the launch.
        NULL outside */
     "CREATE TABLE kernel(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, device INTEGER,"
@@ -47,6 +47,7 @@ const char moe_profile_sql[] =
     " end_ns INTEGER NOT NULL);"
     "CREATE TABLE overhead(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, thread INTEGER, kind TEXT,"
     " start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL);"
+    /* what others than ranges pushed: OpenACC, PyTorch's own numbers … */
     "CREATE TABLE external(pid INTEGER NOT NULL, correlation INTEGER NOT NULL,"
     " kind INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY(pid, correlation, kind, id))"
     " WITHOUT ROWID;"
