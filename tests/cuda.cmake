@@ -2,6 +2,7 @@
 # cuda_emulation/emulation.h) and by nvcc (test gpu/<name>, label gpu; it skips where there is no
 # device). libmoesim_cuda_emulated.so is the CUDA backend compiled for the host.
 file(GLOB cuda_tests CONFIGURE_DEPENDS cuda/*_test.cu)
+file(GLOB gpu_bench CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/bench/gpu/*.cu)
 
 if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
   add_library(moe_emulated_flags INTERFACE)
@@ -18,7 +19,7 @@ if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
   target_link_libraries(moe_emulated_flags INTERFACE Threads::Threads ${CMAKE_DL_LIBS})
 
   file(GLOB emulation CONFIGURE_DEPENDS cuda_emulation/*.cc)
-  set_source_files_properties(${MOE_CUDA_SOURCES} ${cuda_tests} cuda_emulation/emulation_test.cu
+  set_source_files_properties(${MOE_CUDA_SOURCES} ${cuda_tests} ${gpu_bench} cuda_emulation/emulation_test.cu
     PROPERTIES LANGUAGE CXX)
   add_library(moe_emulation OBJECT ${emulation})
   target_link_libraries(moe_emulation PUBLIC moe_emulated_flags)
@@ -46,7 +47,15 @@ if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
   endif()
 endif()
 
+# moesim_gpu_bench: what the device takes (bench/gpu/bench.cuh). Compiled for the host too, where its
+# rows are checked, not its times.
+if(TARGET moe_cuda_emulated)
+  add_executable(gpu_bench_emulated ${gpu_bench})
+  target_link_libraries(gpu_bench_emulated PRIVATE moe_cuda_emulated moe_emulation)
+endif()
+
 if(TARGET moe_cuda_objects AND cuda_tests)
   # Compiled in a folder of their own, where these sources are CUDA.
   add_subdirectory(cuda)
+  add_subdirectory(bench/gpu)
 endif()
