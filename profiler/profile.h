@@ -38,6 +38,10 @@
       "/etc/modprobe.d/nvidia.conf and restart, or run as root")                                   \
     X(counters_unsupported, ERROR, "this GPU or virtual machine has no hardware counters",         \
       "vGPU, MIG, confidential computing and WSL restrict them; use another machine")              \
+    X(counters_passes, ERROR, "the metrics cannot be counted in one pass: none was counted",       \
+      "`moesim counters --check` says which go together")                                          \
+    X(counters_threads, WARN, "stages of several threads: those of the first one were counted",    \
+      "count one process per GPU, with one thread that launches")                                  \
     X(records_dropped, WARN, "CUPTI dropped records for lack of buffers",                          \
       "raise --max-buffer, or record fewer kinds with --trace")                                    \
     X(buffer_denied, WARN, "the limit of buffer memory was reached: records were lost",            \

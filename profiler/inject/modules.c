@@ -6,10 +6,16 @@
 #ifdef MOE_INJECT_CUPTI
 #include "profiler/inject/cupti.h"
 #endif
+#ifdef MOE_INJECT_COUNTERS
+#include "profiler/inject/counters.h"
+#endif
 
 static const moe_module *const modules[] = {
 #ifdef MOE_INJECT_CUPTI
     &moe_module_cupti,
+#endif
+#ifdef MOE_INJECT_COUNTERS
+    &moe_module_counters,
 #endif
     NULL,
 };

@@ -20,6 +20,7 @@ static const struct {
     [MOE_LOSS_ROUTE] = {"route", "lost"},
     [MOE_LOSS_RANGE] = {"range", "lost"},
     [MOE_LOSS_NODE] = {"node", "lost"},
+    [MOE_LOSS_COUNTER] = {"counter", "lost"},
     [MOE_LOSS_TEXT] = {"text", "lost"},
     [MOE_LOSS_LOG_FULL] = {"log", "full"},
 };

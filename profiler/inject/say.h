@@ -16,6 +16,7 @@ typedef enum moe_loss {
     MOE_LOSS_ROUTE,
     MOE_LOSS_RANGE,
     MOE_LOSS_NODE,
+    MOE_LOSS_COUNTER,
     MOE_LOSS_TEXT,
     MOE_LOSS_LOG_FULL,
     MOE_N_LOSSES,
