@@ -4,6 +4,7 @@
 #include "sim/base/error.h"
 #include "sim/base/units.h"
 #include "sim/cli/capture_offload.h"
+#include "sim/cli/capture_program.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/policy/policy.h"
@@ -234,4 +235,7 @@ const moe_command moe_capture_command = {
     MOE_COUNT(options),
     sizeof(moe_capture_values),
     capture,
-    NULL};
+    .other = &moe_capture_program_command,
+    .is_other = moe_capture_is_program,
+    .form = "moesim capture --model DIR",
+};

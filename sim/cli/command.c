@@ -39,12 +39,20 @@ print_children(const moe_command *const *children)
         moe_out("  %-10s %s\n", children[i]->name, children[i]->summary);
 }
 
+static void
+print_usage(const char *head, const moe_command *command, const char *path)
+{
+    moe_out("%s%s%s%s%s\n", head, path, command->children ? " COMMAND" : " [options]",
+            *command->operands ? " " : "", command->operands);
+}
+
 void
 moe_command_help(const moe_command *command, const char *path)
 {
     moe_out("%s\n\n", command->summary);
-    moe_out("usage: %s%s%s%s\n", path, command->children ? " COMMAND" : " [options]",
-            *command->operands ? " " : "", command->operands);
+    print_usage("usage: ", command, path);
+    if (command->other)
+        print_usage("       ", command->other, path);
     if (command->children) {
         moe_out("\n");
         print_children(command->children);
@@ -55,12 +63,18 @@ moe_command_help(const moe_command *command, const char *path)
     print_option(&help_option);
     if (command->details)
         moe_out("\n%s", command->details);
+    if (command->other) {
+        moe_out("\n");
+        moe_command_help(command->other, path);
+    }
 }
 
 /* ---- parsing ---- */
 
 typedef struct parser {
     const moe_command *command;
+    const moe_command *sibling; /* the other form of the command, or NULL */
+    bool behind;                /* operands stand behind "--" */
     const char *path;
     int argc;
     const char *const *argv;
@@ -83,8 +97,14 @@ find_option(const moe_command *command, const char *name, size_t length, char le
 }
 
 static bool
-unknown_option(const parser *p, const char *word, const char *name, size_t length)
+unknown_option(const parser *p, const char *word, const char *name, size_t length, char letter)
 {
+    const moe_option *foreign = p->sibling ? find_option(p->sibling, name, length, letter) : NULL;
+    if (foreign) {
+        moe_say_usage(p->path, "'--%s' is an option of '%s', not of '%s'", foreign->name,
+                      p->sibling->form, p->command->form);
+        return false;
+    }
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     for (size_t i = 0; i < p->command->n_options; i++)
         g_ptr_array_add(names, (gpointer)(uintptr_t)p->command->options[i].name);
@@ -178,7 +198,7 @@ take_long(parser *p, const char *word)
     size_t length = strcspn(name, "=");
     const moe_option *option = find_option(p->command, name, length, 0);
     if (!option)
-        return unknown_option(p, word, name, length);
+        return unknown_option(p, word, name, length, 0);
     return take_option(p, option, name[length] == '=' ? name + length + 1 : NULL);
 }
 
@@ -189,7 +209,7 @@ take_letters(parser *p, const char *word)
     for (const char *letter = word + 1; *letter; letter++) {
         const moe_option *option = find_option(p->command, NULL, 0, *letter);
         if (!option)
-            return unknown_option(p, word, word + 1, strlen(word + 1));
+            return unknown_option(p, word, word + 1, strlen(word + 1), *letter);
         if (option->kind != MOE_OPTION_FLAG)
             return take_option(p, option, letter[1] ? letter + 1 : NULL);
         if (!take_option(p, option, NULL))
@@ -206,7 +226,10 @@ parse_words(parser *p)
         const char *word = p->argv[p->at];
         if (!ended && !strcmp(word, "--"))
             ended = true;
-        else if (ended || word[0] != '-' || word[1] == '\0')
+        else if (!ended && word[0] != '-' && p->behind) {
+            moe_say_usage(p->path, "'%s' stands before '--': '%s'", word, p->command->form);
+            return false;
+        } else if (ended || word[0] != '-' || word[1] == '\0')
             g_ptr_array_add(p->operands, (gpointer)(uintptr_t)word);
         else if (!(word[1] == '-' ? take_long(p, word) : take_letters(p, word)))
             return false;
@@ -224,8 +247,12 @@ check_operands(const parser *p)
     }
     if (n <= p->command->max_operands)
         return true;
-    moe_say_usage(p->path, "'%s' is one word too many",
-                  (const char *)g_ptr_array_index(p->operands, p->command->max_operands));
+    if (p->sibling && p->sibling->max_operands >= n)
+        moe_say_usage(p->path, "'%s' is one word too many; a program stands behind '--': '%s'",
+                      (const char *)g_ptr_array_index(p->operands, 0), p->sibling->form);
+    else
+        moe_say_usage(p->path, "'%s' is one word too many",
+                      (const char *)g_ptr_array_index(p->operands, p->command->max_operands));
     return false;
 }
 
@@ -285,24 +312,33 @@ run_child(const moe_command *command, const char *path, int argc, const char *co
     return moe_command_main(child, child_path, argc - 1, argv + 1);
 }
 
-int
-moe_command_main(const moe_command *command, const char *path, int argc, const char *const *argv)
+static int
+run_form(const moe_command *command, const moe_command *sibling, bool behind, const char *path,
+         int argc, const char *const *argv)
 {
-    if (command->children)
-        return run_child(command, path, argc, argv);
     g_autofree void *values = g_malloc0(command->size + 1);
     g_autoptr(GPtrArray) operands = g_ptr_array_new();
-    parser p = {command, path, argc, argv, 0, values, false, operands};
+    parser p = {command, sibling, behind, path, argc, argv, 0, values, false, operands};
     int code = MOE_EXIT_USAGE;
     each_list(command, values, true);
     set_presets(command, values);
     bool parsed = parse_words(&p);
     if (parsed && p.help) {
-        moe_command_help(command, path);
+        moe_command_help(behind ? sibling : command, path);
         code = MOE_EXIT_OK;
     } else if (parsed && check_operands(&p)) {
         code = command->run(values, (const char *const *)operands->pdata, operands->len);
     }
     each_list(command, values, false);
     return code;
+}
+
+int
+moe_command_main(const moe_command *command, const char *path, int argc, const char *const *argv)
+{
+    if (command->children)
+        return run_child(command, path, argc, argv);
+    if (command->other && command->is_other(argc, argv))
+        return run_form(command->other, command, true, path, argc, argv);
+    return run_form(command, command->other, false, path, argc, argv);
 }

@@ -52,13 +52,19 @@ struct moe_command {
     size_t size; /* of the struct that the options fill; zeroed before */
     int (*run)(const void *values, const char *const *operands, size_t n);
     const moe_command *const *children; /* sub-commands, NULL-terminated; then no `run` */
+    /* A second form of the command, with options of its own; its operands stand behind "--".
+     * `is_other`: whether these words, those after the command's name, are of it. */
+    const moe_command *other;
+    bool (*is_other)(int argc, const char *const *argv);
+    const char *form; /* of a command with two forms: how each is called, for messages */
 };
 
 /* Every command, NULL-terminated. */
 extern const moe_command *const moe_commands[];
 extern const moe_command moe_run_command, moe_check_command, moe_explain_command, moe_list_command,
     moe_schema_command, moe_help_command, moe_plot_command, moe_capture_command, moe_trace_command,
-    moe_trace_mrc_command, moe_trace_import_command, moe_trace_stats_command;
+    moe_capture_program_command, moe_trace_mrc_command, moe_trace_import_command,
+    moe_trace_stats_command;
 extern const moe_command moe_trace_transform_command, moe_trace_score_command,
     moe_trace_bits_command, moe_trace_export_command;
 extern const moe_command moe_trace_replay_command, moe_counters_command;

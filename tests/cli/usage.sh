@@ -23,6 +23,29 @@ expect 2 "'-o OUT.safetensors' is missing" "$moesim" trace import x.csv
 expect 2 "'--format' wants one of auto|" "$moesim" trace import --format cvs x.csv
 expect 2 "'--group' wants one of access|token-layer" "$moesim" trace mrc x --group layer
 expect 2 "wants FILE.yaml, or --x, --y and -o" "$moesim" plot x.db
+# Two forms of a command.
+expect 2 "'--tokens' is an option of 'moesim capture --model DIR', not of 'moesim capture -- PROGRAM'" \
+    "$moesim" capture --tokens x -- true
+expect 2 "'--model' is an option of 'moesim capture --model DIR'" "$moesim" capture -m x -- true
+expect 2 "'--trace' is an option of 'moesim capture -- PROGRAM', not of 'moesim capture --model DIR'" \
+    "$moesim" capture --trace=kernel -m x
+expect 2 "'true' is one word too many; a program stands behind '--'" "$moesim" capture true
+expect 2 "'true' stands before '--'" "$moesim" capture true --
+expect 2 "unknown option '--trcae=api'; did you mean '--trace'?" "$moesim" capture --trcae=api -- true
+expect 2 "'-- PROGRAM' is missing" "$moesim" capture -o x --
+expect 2 "'--check' runs no program" "$moesim" capture --check -- true
+expect 2 "'--trace' knows no 'kernal'; did you mean 'kernel'" "$moesim" capture --trace=kernal -- true
+expect 2 "'--trace' knows no ''" "$moesim" capture --trace= -- true
+expect 2 "'--engine' wants one of auto|hf|vllm|sglang|none" "$moesim" capture --engine=torch -- true
+expect 2 "'--graph' wants one of node|graph" "$moesim" capture --graph=nodes -- true
+expect 2 "'--range' wants all, profiler-api or nvtx:DOMAIN/NAME" "$moesim" capture --range=nvtx:x -- true
+expect 2 "wants nvtx in '--trace'" "$moesim" capture --range=nvtx:a/b --trace=kernel -- true
+expect 2 "'--delay' wants a time such as 5s, not '5'" "$moesim" capture --delay=5 -- true
+expect 2 "'--duration' wants a time" "$moesim" capture --duration=soon -- true
+expect 2 "'--max-buffer' wants a whole number from 16" "$moesim" capture --max-buffer=1 -- true
+expect 2 "'--env' wants KEY=VALUE, not 'X'" "$moesim" capture --env X -- true
+expect 0 "^       moesim capture .options. -- PROGRAM" "$moesim" capture --help
+expect 0 "^      --keep-raw" "$moesim" capture --help
 [ "$("$moesim" rnu 2>&1 | wc -l)" = 2 ] || { echo "more than a line and a hint"; failed=1; }
 
 expect 0 "^usage: moesim COMMAND" "$moesim" --help

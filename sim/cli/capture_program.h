@@ -1,0 +1,54 @@
+/* moesim capture -- PROGRAM, between its options, its run and its report. */
+#ifndef MOE_CLI_CAPTURE_PROGRAM_H
+#define MOE_CLI_CAPTURE_PROGRAM_H
+
+#include "profiler/launch.h"
+#include "profiler/probe.h"
+#include "profiler/profile.h"
+#include "sim/cli/command.h"
+
+/* Exit codes beside the program's own and those of env(1). */
+enum {
+    MOE_EXIT_NOT_CAPTURED = 3, /* --require-gpu, --strict */
+    MOE_EXIT_LOSSY = 4,        /* --strict */
+    MOE_EXIT_OUTPUT = 5,       /* what was recorded could not be written */
+    MOE_EXIT_LAUNCH = 125,     /* nothing was run */
+};
+
+typedef struct moe_program_values {
+    const char *output, *trace, *range, *delay, *duration;
+    GPtrArray *env;
+    int64_t max_buffer;
+    int engine, graph;
+    bool force, keep_raw, strict, require_gpu, overhead, check, probe;
+} moe_program_values;
+
+typedef struct moe_program_job {
+    const moe_program_values *values;
+    const char *const *argv;         /* ended by NULL */
+    const char *const *environment;  /* moesim's own, ended by NULL */
+    char *folder, *database, *trace; /* NAME.d, NAME.db, NAME.safetensors */
+    char *inject, *hook;
+    moe_launch_config launch;
+    moe_launch_end plain, end; /* without and with recording */
+    moe_profile_summary summary;
+} moe_program_job;
+
+/* Whether the words after "capture" are of this form. */
+bool moe_capture_is_program(int argc, const char *const *argv);
+
+/* What this machine says, asked in a process of its own that gets the variables of `env`; NULL
+ * after a message. */
+moe_probe *moe_capture_probe(const char *const *env);
+/* moesim capture --check; the exit code. */
+int moe_capture_check(const moe_program_job *job);
+
+/* Makes room: the folder is there and empty; the exit code after a message. */
+int moe_capture_room(const moe_program_job *job);
+/* Removes the raw logs, and their folder when nothing else is in it. */
+void moe_capture_clear(const moe_program_job *job);
+
+/* Decodes, reports and says what this program ends with. */
+int moe_capture_finish(moe_program_job *job);
+
+#endif
