@@ -4,6 +4,10 @@
 file(GLOB cuda_tests CONFIGURE_DEPENDS cuda/*_test.cu)
 file(GLOB gpu_bench CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/bench/gpu/*.cu)
 
+# The project's router, alone: programs for a device must not want what such a machine may lack.
+add_library(moe_cuda_reference OBJECT cuda/reference.c ${PROJECT_SOURCE_DIR}/profiler/router.c)
+target_link_libraries(moe_cuda_reference PRIVATE moe_flags)
+
 if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
   add_library(moe_emulated_flags INTERFACE)
   target_include_directories(moe_emulated_flags BEFORE INTERFACE
@@ -40,6 +44,9 @@ if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
       get_filename_component(name ${source} NAME_WE)
       add_executable(emulated_${name} ${source})
       target_link_libraries(emulated_${name} PRIVATE moe_cuda_emulated moe_emulation)
+      if(name STREQUAL "route_test")
+        target_link_libraries(emulated_${name} PRIVATE moe_cuda_reference)
+      endif()
       string(REPLACE "_test" "" test ${name})
       add_test(NAME cuda/${test} COMMAND emulated_${name})
       set_tests_properties(cuda/${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
