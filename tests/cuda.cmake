@@ -56,7 +56,7 @@ endif()
 
 # moesim_gpu_bench: what the device takes (bench/gpu/bench.cuh). Compiled for the host too, where its
 # rows are checked, not its times.
-if(TARGET moe_cuda_emulated)
+if(TARGET moe_cuda_emulated AND EXISTS ${PROJECT_SOURCE_DIR}/profiler/cuda/attention.cu)
   add_executable(gpu_bench_emulated ${gpu_bench})
   target_link_libraries(gpu_bench_emulated PRIVATE moe_cuda_emulated moe_emulation)
 endif()
@@ -64,5 +64,7 @@ endif()
 if(TARGET moe_cuda_objects AND cuda_tests)
   # Compiled in a folder of their own, where these sources are CUDA.
   add_subdirectory(cuda)
-  add_subdirectory(bench/gpu)
+  if(EXISTS ${PROJECT_SOURCE_DIR}/profiler/cuda/attention.cu)
+    add_subdirectory(bench/gpu)
+  endif()
 endif()
