@@ -97,7 +97,7 @@ activity_learn(moe_decode *d, const moe_activity *record, activity_seen *seen)
         return;
     moe_activity_api api;
     moe_activity_read_api(record, &api);
-    int64_t step = moe_ranges_step_at(d->ranges, moe_decode_time(d, api.start), api.thread);
+    int64_t step = moe_nest_step_at(d->ranges, moe_decode_time(d, api.start), api.thread);
     if (step != MOE_PROFILE_NULL)
         activity_link(d, api.correlation)->step = step;
 }
@@ -138,10 +138,10 @@ activity_place(const moe_decode *d, uint32_t correlation, uint64_t node, activit
     moe_profile_place place = MOE_PROFILE_NOWHERE;
     const moe_decode_link *link = activity_known_link(d, correlation);
     if (link)
-        place = moe_ranges_place(d->ranges, link->range);
+        place = moe_nest_place(d->ranges, link->range);
     if (node) {
         bool known;
-        moe_profile_place made = moe_ranges_place(d->ranges, activity_node_range(d, node, &known));
+        moe_profile_place made = moe_nest_place(d->ranges, activity_node_range(d, node, &known));
         place.stage = made.stage;
         place.layer = made.layer;
         place.range = place.range == MOE_PROFILE_NULL ? made.range : place.range;
@@ -266,7 +266,7 @@ activity_api(moe_decode *d, const moe_activity *record, activity_seen *seen)
                            .start_ns = (int64_t)a.start,
                            .end_ns = (int64_t)a.end,
                            .result = (int32_t)a.result,
-                           .range = link ? moe_ranges_place(d->ranges, link->range).range
+                           .range = link ? moe_nest_place(d->ranges, link->range).range
                                          : MOE_PROFILE_NULL,
                            .domain = runtime ? "runtime" : "driver"};
     moe_profile_add_api(d->writer, &row);

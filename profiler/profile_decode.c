@@ -1,5 +1,6 @@
 #include "profiler/profile_decode.h"
 
+#include "profiler/profile_routing.h"
 #include "sim/base/error.h"
 
 #include <errno.h>
@@ -116,14 +117,14 @@ static void
 decode_step(moe_decode *d, const void *entry)
 {
     const moe_raw_step *said = entry;
-    moe_range_step step = {said->step,  said->time_ns,  said->thread,
-                           said->phase, said->n_tokens, said->n_sequences};
+    moe_nest_step step = {said->step,  said->time_ns,  said->thread,
+                          said->phase, said->n_tokens, said->n_sequences};
     if (said->step < 0 || said->time_ns > INT64_MAX)
         d->odd++;
     else if (said->begin)
-        moe_ranges_step_begin(d->ranges, &step);
+        moe_nest_step_begin(d->ranges, &step);
     else
-        moe_ranges_step_end(d->ranges, said->step, said->time_ns);
+        moe_nest_step_end(d->ranges, said->step, said->time_ns);
 }
 
 static void
@@ -152,7 +153,7 @@ decode_range_text(moe_decode *d, uint32_t id)
     if (at == known) {
         size_t n;
         const char *text = moe_rawread_text(d->file, id, &n);
-        uint32_t number = moe_ranges_text(d->ranges, text, n);
+        uint32_t number = moe_nest_text(d->ranges, text, n);
         d->unknown_texts += !text;
         g_array_append_val(d->of_range_text, number);
     }
@@ -163,27 +164,27 @@ static void
 decode_range(moe_decode *d, const void *entry)
 {
     const moe_raw_range *said = entry;
-    static const moe_range_kind kinds[] = {[MOE_RAW_PUSH] = MOE_RANGE_PUSH,
-                                           [MOE_RAW_START] = MOE_RANGE_START,
-                                           [MOE_RAW_MARK] = MOE_RANGE_MARK};
+    static const moe_nest_kind kinds[] = {[MOE_RAW_PUSH] = MOE_NEST_PUSH,
+                                          [MOE_RAW_START] = MOE_NEST_START,
+                                          [MOE_RAW_MARK] = MOE_NEST_MARK};
     if (said->kind > MOE_RAW_MARK || said->time_ns > INT64_MAX || said->payload_type > 3) {
         d->odd++;
         return;
     }
     if (said->kind == MOE_RAW_POP || said->kind == MOE_RAW_END) {
-        moe_ranges_end(d->ranges, said->range, said->time_ns);
+        moe_nest_end(d->ranges, said->range, said->time_ns);
         return;
     }
-    moe_range_begin begin = {.id = said->range,
-                             .time_ns = said->time_ns,
-                             .payload = said->payload,
-                             .thread = said->thread,
-                             .domain = decode_range_text(d, said->domain),
-                             .text = decode_range_text(d, said->text),
-                             .category = said->category,
-                             .kind = kinds[said->kind],
-                             .payload_type = (moe_profile_payload)said->payload_type};
-    d->odd += !moe_ranges_begin(d->ranges, &begin);
+    moe_nest_range begin = {.id = said->range,
+                            .time_ns = said->time_ns,
+                            .payload = said->payload,
+                            .thread = said->thread,
+                            .domain = decode_range_text(d, said->domain),
+                            .text = decode_range_text(d, said->text),
+                            .category = said->category,
+                            .kind = kinds[said->kind],
+                            .payload_type = (moe_profile_payload)said->payload_type};
+    d->odd += !moe_nest_begin(d->ranges, &begin);
 }
 
 /* ---- one process ---- */
@@ -191,7 +192,7 @@ decode_range(moe_decode *d, const void *entry)
 static void
 decode_free(moe_decode *d)
 {
-    moe_ranges_free(d->ranges);
+    moe_nest_free(d->ranges);
     g_array_unref(d->clocks);
     g_array_unref(d->of_text);
     g_array_unref(d->of_range_text);
@@ -216,7 +217,7 @@ decode_new(moe_raw_file *file, int64_t pid, moe_profile_writer *writer)
     d->pid = pid;
     d->file = file;
     d->writer = writer;
-    d->ranges = moe_ranges_new(pid);
+    d->ranges = moe_nest_new(pid);
     d->clocks = g_array_new(FALSE, FALSE, sizeof(moe_raw_clock));
     d->of_text = g_array_new(FALSE, FALSE, sizeof(int64_t));
     d->of_range_text = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -267,7 +268,8 @@ decode_process(moe_decode *d)
     const char *name = moe_rawread_hello(d->file, "argv");
     name = name ? name : moe_rawread_hello(d->file, "exe");
     g_autofree char *words = g_strdup(name);
-    g_strdelimit(words, "\x1f", ' ');
+    if (words)
+        g_strdelimit(words, "\x1f", ' ');
     bool known = d->first_ns <= d->last_ns;
     moe_profile_process row = {.pid = d->pid,
                                .parent = decode_number(d, "ppid"),
@@ -278,10 +280,10 @@ decode_process(moe_decode *d)
                                .realtime_offset_ns =
                                    clock ? (int64_t)(clock->realtime_ns - clock->monotonic_ns)
                                          : MOE_PROFILE_NULL,
-                               .attach = full                      ? "full"
-                                         : moe_ranges_n(d->ranges) ? "nvtx"
-                                         : d->routes               ? "route"
-                                                                   : "none",
+                               .attach = full                    ? "full"
+                                         : moe_nest_n(d->ranges) ? "nvtx"
+                                         : d->routes             ? "route"
+                                                                 : "none",
                                .ended = ended};
     moe_profile_add_process(d->writer, &row);
 }
@@ -329,11 +331,11 @@ decode_file(moe_raw_file *file, int64_t pid, moe_profile_writer *writer)
     decode_entries(d, MOE_RAW_RANGES, sizeof(moe_raw_range), decode_range);
     decode_entries(d, MOE_RAW_NODES, sizeof(moe_raw_node), decode_node);
     decode_entries(d, MOE_RAW_CLOSE, sizeof(moe_raw_close), decode_close);
-    if (moe_ranges_first_ns(d->ranges) <= moe_ranges_last_ns(d->ranges)) {
-        d->first_ns = MIN(d->first_ns, moe_ranges_first_ns(d->ranges));
-        d->last_ns = MAX(d->last_ns, moe_ranges_last_ns(d->ranges));
+    if (moe_nest_first_ns(d->ranges) <= moe_nest_last_ns(d->ranges)) {
+        d->first_ns = MIN(d->first_ns, moe_nest_first_ns(d->ranges));
+        d->last_ns = MAX(d->last_ns, moe_nest_last_ns(d->ranges));
     }
-    moe_ranges_settle(d->ranges, d->last_ns, writer);
+    moe_nest_settle(d->ranges, d->last_ns, writer);
     moe_decode_activity(d);
     moe_decode_routes(d);
     moe_decode_counters(d);
@@ -446,5 +448,7 @@ moe_profile_decode(const char *folder, const char *path, const moe_profile_optio
     if (!decode_all(names, writer, error))
         return false;
     moe_profile_add_loads(writer);
+    if (options && options->trace && !moe_profile_routing(writer, options, error))
+        return false;
     return moe_profile_writer_finish(g_steal_pointer(&writer), summary, error);
 }

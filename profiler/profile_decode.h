@@ -3,7 +3,7 @@
 #define MOE_PROFILER_PROFILE_DECODE_H
 
 #include "profiler/activity.h"
-#include "profiler/profile_ranges.h"
+#include "profiler/profile_nest.h"
 #include "profiler/rawread.h"
 #include "traces/index_map.h"
 
@@ -20,7 +20,7 @@ typedef struct moe_decode {
     int64_t pid;
     moe_raw_file *file;
     moe_profile_writer *writer;
-    moe_ranges *ranges;
+    moe_nest *ranges;
     moe_activity_sizes sizes;
     bool sizes_told;
     GArray *clocks; /* moe_raw_clock */
@@ -29,7 +29,7 @@ typedef struct moe_decode {
     moe_index_map texts;        /* id of the log -> */
     GArray *of_text;            /* id in the profile */
     moe_index_map range_texts;  /* id of the log -> */
-    GArray *of_range_text;      /* number of moe_ranges_text */
+    GArray *of_range_text;      /* number of moe_nest_text */
     moe_index_map calls;        /* cbid * 2 + runtime -> */
     GArray *of_call;            /* id in the profile */
     moe_index_map correlations; /* -> */

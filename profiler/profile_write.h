@@ -38,6 +38,7 @@ void moe_profile_begin(moe_profile_writer *writer, const char *source,
 int64_t moe_profile_text(moe_profile_writer *writer, const char *text, gssize n);
 /* The first value of a name counts. */
 void moe_profile_meta(moe_profile_writer *writer, const char *name, const char *value);
+const char *moe_profile_meta_value(const moe_profile_writer *writer, const char *name);
 /* Adds up; n 0 is no loss. */
 void moe_profile_loss(moe_profile_writer *writer, int64_t pid, const char *source, const char *what,
                       uint64_t n);

@@ -12,6 +12,12 @@ moe_profile_meta(moe_profile_writer *w, const char *name, const char *value)
         g_hash_table_insert(w->meta, g_utf8_make_valid(name, -1), g_utf8_make_valid(value, -1));
 }
 
+const char *
+moe_profile_meta_value(const moe_profile_writer *w, const char *name)
+{
+    return g_hash_table_lookup(w->meta, name);
+}
+
 void
 moe_profile_loss(moe_profile_writer *w, int64_t pid, const char *source, const char *what,
                  uint64_t n)

@@ -1,4 +1,4 @@
-#include "profiler/profile_ranges.h"
+#include "profiler/profile_nest.h"
 
 #include "profiler/profile_stages.h"
 #include "traces/index_map.h"
@@ -34,7 +34,7 @@ typedef struct text {
     size_t n;
 } text;
 
-struct moe_ranges {
+struct moe_nest {
     int64_t pid, row0; /* row id of the first range, less 1 */
     GArray *ranges, *steps, *texts, *early;
     moe_index_map ids;      /* range id -> */
@@ -64,10 +64,10 @@ range_free_stack(gpointer data)
     g_array_unref(data);
 }
 
-moe_ranges *
-moe_ranges_new(int64_t pid)
+moe_nest *
+moe_nest_new(int64_t pid)
 {
-    moe_ranges *r = g_new0(moe_ranges, 1);
+    moe_nest *r = g_new0(moe_nest, 1);
     r->pid = pid;
     r->first_ns = UINT64_MAX;
     r->ranges = g_array_new(FALSE, FALSE, sizeof(range));
@@ -83,7 +83,7 @@ moe_ranges_new(int64_t pid)
 }
 
 void
-moe_ranges_free(moe_ranges *r)
+moe_nest_free(moe_nest *r)
 {
     if (!r)
         return;
@@ -105,7 +105,7 @@ moe_ranges_free(moe_ranges *r)
 /* ---- said ---- */
 
 uint32_t
-moe_ranges_text(moe_ranges *r, const char *bytes, size_t n)
+moe_nest_text(moe_nest *r, const char *bytes, size_t n)
 {
     if (!bytes)
         return MOE_NONE;
@@ -117,14 +117,14 @@ moe_ranges_text(moe_ranges *r, const char *bytes, size_t n)
 }
 
 static void
-range_seen(moe_ranges *r, uint64_t time_ns)
+range_seen(moe_nest *r, uint64_t time_ns)
 {
     r->first_ns = MIN(r->first_ns, time_ns);
     r->last_ns = MAX(r->last_ns, time_ns);
 }
 
 static GArray *
-range_stack(moe_ranges *r, uint32_t thread)
+range_stack(moe_nest *r, uint32_t thread)
 {
     uint32_t known = r->threads.n, index = moe_index_map_add(&r->threads, thread);
     moe_assert(index != MOE_NONE, "no memory for %u threads", known);
@@ -135,7 +135,7 @@ range_stack(moe_ranges *r, uint32_t thread)
 
 /* The index of the range of an id; MOE_NONE: none. */
 static uint32_t
-range_find(const moe_ranges *r, uint64_t id)
+range_find(const moe_nest *r, uint64_t id)
 {
     if (id == 0 || r->ids.n == 0)
         return MOE_NONE;
@@ -144,7 +144,7 @@ range_find(const moe_ranges *r, uint64_t id)
 }
 
 bool
-moe_ranges_begin(moe_ranges *r, const moe_range_begin *b)
+moe_nest_begin(moe_nest *r, const moe_nest_range *b)
 {
     uint32_t index = r->ranges->len, known = r->ids.n;
     if (b->id) {
@@ -155,7 +155,7 @@ moe_ranges_begin(moe_ranges *r, const moe_range_begin *b)
     GArray *stack = range_stack(r, b->thread);
     range new = {.id = b->id,
                  .start_ns = b->time_ns,
-                 .end_ns = b->kind == MOE_RANGE_MARK ? b->time_ns : OPEN,
+                 .end_ns = b->kind == MOE_NEST_MARK ? b->time_ns : OPEN,
                  .payload = b->payload,
                  .thread = b->thread,
                  .domain = b->domain,
@@ -168,7 +168,7 @@ moe_ranges_begin(moe_ranges *r, const moe_range_begin *b)
                  .kind = (uint8_t)b->kind,
                  .payload_type = (uint8_t)b->payload_type};
     g_array_append_val(r->ranges, new);
-    if (b->kind == MOE_RANGE_PUSH && stack->len < DEEPEST)
+    if (b->kind == MOE_NEST_PUSH && stack->len < DEEPEST)
         g_array_append_val(stack, index);
     range_seen(r, b->time_ns);
     return true;
@@ -176,7 +176,7 @@ moe_ranges_begin(moe_ranges *r, const moe_range_begin *b)
 
 /* False: no range of that id is open. */
 static bool
-range_close(moe_ranges *r, uint64_t id, uint64_t time_ns)
+range_close(moe_nest *r, uint64_t id, uint64_t time_ns)
 {
     uint32_t index = range_find(r, id);
     range *found = index == MOE_NONE ? NULL : AT(r->ranges, range, index);
@@ -185,7 +185,7 @@ range_close(moe_ranges *r, uint64_t id, uint64_t time_ns)
     if (time_ns < found->start_ns)
         r->backward++;
     found->end_ns = MAX(time_ns, found->start_ns);
-    GArray *stack = found->kind == MOE_RANGE_PUSH ? range_stack(r, found->thread) : NULL;
+    GArray *stack = found->kind == MOE_NEST_PUSH ? range_stack(r, found->thread) : NULL;
     for (guint i = stack ? stack->len : 0; i-- > 0;)
         if (*AT(stack, uint32_t, i) == index) {
             g_array_remove_index(stack, i);
@@ -195,7 +195,7 @@ range_close(moe_ranges *r, uint64_t id, uint64_t time_ns)
 }
 
 void
-moe_ranges_end(moe_ranges *r, uint64_t id, uint64_t time_ns)
+moe_nest_end(moe_nest *r, uint64_t id, uint64_t time_ns)
 {
     range_seen(r, time_ns);
     ending end = {id, time_ns};
@@ -204,7 +204,7 @@ moe_ranges_end(moe_ranges *r, uint64_t id, uint64_t time_ns)
 }
 
 void
-moe_ranges_step_begin(moe_ranges *r, const moe_range_step *s)
+moe_nest_step_begin(moe_nest *r, const moe_nest_step *s)
 {
     uint32_t known = r->numbers.n;
     range_seen(r, s->time_ns);
@@ -217,7 +217,7 @@ moe_ranges_step_begin(moe_ranges *r, const moe_range_step *s)
 }
 
 static step *
-range_step(const moe_ranges *r, int64_t number)
+range_step(const moe_nest *r, int64_t number)
 {
     uint32_t at = r->numbers.n
                       ? r->numbers.values[moe_index_map_slot(&r->numbers, (uint64_t)number)]
@@ -226,7 +226,7 @@ range_step(const moe_ranges *r, int64_t number)
 }
 
 void
-moe_ranges_step_end(moe_ranges *r, int64_t number, uint64_t time_ns)
+moe_nest_step_end(moe_nest *r, int64_t number, uint64_t time_ns)
 {
     step *found = range_step(r, number);
     range_seen(r, time_ns);
@@ -239,13 +239,13 @@ moe_ranges_step_end(moe_ranges *r, int64_t number, uint64_t time_ns)
 /* ---- settled ---- */
 
 static const moe_profile_meaning *
-range_meaning(const moe_ranges *r, const range *of)
+range_meaning(const moe_nest *r, const range *of)
 {
     return AT(r->of_meaning, moe_profile_meaning, of->meaning);
 }
 
 static void
-range_find_meaning(moe_ranges *r, range *of)
+range_find_meaning(moe_nest *r, range *of)
 {
     uint64_t key = (uint64_t)of->domain << 32 | of->text;
     uint32_t known = r->meanings.n;
@@ -263,7 +263,7 @@ range_find_meaning(moe_ranges *r, range *of)
 
 /* A range around a step is one, unless the engine told the step as well. */
 static void
-range_take_step(moe_ranges *r, range *of)
+range_take_step(moe_nest *r, range *of)
 {
     bool whole = of->payload_type == MOE_PAYLOAD_UNSIGNED || of->payload_type == MOE_PAYLOAD_SIGNED;
     if (!whole || (int64_t)of->payload < 0) {
@@ -289,7 +289,7 @@ range_take_step(moe_ranges *r, range *of)
 
 /* Outer ranges stand before inner ones. */
 static void
-range_inherit(moe_ranges *r)
+range_inherit(moe_nest *r)
 {
     for (guint i = 0; i < r->ranges->len; i++) {
         range *of = AT(r->ranges, range, i);
@@ -299,9 +299,9 @@ range_inherit(moe_ranges *r)
             of->stage = AT(r->ranges, range, of->parent)->stage;
             of->step = AT(r->ranges, range, of->parent)->step;
         }
-        if (meaning->step && of->kind != MOE_RANGE_MARK)
+        if (meaning->step && of->kind != MOE_NEST_MARK)
             range_take_step(r, of);
-        if (meaning->stage && of->kind != MOE_RANGE_MARK)
+        if (meaning->stage && of->kind != MOE_NEST_MARK)
             of->stage = i;
         r->odd_stage += meaning->odd;
     }
@@ -310,7 +310,7 @@ range_inherit(moe_ranges *r)
 static gint
 range_by_start(gconstpointer a, gconstpointer b, gpointer data)
 {
-    const moe_ranges *r = data;
+    const moe_nest *r = data;
     uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
     uint64_t x = AT(r->steps, step, i)->start_ns, y = AT(r->steps, step, j)->start_ns;
     return x != y ? (x < y ? -1 : 1) : (i > j) - (i < j);
@@ -319,7 +319,7 @@ range_by_start(gconstpointer a, gconstpointer b, gpointer data)
 /* The index of the step running at a time, best in that thread. Steps of one thread do not overlap,
  * so a few before the last that began are enough. */
 static uint32_t
-range_running(const moe_ranges *r, uint64_t time_ns, uint32_t thread)
+range_running(const moe_nest *r, uint64_t time_ns, uint32_t thread)
 {
     enum { BACK = 16 };
     guint low = 0, high = r->order->len;
@@ -344,7 +344,7 @@ range_running(const moe_ranges *r, uint64_t time_ns, uint32_t thread)
 }
 
 static int64_t
-range_layer(const moe_ranges *r, const range *of)
+range_layer(const moe_nest *r, const range *of)
 {
     const moe_profile_meaning *meaning = range_meaning(r, of);
     bool whole = of->payload_type == MOE_PAYLOAD_UNSIGNED || of->payload_type == MOE_PAYLOAD_SIGNED;
@@ -356,7 +356,7 @@ range_layer(const moe_ranges *r, const range *of)
 }
 
 static void
-range_write(moe_ranges *r, guint i, uint64_t end_ns, moe_profile_writer *writer)
+range_write(moe_nest *r, guint i, uint64_t end_ns, moe_profile_writer *writer)
 {
     static const char *const kinds[] = {"push", "start", "mark"};
     range *of = AT(r->ranges, range, i);
@@ -393,7 +393,7 @@ range_write(moe_ranges *r, guint i, uint64_t end_ns, moe_profile_writer *writer)
 }
 
 static void
-range_write_steps(moe_ranges *r, moe_profile_writer *writer)
+range_write_steps(moe_nest *r, moe_profile_writer *writer)
 {
     for (guint i = 0; i < r->steps->len; i++) {
         const step *s = AT(r->steps, step, i);
@@ -410,14 +410,14 @@ range_write_steps(moe_ranges *r, moe_profile_writer *writer)
 }
 
 static void
-range_note(moe_profile_writer *writer, const moe_ranges *r, const char *code, uint64_t n)
+range_note(moe_profile_writer *writer, const moe_nest *r, const char *code, uint64_t n)
 {
     if (n)
         moe_profile_note(writer, r->pid, MOE_PROFILE_NULL, code, n, NULL);
 }
 
 void
-moe_ranges_settle(moe_ranges *r, uint64_t end_ns, moe_profile_writer *writer)
+moe_nest_settle(moe_nest *r, uint64_t end_ns, moe_profile_writer *writer)
 {
     uint64_t open = 0;
     for (guint i = 0; i < r->early->len; i++)
@@ -446,7 +446,7 @@ moe_ranges_settle(moe_ranges *r, uint64_t end_ns, moe_profile_writer *writer)
 /* ---- asked ---- */
 
 moe_profile_place
-moe_ranges_place(const moe_ranges *r, uint64_t id)
+moe_nest_place(const moe_nest *r, uint64_t id)
 {
     moe_profile_place place = MOE_PROFILE_NOWHERE;
     uint32_t index = range_find(r, id);
@@ -465,32 +465,32 @@ moe_ranges_place(const moe_ranges *r, uint64_t id)
 }
 
 int64_t
-moe_ranges_step_at(const moe_ranges *r, uint64_t time_ns, uint32_t thread)
+moe_nest_step_at(const moe_nest *r, uint64_t time_ns, uint32_t thread)
 {
     uint32_t at = range_running(r, time_ns, thread);
     return at == MOE_NONE ? MOE_PROFILE_NULL : AT(r->steps, step, at)->step;
 }
 
 bool
-moe_ranges_any_step(const moe_ranges *r)
+moe_nest_any_step(const moe_nest *r)
 {
     return r->steps->len > 0;
 }
 
 uint64_t
-moe_ranges_n(const moe_ranges *r)
+moe_nest_n(const moe_nest *r)
 {
     return r->ranges->len;
 }
 
 uint64_t
-moe_ranges_first_ns(const moe_ranges *r)
+moe_nest_first_ns(const moe_nest *r)
 {
     return r->first_ns;
 }
 
 uint64_t
-moe_ranges_last_ns(const moe_ranges *r)
+moe_nest_last_ns(const moe_nest *r)
 {
     return r->last_ns;
 }
