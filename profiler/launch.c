@@ -78,6 +78,12 @@ moe_launch_taken(const moe_launch_config *config, const char *const *env)
     return names->len ? g_string_free(g_steal_pointer(&names), FALSE) : NULL;
 }
 
+static bool
+wants_cuda(const moe_launch_config *config)
+{
+    return (config->trace & MOE_LAUNCH_cuda) || config->counters;
+}
+
 static char *
 trace_list(const moe_launch_config *config)
 {
@@ -87,6 +93,8 @@ trace_list(const moe_launch_config *config)
             g_string_append_printf(list, "%s%s", list->len ? "," : "", moe_launch_kinds[i]);
     if (config->trace & MOE_LAUNCH_kernel)
         g_string_append(list, config->whole_graphs ? ",graph" : ",graph-node");
+    if (config->counters)
+        g_string_append(list, ",counters");
     return g_string_free(g_steal_pointer(&list), FALSE);
 }
 
@@ -135,7 +143,9 @@ moe_launch_environment(const moe_launch_config *config, const char *const *env)
     out = set_number(out, "MOESIM_DELAY_MS", config->delay_ms);
     out = set_number(out, "MOESIM_DURATION_MS", config->duration_ms);
     out = set_number(out, "MOESIM_MAX_BUFFER_MIB", config->max_buffer_mib);
-    if (config->trace & MOE_LAUNCH_cuda)
+    if (config->counters)
+        out = g_environ_setenv(out, "MOESIM_COUNTERS", config->counters, TRUE);
+    if (wants_cuda(config))
         out = g_environ_setenv(out, "CUDA_INJECTION64_PATH", config->inject, TRUE);
     if (config->trace & MOE_LAUNCH_nvtx)
         out = g_environ_setenv(out, "NVTX_INJECTION64_PATH", config->inject, TRUE);

@@ -28,13 +28,14 @@ enum {
 extern const char *const moe_launch_kinds[];
 
 typedef struct moe_launch_config {
-    const char *folder; /* of the raw logs: there, and empty */
-    const char *inject; /* libmoesim_inject.so; NULL: nothing is recorded */
-    const char *hook;   /* the folder of the Python hook; NULL: no hook */
-    unsigned trace;     /* of the bits above */
-    bool whole_graphs;  /* launches of CUDA graphs, not the kernels inside */
-    const char *engine; /* auto, hf, vllm, sglang, none */
-    const char *range;  /* MOESIM_RANGE; NULL: all */
+    const char *folder;   /* of the raw logs: there, and empty */
+    const char *inject;   /* libmoesim_inject.so; NULL: nothing is recorded */
+    const char *hook;     /* the folder of the Python hook; NULL: no hook */
+    unsigned trace;       /* of the bits above */
+    const char *counters; /* metrics of the range profiler, by commas; NULL: none */
+    bool whole_graphs;    /* launches of CUDA graphs, not the kernels inside */
+    const char *engine;   /* auto, hf, vllm, sglang, none */
+    const char *range;    /* MOESIM_RANGE; NULL: all */
     int64_t delay_ms, duration_ms, max_buffer_mib; /* 0: as the injector has it */
     const char *const *set;                        /* KEY=VALUE for the program */
     size_t n_set;

@@ -4,6 +4,10 @@
 file(GLOB cuda_tests CONFIGURE_DEPENDS cuda/*_test.cu)
 file(GLOB gpu_bench CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/bench/gpu/*.cu)
 
+# The project's router, alone: programs for a device must not want what such a machine may lack.
+add_library(moe_cuda_reference OBJECT cuda/reference.c ${PROJECT_SOURCE_DIR}/profiler/router.c)
+target_link_libraries(moe_cuda_reference PRIVATE moe_flags)
+
 if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
   add_library(moe_emulated_flags INTERFACE)
   target_include_directories(moe_emulated_flags BEFORE INTERFACE
@@ -40,6 +44,9 @@ if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
       get_filename_component(name ${source} NAME_WE)
       add_executable(emulated_${name} ${source})
       target_link_libraries(emulated_${name} PRIVATE moe_cuda_emulated moe_emulation)
+      if(name STREQUAL "route_test")
+        target_link_libraries(emulated_${name} PRIVATE moe_cuda_reference)
+      endif()
       string(REPLACE "_test" "" test ${name})
       add_test(NAME cuda/${test} COMMAND emulated_${name})
       set_tests_properties(cuda/${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
@@ -49,7 +56,7 @@ endif()
 
 # moesim_gpu_bench: what the device takes (bench/gpu/bench.cuh). Compiled for the host too, where its
 # rows are checked, not its times.
-if(TARGET moe_cuda_emulated)
+if(TARGET moe_cuda_emulated AND EXISTS ${PROJECT_SOURCE_DIR}/profiler/cuda/attention.cu)
   add_executable(gpu_bench_emulated ${gpu_bench})
   target_link_libraries(gpu_bench_emulated PRIVATE moe_cuda_emulated moe_emulation)
 endif()
@@ -57,5 +64,7 @@ endif()
 if(TARGET moe_cuda_objects AND cuda_tests)
   # Compiled in a folder of their own, where these sources are CUDA.
   add_subdirectory(cuda)
-  add_subdirectory(bench/gpu)
+  if(EXISTS ${PROJECT_SOURCE_DIR}/profiler/cuda/attention.cu)
+    add_subdirectory(bench/gpu)
+  endif()
 endif()

@@ -229,7 +229,12 @@ write_range(moe_batch **batch, size_t index)
     if (!TRY(cuptiRangeProfilerCounterDataGetRangeInfo, &info) ||
         !TRY(cuptiProfilerHostEvaluateToGpuValues, &evaluate))
         return false;
-    uint32_t range = moe_text_id(info.rangeName, strlen(info.rangeName));
+    char name[128]; /* "experts 7" becomes "experts/7" */
+    snprintf(name, sizeof name, "%s", info.rangeName);
+    char *blank = strchr(name, ' ');
+    if (blank != NULL)
+        *blank = '/';
+    uint32_t range = moe_text_id(name, strlen(name));
     for (size_t m = 0; m < n_metrics; m++) {
         moe_raw_counter counter = {.order = session.order,
                                    .range = range,
@@ -352,7 +357,7 @@ push_stage(const moe_raw_range *range)
         return;
     }
     if (range->payload_type == 1)
-        snprintf(name, sizeof name, "layer %llu/%s", (unsigned long long)range->payload, stage);
+        snprintf(name, sizeof name, "%s %llu", stage, (unsigned long long)range->payload);
     else
         snprintf(name, sizeof name, "%s", stage);
     PARAMS(CUpti_RangeProfiler_PushRange_Params, push, .pRangeProfilerObject = session.object,

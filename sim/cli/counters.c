@@ -1,5 +1,6 @@
-/* moesim counters: which hardware counters there are, and how many runs they take. */
-#include "profiler/counters.h"
+/* moesim counters: which hardware counters there are, how many runs they take, and those runs. */
+#include "sim/cli/counters.h"
+
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 
@@ -9,9 +10,9 @@
 #define AT(field) offsetof(counters_values, field)
 
 typedef struct counters_values {
-    const char *chip, *set, *list;
+    const char *chip, *set, *list, *output;
     GPtrArray *metrics;
-    bool check, chips, sets;
+    bool check, chips, sets, force;
 } counters_values;
 
 static const moe_option options[] = {
@@ -24,6 +25,10 @@ static const moe_option options[] = {
      .help =
          "The GPU's chip: GH100 (H100, H200, H20), GA100 (A100), AD102 (RTX 4090), GB100 (B200) … "
          "(--chips lists them). Default: " MOE_COUNTERS_DEFAULT_CHIP "."},
+    {"output", 'o', MOE_OPTION_TEXT, AT(output), "NAME",
+     .help = "With -- PROGRAM: writes NAME.db, whose table counter has each metric of each stage. "
+             "Default: counters."},
+    {"force", 'f', MOE_OPTION_FLAG, AT(force), .help = "Replace NAME.db."},
     {"check", 0, MOE_OPTION_FLAG, AT(check),
      .help = "Say which metrics are counted together, and so how often a program would run. Wants "
              "neither GPU nor driver."},
@@ -115,14 +120,9 @@ wanted(const counters_values *v)
 }
 
 static int
-check(moe_counters *counters, const GPtrArray *metrics)
+check(const moe_counters *counters, const GPtrArray *plan)
 {
-    g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(GPtrArray) plan = moe_counters_plan(counters, (const char *const *)metrics->pdata,
-                                                  metrics->len, (moe_loc){0}, diag);
-    if (!plan)
-        return moe_say_diag(diag);
-    size_t runs = 0;
+    size_t runs = 0, metrics = 0;
     for (guint g = 0; g < plan->len; g++) {
         const moe_counter_group *group = plan->pdata[g];
         if (group->passes == 1)
@@ -132,44 +132,69 @@ check(moe_counters *counters, const GPtrArray *metrics)
         for (guint i = 0; i < group->metrics->len; i++)
             moe_out("  %s\n", (const char *)group->metrics->pdata[i]);
         runs += group->passes == 1;
+        metrics += group->metrics->len;
     }
-    moe_out("%u metrics, %zu run%s of the program (%s)\n", metrics->len, runs, runs == 1 ? "" : "s",
+    moe_out("%zu metrics, %zu run%s of the program (%s)\n", metrics, runs, runs == 1 ? "" : "s",
             moe_counters_library(counters));
     return MOE_EXIT_OK;
+}
+
+/* --check, --list, or the program's runs. */
+static int
+ask(const counters_values *v, const char *const *operands, size_t n)
+{
+    g_autoptr(GPtrArray) metrics = v->list ? NULL : wanted(v);
+    GError *error = NULL;
+    if (!v->list && !metrics)
+        return MOE_EXIT_USAGE;
+    g_autoptr(moe_counters) library =
+        moe_counters_open(v->chip ? v->chip : MOE_COUNTERS_DEFAULT_CHIP, &error);
+    if (!library)
+        return moe_say_error(error);
+    if (v->list)
+        return list_metrics(library, v->list);
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(GPtrArray) plan = moe_counters_plan(library, (const char *const *)metrics->pdata,
+                                                  metrics->len, (moe_loc){0}, diag);
+    if (!plan)
+        return moe_say_diag(diag);
+    return v->check ? check(library, plan)
+                    : moe_counters_collect(plan, v->output, v->force, operands, n);
 }
 
 static int
 counters(const void *data, const char *const *operands, size_t n)
 {
     const counters_values *v = data;
+    if (n && (v->sets || v->chips || v->check || v->list))
+        return moe_say_usage(COMMAND, "a program is run without --check, --list, --sets, --chips");
     if (v->sets)
         return list_sets();
     if (v->chips)
         return list_chips();
-    if (!v->check && !v->list)
-        return moe_say_usage(COMMAND, "what is to be done: --check, --list, --sets or --chips");
-    g_autoptr(GPtrArray) metrics = v->list ? NULL : wanted(v);
-    if (!v->list && !metrics)
-        return MOE_EXIT_USAGE;
-    GError *error = NULL;
-    g_autoptr(moe_counters) library =
-        moe_counters_open(v->chip ? v->chip : MOE_COUNTERS_DEFAULT_CHIP, &error);
-    if (!library)
-        return moe_say_error(error);
-    return v->list ? list_metrics(library, v->list) : check(library, metrics);
+    if (!n && !v->check && !v->list)
+        return moe_say_usage(COMMAND, "what is to be done: --check, --list, --sets, --chips, or a "
+                                      "program behind '--'");
+    return ask(v, operands, n);
 }
 
 const moe_command moe_counters_command = {
     "counters",
-    "",
+    "[-- PROGRAM [ARGUMENTS…]]",
     0,
-    0,
-    "Plan hardware counters: which metrics are counted together, and what they mean.",
+    SIZE_MAX,
+    "Hardware counters of each stage, collected on a GPU, or planned without one.",
     "Counters of NVIDIA GPUs, planned on any machine that has CUPTI, with a GPU or without:\n"
     "\n"
     "  moesim counters --check                      the default set, on an H100\n"
     "  moesim counters --check -m dram__bytes_read.sum,nvlrx__bytes.sum --chip GB100\n"
-    "  moesim counters --list tensor --chip GA100\n",
+    "  moesim counters --list tensor --chip GA100\n"
+    "\n"
+    "and collected for each stage of each layer that a program says by NVTX (domain moesim), once\n"
+    "for each group, in as many runs of the program:\n"
+    "\n"
+    "  moesim counters -o run -- moesim capture --model DIR -t ids.jsonl --backend cuda -o trace\n"
+    "  moesim profile stats run.db --only counters\n",
     options,
     MOE_COUNT(options),
     sizeof(counters_values),

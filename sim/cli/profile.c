@@ -123,6 +123,7 @@ static const moe_command info_command = {
 static const moe_command *const children[] = {
     &decode_command,
     &info_command,
+    &moe_profile_stats_command,
     NULL,
 };
 
