@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""predict.py MOESIM HARDWARE.yaml CHECKPOINTS TRACE…: simulated against measured times of steps.
+
+Each TRACE is SHAPE-NAME.safetensors, captured with --times from CHECKPOINTS/SHAPE; its steps are
+simulated as captured on HARDWARE, all experts resident. Prints by trace and phase the measured and
+simulated median and the mean absolute error of single steps; at the end over all."""
+import json
+import os
+import sqlite3
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+
+
+def read(path):
+    """Of each step: tokens, phase, and nanoseconds of all its stages."""
+    with open(path, "rb") as file:
+        size, = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+        data = file.read()
+    def tensor(name):
+        begin, end = header[name]["data_offsets"]
+        kind = {"F32": "f", "U32": "I", "U8": "B"}[header[name]["dtype"]]
+        return header[name]["shape"], struct.unpack(
+            f"<{(end - begin) // struct.calcsize(kind)}{kind}", data[begin:end])
+    (steps, layers, stages), times = tensor("time.stages")
+    tokens, phases = [0] * steps, [set() for _ in range(steps)]
+    for step, phase in zip(tensor("step")[1], tensor("phase")[1]):
+        tokens[step] += 1
+        phases[step].add("decode" if phase else "prefill")
+    each = layers * stages
+    return [(tokens[s], "+".join(sorted(phases[s])), sum(times[s * each:(s + 1) * each]))
+            for s in range(steps)]
+
+
+def simulate(moesim, hardware, model, trace, folder):
+    with open(os.path.join(folder, "s.yaml"), "w", encoding="utf-8") as file:
+        file.write(f"name: predicted\nmodel: {model}/config.json\nhardware: {hardware}\n"
+                   f"precision: {{weights: bf16, kv: bf16}}\nrouting: {{trace: {trace}}}\n"
+                   "batching: as-captured\nstore: step\n")
+    subprocess.run([moesim, "run", "s.yaml", "--no-plot", "-o", "s.db"], cwd=folder, check=True,
+                   stdout=subprocess.DEVNULL)
+    with sqlite3.connect(os.path.join(folder, "s.db")) as db:
+        return [(tokens, (end - start) / 1000) for tokens, start, end in
+                db.execute("SELECT tokens, start_ps, end_ps FROM step ORDER BY step")]
+
+
+def main():
+    if len(sys.argv) < 5:
+        sys.exit(__doc__)
+    moesim, hardware, checkpoints = map(os.path.abspath, sys.argv[1:4])
+    everything = []
+    print(f"{'trace':32} {'phase':8} {'steps':>6} {'measured us':>12} {'simulated us':>12} "
+          f"{'error':>7} {'mean |error|':>12}")
+    for path in sys.argv[4:]:
+        shape = os.path.basename(path).split("-")[0]
+        measured = read(path)
+        with tempfile.TemporaryDirectory() as folder:
+            simulated = simulate(moesim, hardware, os.path.join(checkpoints, shape),
+                                 os.path.abspath(path), folder)
+        if [m[0] for m in measured] != [s[0] for s in simulated]:
+            print(f"{os.path.basename(path):32} the simulated steps are not the captured ones")
+            continue
+        for phase in sorted({m[1] for m in measured}):
+            pairs = [(m[2], s[1]) for m, s in zip(measured, simulated) if m[1] == phase and m[2] > 0]
+            if not pairs:
+                continue
+            errors = [abs(s / m - 1) for m, s in pairs]
+            everything += errors
+            m, s = (statistics.median(x) / 1000 for x in zip(*pairs))
+            print(f"{os.path.basename(path):32} {phase:8} {len(pairs):6} {m:12.1f} {s:12.1f} "
+                  f"{100 * (s / m - 1):+6.1f}% {100 * statistics.mean(errors):11.1f}%")
+    if everything:
+        print(f"all {len(everything)} steps: mean |error| {100 * statistics.mean(everything):.1f}%, "
+              f"largest {100 * max(everything):.1f}%")
+
+
+main()
