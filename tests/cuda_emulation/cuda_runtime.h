@@ -1,6 +1,6 @@
 /* Stands for CUDA's header of the same name; see emulation.h. Of the runtime there is what the
  * project uses. Environment: MOE_EMULATED_DEVICES (0 or 1), MOE_EMULATED_MEMORY (bytes of the
- * device's memory). */
+ * device's memory), MOE_EMULATED_STREAMS (eager, else as late as possible). */
 #ifndef MOE_CUDA_EMULATION_RUNTIME_H
 #define MOE_CUDA_EMULATION_RUNTIME_H
 

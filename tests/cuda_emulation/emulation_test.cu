@@ -166,6 +166,49 @@ graphs()
     cudaGetLastError();
 }
 
+/* What nobody waited for has not been done; pinned memory is read late, pageable memory at once. */
+static void
+streams()
+{
+    cudaStream_t stream, copies;
+    cudaEvent_t there, start;
+    int *x, *pinned, got = -1;
+    float ms;
+    CHECK(!cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    CHECK(!cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking));
+    CHECK(!cudaEventCreate(&there) && !cudaEventCreate(&start));
+    CHECK(!cudaMalloc(&x, sizeof *x) && !cudaMallocHost(&pinned, sizeof *pinned));
+    CHECK(!cudaMemset(x, 0, sizeof *x));
+
+    *pinned = 7;
+    CHECK(!cudaEventRecord(start, copies));
+    CHECK(!cudaMemcpyAsync(x, pinned, sizeof *x, cudaMemcpyHostToDevice, copies));
+    CHECK(!cudaEventRecord(there, copies));
+    CHECK(cudaEventElapsedTime(&ms, start, there) == cudaErrorNotReady);
+    CHECK(!moe_launch(add_one, 1, 1, 0, stream, x));
+    CHECK(!cudaStreamSynchronize(stream)); /* without waiting: adds to what was there */
+    CHECK(!cudaMemcpy(&got, x, sizeof got, cudaMemcpyDeviceToHost) && got == 1);
+    *pinned = 8; /* too early */
+    CHECK(!cudaStreamWaitEvent(stream, there));
+    CHECK(!moe_launch(add_one, 2, 1, 0, stream, x));
+    CHECK(!cudaStreamSynchronize(stream));
+    CHECK(!cudaMemcpy(&got, x, sizeof got, cudaMemcpyDeviceToHost) && got == 10);
+    CHECK(!cudaEventElapsedTime(&ms, start, there) && ms >= 0);
+
+    int pageable = 20;
+    CHECK(!cudaMemcpyAsync(x, &pageable, sizeof *x, cudaMemcpyHostToDevice, copies));
+    pageable = 0;
+    CHECK(!cudaMemcpyAsync(pinned, x, sizeof *x, cudaMemcpyDeviceToHost, copies));
+    CHECK(*pinned == 8 && cudaStreamQuery(copies) == cudaErrorNotReady);
+    CHECK(!cudaStreamQuery(copies) && *pinned == 20);
+    cudaEventDestroy(there);
+    cudaEventDestroy(start);
+    cudaStreamDestroy(stream);
+    cudaStreamDestroy(copies);
+    cudaFreeHost(pinned);
+    cudaFree(x);
+}
+
 /* ---- faults ---- */
 
 static __global__ void
@@ -283,6 +326,7 @@ main()
     tensor_cores();
     small_numbers();
     graphs();
+    streams();
     faults();
     printf("%d failures\n", failures);
     return failures != 0;

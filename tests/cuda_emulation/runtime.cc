@@ -6,7 +6,6 @@
 #include <map>
 
 std::recursive_mutex moe_emulated_lock;
-CUstream_st moe_emulated_default_stream;
 unsigned moe_emulated_captures;
 cudaError_t moe_emulated_sticky;
 
@@ -35,7 +34,7 @@ cudaError_t
 may_wait()
 {
     return moe_emulated_captures ? moe_emulated_answer(cudaErrorStreamCaptureUnsupported)
-                                 : moe_emulated_answer(moe_emulated_sticky);
+                                 : cudaSuccess;
 }
 
 bool
@@ -53,6 +52,12 @@ bool
 on_device(const void *at, size_t bytes)
 {
     return lies_in(device_memory, at, bytes);
+}
+
+bool
+pinned(const void *at, size_t bytes)
+{
+    return lies_in(host_memory, at, bytes) || lies_in(registered, at, bytes);
 }
 
 cudaError_t
@@ -92,6 +97,7 @@ release(std::map<const char *, size_t> &memory, void *pointer, bool counted)
     LOCKED;
     if (!pointer)
         return cudaSuccess;
+    moe_emulated_drain_all();
     auto found = memory.find((const char *)pointer);
     if (found == memory.end())
         return moe_emulated_answer(cudaErrorInvalidValue);
@@ -109,20 +115,6 @@ moe_emulated_answer(cudaError_t error)
     if (error != cudaSuccess)
         last = error;
     return error;
-}
-
-cudaError_t
-moe_emulated_enqueue(cudaStream_t stream, moe_emulated_work work)
-{
-    LOCKED;
-    CUstream_st *s = moe_emulated_stream(stream);
-    if (moe_emulated_sticky)
-        return moe_emulated_answer(moe_emulated_sticky);
-    if (s->capture) {
-        s->capture->nodes.push_back(std::move(work));
-        return cudaSuccess;
-    }
-    return moe_emulated_answer(work());
 }
 
 /* ---- errors and devices ---- */
@@ -266,13 +258,16 @@ cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
 cudaError_t
 cudaDeviceSynchronize()
 {
-    return may_wait();
+    LOCKED;
+    cudaError_t error = may_wait();
+    return error ? error : moe_emulated_drain_all();
 }
 
 cudaError_t
 cudaDeviceReset()
 {
     LOCKED;
+    moe_emulated_drain_all();
     last = moe_emulated_sticky = cudaSuccess;
     return cudaSuccess;
 }
@@ -333,11 +328,14 @@ cudaError_t
 cudaHostUnregister(void *pointer)
 {
     LOCKED;
+    moe_emulated_drain_all();
     return registered.erase((const char *)pointer)
                ? cudaSuccess
                : moe_emulated_answer(cudaErrorHostMemoryNotRegistered);
 }
 
+/* Pageable memory is read before the call returns, and was written when it does; pinned memory when
+ * the stream comes to it. */
 cudaError_t
 cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
 {
@@ -345,10 +343,22 @@ cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, c
     cudaError_t error = check_copy(to, from, bytes, kind);
     if (error)
         return moe_emulated_answer(error);
-    return moe_emulated_enqueue(stream, [=] {
+    bool capturing = moe_emulated_capturing(stream);
+    if (!capturing && !on_device(from, bytes) && !pinned(from, bytes)) {
+        auto taken =
+            std::make_shared<std::vector<char>>((const char *)from, (const char *)from + bytes);
+        return moe_emulated_enqueue(stream, [=] {
+            memmove(to, taken->data(), bytes);
+            return cudaSuccess;
+        });
+    }
+    error = moe_emulated_enqueue(stream, [=] {
         memmove(to, from, bytes);
         return cudaSuccess;
     });
+    if (!error && !capturing && !on_device(to, bytes) && !pinned(to, bytes))
+        error = moe_emulated_drain(stream);
+    return error;
 }
 
 cudaError_t

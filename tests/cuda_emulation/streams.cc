@@ -1,6 +1,10 @@
-/* The runtime's calls: launches, streams, events, graphs. */
+/* The runtime's calls: launches, streams, events, graphs.
+ *
+ * A stream does nothing until somebody waits for it, and then no more than was waited for: work of
+ * another stream that should have been waited for is plainly missing. */
 #include "tests/cuda_emulation/runtime_state.h"
 
+#include <cstdlib>
 #include <ctime>
 #include <map>
 
@@ -8,6 +12,14 @@ namespace
 {
 
 std::map<const void *, int> shared_limits; /* of kernels */
+std::vector<cudaStream_t> streams;         /* all that there are */
+
+bool
+eager()
+{
+    static const char *order = getenv("MOE_EMULATED_STREAMS");
+    return order && strcmp(order, "eager") == 0;
+}
 
 double
 now_ms()
@@ -22,22 +34,84 @@ now_ms()
 /* ---- streams ---- */
 
 cudaError_t
-cudaStreamCreate(cudaStream_t *stream)
+moe_emulated_enqueue(cudaStream_t stream, moe_emulated_work work)
 {
-    *stream = new CUstream_st();
+    LOCKED;
+    if (moe_emulated_sticky)
+        return moe_emulated_answer(moe_emulated_sticky);
+    if (moe_emulated_capturing(stream)) {
+        stream->capture->nodes.push_back({std::move(work), NULL});
+        return cudaSuccess;
+    }
+    if (!stream) { /* the default stream waits for all that are not apart, and they for it */
+        moe_emulated_drain(NULL);
+        if (!moe_emulated_sticky)
+            return moe_emulated_answer(work());
+        return moe_emulated_answer(moe_emulated_sticky);
+    }
+    stream->queue.push_back(std::move(work));
+    if (eager())
+        moe_emulated_drain(stream);
+    return cudaSuccess;
+}
+
+bool
+moe_emulated_capturing(cudaStream_t stream)
+{
+    return stream && stream->capture;
+}
+
+void
+moe_emulated_progress(cudaStream_t stream, uint64_t position)
+{
+    while (stream->done < position && !stream->queue.empty()) {
+        moe_emulated_work work = std::move(stream->queue.front());
+        stream->queue.pop_front();
+        if (!moe_emulated_sticky)
+            moe_emulated_answer(work());
+        stream->done++;
+    }
+}
+
+cudaError_t
+moe_emulated_drain(cudaStream_t stream)
+{
+    if (stream)
+        moe_emulated_progress(stream, UINT64_MAX);
+    for (size_t i = 0; !stream && i < streams.size(); i++)
+        if (!streams[i]->apart)
+            moe_emulated_progress(streams[i], UINT64_MAX);
     return moe_emulated_answer(moe_emulated_sticky);
 }
 
 cudaError_t
-cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
+moe_emulated_drain_all()
 {
-    return cudaStreamCreate(stream);
+    for (size_t i = 0; i < streams.size(); i++)
+        moe_emulated_progress(streams[i], UINT64_MAX);
+    return moe_emulated_answer(moe_emulated_sticky);
 }
 
 cudaError_t
-cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned, int)
+cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 {
-    return cudaStreamCreate(stream);
+    LOCKED;
+    *stream = new CUstream_st();
+    (*stream)->apart = flags & cudaStreamNonBlocking;
+    streams.push_back(*stream);
+    return moe_emulated_answer(moe_emulated_sticky);
+}
+
+cudaError_t
+cudaStreamCreate(cudaStream_t *stream)
+{
+    return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
+}
+
+cudaError_t
+cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int)
+{
+    return cudaStreamCreateWithFlags(stream, flags);
 }
 
 cudaError_t
@@ -48,41 +122,73 @@ cudaStreamDestroy(cudaStream_t stream)
         return moe_emulated_answer(cudaErrorInvalidResourceHandle);
     if (stream->capture)
         return moe_emulated_answer(cudaErrorStreamCaptureUnsupported);
+    moe_emulated_drain(stream);
+    streams.erase(std::find(streams.begin(), streams.end(), stream));
     delete stream;
     return cudaSuccess;
+}
+
+/* Neither waits nor asks while it is captured. */
+static cudaError_t
+not_captured(cudaStream_t stream)
+{
+    if (!moe_emulated_capturing(stream))
+        return cudaSuccess;
+    stream->capture->invalid = true;
+    return moe_emulated_answer(cudaErrorStreamCaptureUnsupported);
 }
 
 cudaError_t
 cudaStreamSynchronize(cudaStream_t stream)
 {
     LOCKED;
-    if (moe_emulated_stream(stream)->capture) {
-        stream->capture->invalid = true;
-        return moe_emulated_answer(cudaErrorStreamCaptureUnsupported);
-    }
-    return moe_emulated_answer(moe_emulated_sticky);
+    cudaError_t error = not_captured(stream);
+    return error ? error : moe_emulated_drain(stream);
 }
 
+/* Each question sees the stream one item farther. */
 cudaError_t
 cudaStreamQuery(cudaStream_t stream)
 {
-    return cudaStreamSynchronize(stream);
+    LOCKED;
+    cudaError_t error = not_captured(stream);
+    if (error || !stream)
+        return error ? error : moe_emulated_drain(NULL);
+    moe_emulated_progress(stream, stream->done + 1);
+    return stream->queue.empty() ? moe_emulated_answer(moe_emulated_sticky) : cudaErrorNotReady;
+}
+
+static void
+wait_for(const moe_emulated_record *record)
+{
+    if (!record->done)
+        moe_emulated_progress(record->stream, record->position);
 }
 
 cudaError_t
 cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
     LOCKED;
-    CUstream_st *s = moe_emulated_stream(stream);
     if (!event)
         return moe_emulated_answer(cudaErrorInvalidResourceHandle);
-    if (event->capture && !s->capture) {
-        s->capture = event->capture;
-        s->capture->streams.push_back(s);
+    if (event->capture) {
+        if (!stream || (stream->capture && stream->capture != event->capture))
+            return moe_emulated_answer(cudaErrorStreamCaptureUnsupported);
+        if (!stream->capture) {
+            stream->capture = event->capture;
+            stream->capture->streams.push_back(stream);
+        }
+        return cudaSuccess;
     }
-    if (s->capture && event->capture != s->capture && event->recorded)
-        return moe_emulated_answer(cudaErrorStreamCaptureUnsupported);
-    return moe_emulated_answer(moe_emulated_sticky);
+    if (moe_emulated_capturing(stream))
+        return event->last ? moe_emulated_answer(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+    std::shared_ptr<moe_emulated_record> record = event->last;
+    if (!record)
+        return moe_emulated_answer(moe_emulated_sticky);
+    return moe_emulated_enqueue(stream, [record] {
+        wait_for(record.get());
+        return cudaSuccess;
+    });
 }
 
 cudaError_t
@@ -149,24 +255,36 @@ cudaEventDestroy(cudaEvent_t event)
     return cudaSuccess;
 }
 
+/* Behind all that the stream was given so far. */
+static cudaError_t
+record_now(cudaEvent_t event, cudaStream_t stream)
+{
+    auto record = std::make_shared<moe_emulated_record>();
+    record->stream = stream;
+    record->position = stream ? stream->done + stream->queue.size() + 1 : 0;
+    event->capture = NULL;
+    event->last = record;
+    return moe_emulated_enqueue(stream, [record] {
+        record->done = true;
+        record->ms = now_ms();
+        return cudaSuccess;
+    });
+}
+
 cudaError_t
 cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
 {
     LOCKED;
-    CUstream_st *s = moe_emulated_stream(stream);
     if (!event)
         return moe_emulated_answer(cudaErrorInvalidResourceHandle);
-    if (s->capture && !(flags & cudaEventRecordExternal)) {
-        event->capture = s->capture;
-        event->recorded = false;
+    if (!moe_emulated_capturing(stream))
+        return record_now(event, stream);
+    if (flags & cudaEventRecordExternal) {
+        stream->capture->nodes.push_back({NULL, event});
         return cudaSuccess;
     }
-    event->capture = NULL;
-    return moe_emulated_enqueue(stream, [=] {
-        event->recorded = true;
-        event->ms = now_ms();
-        return cudaSuccess;
-    });
+    event->capture = stream->capture;
+    return cudaSuccess;
 }
 
 cudaError_t
@@ -179,23 +297,37 @@ cudaError_t
 cudaEventSynchronize(cudaEvent_t event)
 {
     LOCKED;
-    return event->capture ? moe_emulated_answer(cudaErrorStreamCaptureUnsupported)
-                          : moe_emulated_answer(moe_emulated_sticky);
+    if (event->capture)
+        return moe_emulated_answer(cudaErrorStreamCaptureUnsupported);
+    if (event->last)
+        wait_for(event->last.get());
+    return moe_emulated_answer(moe_emulated_sticky);
 }
 
+/* Each question sees the stream one item farther. */
 cudaError_t
 cudaEventQuery(cudaEvent_t event)
 {
-    return cudaEventSynchronize(event);
+    LOCKED;
+    if (event->capture)
+        return moe_emulated_answer(cudaErrorStreamCaptureUnsupported);
+    moe_emulated_record *record = event->last.get();
+    if (record && !record->done)
+        moe_emulated_progress(record->stream, record->stream->done + 1);
+    if (moe_emulated_sticky)
+        return moe_emulated_answer(moe_emulated_sticky);
+    return !record || record->done ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t
 cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 {
     LOCKED;
-    if (!from->timing || !to->timing || !from->recorded || !to->recorded)
+    if (!from->timing || !to->timing || !from->last || !to->last)
         return moe_emulated_answer(cudaErrorInvalidResourceHandle);
-    *ms = (float)(to->ms - from->ms);
+    if (!from->last->done || !to->last->done)
+        return cudaErrorNotReady;
+    *ms = (float)(to->last->ms - from->last->ms);
     return moe_emulated_answer(moe_emulated_sticky);
 }
 
@@ -241,7 +373,7 @@ cudaError_t
 cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status)
 {
     LOCKED;
-    const CUgraph_st *g = moe_emulated_stream(stream)->capture;
+    const CUgraph_st *g = stream ? stream->capture : NULL;
     *status = !g           ? cudaStreamCaptureStatusNone
               : g->invalid ? cudaStreamCaptureStatusInvalidated
                            : cudaStreamCaptureStatusActive;
@@ -275,8 +407,11 @@ cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
     LOCKED;
     cudaError_t error = moe_emulated_answer(moe_emulated_sticky);
-    for (size_t i = 0; i < exec->nodes.size() && !error; i++)
-        error = moe_emulated_enqueue(stream, exec->nodes[i]);
+    for (size_t i = 0; i < exec->nodes.size() && !error; i++) {
+        const moe_emulated_node *node = &exec->nodes[i];
+        error = node->event ? record_now(node->event, stream)
+                            : moe_emulated_enqueue(stream, node->work);
+    }
     return error;
 }
 
