@@ -185,7 +185,9 @@ append_axes(GString *out, const moe_panel_config *config)
     set_text(out, "key title", config->title);
     if (config->log_x)
         g_string_append(out, "set logscale x 2\n");
-    if (isnan(config->y_max))
+    if (config->log_log)
+        g_string_append(out, "set logscale xy 10\nset format xy '%g'\nset autoscale yfix\n");
+    else if (isnan(config->y_max))
         g_string_append(out, "set yrange [0:*]\n");
     else
         g_string_append_printf(out, "set yrange [0:%g]\n", config->y_max);
@@ -262,7 +264,10 @@ static void
 append_style(GString *out, const curve *c, size_t line)
 {
     enum { MANY = 40 };
-    if (c->points->len > MANY)
+    if (c->style == MOE_CURVE_POINTS)
+        g_string_append_printf(out, "using 1:2 with points pt %d ps 0.3 lc rgb '%s'",
+                               moe_plot_point(line), moe_plot_colour(line));
+    else if (c->points->len > MANY)
         g_string_append_printf(out, "using 1:2 with lines lw 1.6 dt %s lc rgb '%s'",
                                moe_plot_dash(line), moe_plot_colour(line));
     else
@@ -286,7 +291,7 @@ append_lines(GString *out, const moe_panel *panel, const char *data_file, bool *
         else
             append_style(out, at, line);
         append_title(out, at->title);
-        line += at->style == MOE_CURVE_LINE;
+        line += at->style == MOE_CURVE_LINE || at->style == MOE_CURVE_POINTS;
     }
 }
 

@@ -12,6 +12,7 @@ typedef enum moe_curve_style {
     MOE_CURVE_LINE,   /* with points; a band from low to high where that is wide enough to see */
     MOE_CURVE_BAND,   /* the area from low to high, behind the lines */
     MOE_CURVE_DASHED, /* for comparison: thin, grey, without points */
+    MOE_CURVE_POINTS, /* points alone, small */
 } moe_curve_style;
 
 typedef struct moe_panel_config {
@@ -20,6 +21,7 @@ typedef struct moe_panel_config {
     const char *z_label;  /* of a heat map's colours; NULL: the panel shows curves */
     const char *interval; /* what the key calls bands of lines; NULL: nothing */
     bool log_x;           /* base 2 */
+    bool log_log;         /* both axes, base 10; y ends where the data do */
     bool percent;         /* y (heat map: z) is a share, shown in percent */
     double y_max;         /* end of the y axis, which begins at 0; NAN: chosen by the data */
 } moe_panel_config;

@@ -200,6 +200,12 @@ moe_hardware_get(const moe_hardware_set *set)
     return &set->hw;
 }
 
+const moe_provenance *
+moe_hardware_provenance(const moe_hardware_set *set, size_t *n)
+{
+    return moe_settings_provenance(set->settings, n);
+}
+
 int
 moe_hardware_place(const moe_hardware *hw, const char *name)
 {

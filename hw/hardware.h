@@ -6,7 +6,7 @@
 #ifndef MOE_HW_HARDWARE_H
 #define MOE_HW_HARDWARE_H
 
-#include "sim/base/diag.h"
+#include "sim/base/param.h"
 
 typedef enum moe_device_kind { MOE_DEVICE_GPU, MOE_DEVICE_CPU, MOE_DEVICE_RDU } moe_device_kind;
 
@@ -85,11 +85,17 @@ typedef struct moe_hardware_set moe_hardware_set;
  * for relative paths; may be NULL. `at` locates messages about the name. */
 moe_hardware_set *moe_hardware_load(const char *name, const char *beside, moe_loc at,
                                     moe_diag *diag, GError **error);
+/* The same of a preset's text; `path` names it in messages, `name` the machine if the text does not
+ * (NULL: after the path). */
+moe_hardware_set *moe_hardware_parse(const char *path, const char *text, size_t length,
+                                     const char *name, moe_diag *diag);
 void moe_hardware_free(moe_hardware_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_hardware_set, moe_hardware_free)
 const moe_hardware *moe_hardware_get(const moe_hardware_set *set);
 /* Every number that a run can depend on, and the names that a scenario can refer to. */
 void moe_hardware_canonical(const moe_hardware *hw, GString *out);
+/* Where each number came from that says so; n of them, borrowed. Keys as in moe_hw_change. */
+const moe_provenance *moe_hardware_provenance(const moe_hardware_set *set, size_t *n);
 /* A number put in the place of a description's own, as it is written: "55.6GB/s". Texts may be
  * NULL where there is nothing to say, the value for none: the number is left out. */
 typedef struct moe_hw_change {

@@ -17,7 +17,5 @@ struct moe_hardware_set {
 /* From a preset file at `path`; `name` is what it is called when the file does not say. */
 moe_hardware_set *moe_hardware_read(const char *path, const char *name, moe_diag *diag,
                                     GError **error);
-moe_hardware_set *moe_hardware_parse(const char *path, const char *text, size_t length,
-                                     const char *name, moe_diag *diag);
 
 #endif

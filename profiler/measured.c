@@ -178,6 +178,62 @@ moe_measured_kind_name(int kind)
     return kinds[kind];
 }
 
+/* ---- choosing ---- */
+
+static const moe_column *
+column_called(const char *name, const char **closest)
+{
+    const char *names[64];
+    moe_assert(moe_n_columns <= MOE_COUNT(names), "%zu columns", moe_n_columns);
+    for (size_t i = 0; i < moe_n_columns; i++) {
+        if (!strcmp(moe_columns[i].name, name))
+            return &moe_columns[i];
+        names[i] = moe_columns[i].name;
+    }
+    *closest = moe_suggest(name, names, moe_n_columns);
+    return NULL;
+}
+
+/* The text of a column that is nearest to what no row says. */
+static const char *
+nearest_text(moe_measured *table, const moe_column *column, const char *text)
+{
+    g_autoptr(GPtrArray) seen = g_ptr_array_new();
+    for (guint i = 0; i < table->rows->len && seen->len < 1000; i++) {
+        g_autoptr(GString) said = g_string_new(NULL);
+        moe_measured_field(column, moe_measured_at(table, i), said);
+        const char *kept = moe_measured_intern(table, said->str);
+        if (!g_ptr_array_find(seen, kept, NULL))
+            g_ptr_array_add(seen, (gpointer)(uintptr_t)kept);
+    }
+    return moe_suggest(text, (const char *const *)seen->pdata, seen->len);
+}
+
+bool
+moe_measured_keep(moe_measured *table, const char *name, const char *text, const char **closest)
+{
+    const moe_column *column = column_called(name, closest);
+    g_autoptr(GArray) kept = g_array_new(false, false, sizeof(moe_measured_row));
+    if (!column)
+        return false;
+    for (guint i = 0; i < table->rows->len; i++) {
+        const moe_measured_row *row = moe_measured_at(table, i);
+        g_autoptr(GString) said = g_string_new(NULL);
+        moe_measured_field(column, row, said);
+        bool is_text = column->type == MOE_COLUMN_TEXT;
+        if (!strcmp(is_text ? *(const char *const *)((const char *)row + column->offset)
+                            : said->str,
+                    text))
+            g_array_append_vals(kept, row, 1);
+    }
+    *closest = kept->len ? NULL : nearest_text(table, column, text);
+    if (!kept->len)
+        return false;
+    g_array_unref(table->rows);
+    table->rows = g_steal_pointer(&kept);
+    return true;
+}
+
 /* ---- what a row leaves out ---- */
 
 /* As the tables of ai-dynamo/aiconfigurator spread their tokens: token t takes experts

@@ -26,6 +26,8 @@ typedef struct moe_column {
 extern const moe_column moe_columns[];
 extern const size_t moe_n_columns;
 
+/* A row's value in a column, as it is written. */
+void moe_measured_field(const moe_column *column, const moe_measured_row *row, GString *out);
 /* Keeps a text for as long as the table lives. */
 const char *moe_measured_intern(moe_measured *table, const char *text);
 /* Derives what a row leaves out (defaults, loads) and checks it; NULL or what is wrong with it

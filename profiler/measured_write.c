@@ -28,8 +28,8 @@ append_text(const char *text, GString *out)
     g_string_append_c(out, '"');
 }
 
-static void
-append_field(const moe_column *column, const moe_measured_row *row, GString *out)
+void
+moe_measured_field(const moe_column *column, const moe_measured_row *row, GString *out)
 {
     const void *field = (const char *)row + column->offset;
     char number[32];
@@ -66,7 +66,7 @@ moe_measured_write(const moe_measured_row *row, GString *out)
         if (i)
             g_string_append_c(out, ',');
         if (moe_columns[i].may & 1u << row->kind)
-            append_field(&moe_columns[i], row, out);
+            moe_measured_field(&moe_columns[i], row, out);
     }
     g_string_append_c(out, '\n');
 }
@@ -84,7 +84,7 @@ moe_measured_describe(const moe_measured_row *row, GString *out)
         if (!said || !(column->may & 1u << row->kind))
             continue;
         g_string_append_printf(out, "%s%s=", out->len > start ? " " : "", column->name);
-        append_field(column, row, out);
+        moe_measured_field(column, row, out);
     }
     if (row->weight_bits != 16 || row->activation_bits != 16) {
         char weights[32], activations[32];

@@ -12,9 +12,19 @@
 #include <zstd.h>
 
 const moe_command *const moe_commands[] = {
-    &moe_run_command,     &moe_check_command,   &moe_explain_command,  &moe_plot_command,
-    &moe_capture_command, &moe_profile_command, &moe_counters_command, &moe_trace_command,
-    &moe_list_command,    &moe_help_command,    &moe_schema_command,   NULL,
+    &moe_run_command,
+    &moe_check_command,
+    &moe_explain_command,
+    &moe_plot_command,
+    &moe_capture_command,
+    &moe_profile_command,
+    &moe_counters_command,
+    &moe_calibrate_command,
+    &moe_trace_command,
+    &moe_list_command,
+    &moe_help_command,
+    &moe_schema_command,
+    NULL,
 };
 
 static void

@@ -1,0 +1,265 @@
+/* What a machine takes for a measured row, and where its numbers are. */
+#include "profiler/calibrate_private.h"
+
+#include <string.h>
+
+/* ---- candidates ---- */
+
+static int
+link_between(const moe_hardware *hw, int from, int to)
+{
+    int best = -1;
+    for (int l = 0; l < hw->n_links; l++)
+        if (hw->links[l].from == from && hw->links[l].to == to &&
+            (best < 0 || hw->links[l].bytes_per_s > hw->links[best].bytes_per_s))
+            best = l;
+    return best;
+}
+
+void
+moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw)
+{
+    int near = hw->devices[0].place;
+    int host = hw->host >= 0 ? hw->devices[hw->host].place : near + 1;
+
+    *candidate = (moe_candidate){.hw = *hw, .h2d = -1, .d2h = -1, .disk = -1};
+    candidate->devices = g_memdup2(hw->devices, (gsize)hw->n_devices * sizeof *hw->devices);
+    candidate->links = g_memdup2(hw->links, (gsize)hw->n_links * sizeof *hw->links);
+    for (int l = 0; l < hw->n_links; l++)
+        if (candidate->links[l].wire < 0) /* nothing slows it down */
+            candidate->links[l].duplex = 1;
+    candidate->hw.devices = candidate->devices;
+    candidate->hw.links = candidate->links;
+    if (host < hw->n_places && host != near) {
+        candidate->h2d = link_between(hw, host, near);
+        candidate->d2h = link_between(hw, near, host);
+    }
+    for (int p = hw->n_places - 1; p > host && candidate->disk < 0; p--)
+        candidate->disk = link_between(hw, p, host);
+}
+
+void
+moe_candidate_copy(moe_candidate *to, const moe_candidate *from)
+{
+    memcpy(to->devices, from->devices, (size_t)from->hw.n_devices * sizeof *to->devices);
+    if (from->hw.n_links)
+        memcpy(to->links, from->links, (size_t)from->hw.n_links * sizeof *to->links);
+}
+
+void
+moe_candidate_clear(moe_candidate *candidate)
+{
+    g_free(candidate->devices);
+    g_free(candidate->links);
+}
+
+/* ---- numbers ---- */
+
+static char *
+place_of(const moe_tunable *t, const moe_candidate *candidate, size_t offset)
+{
+    char *base =
+        t->of_link ? (char *)&candidate->links[t->index] : (char *)&candidate->devices[t->index];
+    return base + offset;
+}
+
+double
+moe_tunable_get(const moe_tunable *t, const moe_candidate *candidate)
+{
+    const void *at = place_of(t, candidate, t->offset);
+    if (t->number == MOE_NUMBER_TIME || t->number == MOE_NUMBER_WHOLE)
+        return (double)*(const int64_t *)at;
+    return *(const double *)at;
+}
+
+void
+moe_tunable_set(const moe_tunable *t, moe_candidate *candidate, double value)
+{
+    void *at = place_of(t, candidate, t->offset);
+    if (t->number == MOE_NUMBER_TIME || t->number == MOE_NUMBER_WHOLE)
+        *(int64_t *)at = (int64_t)(value + 0.5);
+    else
+        *(double *)at = value;
+}
+
+#define D(field) offsetof(moe_device, field)
+#define L(field) offsetof(moe_hw_link, field)
+#define US 1e6
+
+static const struct {
+    const char *name;
+    int kind;
+    moe_number number;
+    size_t offset, other;
+    double low, high, start;
+} of_devices[] = {
+    {"launch", MOE_MEASURED_LAUNCH, MOE_NUMBER_TIME, D(launch_ps), 0, 0, 1e3 * US, 0},
+    {"launch_in_graph", MOE_MEASURED_LAUNCH, MOE_NUMBER_TIME, D(graph_launch_ps), D(launch_ps), 0,
+     1e3 * US, 0},
+    {"stream_efficiency", MOE_MEASURED_GEMM, MOE_NUMBER_SHARE, D(stream_efficiency), 0, 0.01, 1,
+     0.8},
+    {"gemm_efficiency", MOE_MEASURED_GEMM, MOE_NUMBER_SHARE, D(gemm_efficiency), 0, 0.01, 1, 0.7},
+    {"half_rows", MOE_MEASURED_GEMM, MOE_NUMBER_REAL, D(half_rows), 0, 0.01, 1e5, 64},
+    {"gemm_fixed", MOE_MEASURED_GEMM, MOE_NUMBER_TIME, D(gemm_fixed_ps), 0, 0, 1e4 * US, 0},
+    {"expert_stream_efficiency", MOE_MEASURED_EXPERTS, MOE_NUMBER_SHARE,
+     D(expert_stream_efficiency), D(stream_efficiency), 0.01, 1, 0.8},
+    {"expert_efficiency", MOE_MEASURED_EXPERTS, MOE_NUMBER_SHARE, D(expert_efficiency),
+     D(gemm_efficiency), 0.01, 1, 0.5},
+    {"expert_half_rows", MOE_MEASURED_EXPERTS, MOE_NUMBER_REAL, D(expert_half_rows), D(half_rows),
+     0.01, 1e5, 64},
+    {"expert_fixed", MOE_MEASURED_EXPERTS, MOE_NUMBER_TIME, D(expert_fixed_ps), 0, 0, 1e4 * US, 0},
+    {"per_expert", MOE_MEASURED_EXPERTS, MOE_NUMBER_TIME, D(expert_ps), 0, 0, 1e3 * US, 0},
+    {"tile", MOE_MEASURED_EXPERTS, MOE_NUMBER_WHOLE, D(tile), 0, 1, 128, 1},
+    {"attention_stream_efficiency", MOE_MEASURED_ATTENTION, MOE_NUMBER_SHARE,
+     D(attention_stream_efficiency), D(stream_efficiency), 0.01, 1, 0.8},
+    {"attention_efficiency", MOE_MEASURED_ATTENTION, MOE_NUMBER_SHARE, D(attention_efficiency),
+     D(gemm_efficiency), 0.01, 1, 0.6},
+    {"attention_half_keys", MOE_MEASURED_ATTENTION, MOE_NUMBER_REAL, D(attention_half_keys), 0,
+     0.01, 1e5, 512},
+    {"attention_fixed", MOE_MEASURED_ATTENTION, MOE_NUMBER_TIME, D(attention_fixed_ps), 0, 0,
+     1e4 * US, 0},
+    {"per_head", MOE_MEASURED_ATTENTION, MOE_NUMBER_TIME, D(head_ps), 0, 0, 100 * US, 0},
+};
+
+static const struct {
+    const char *name;
+    moe_number number;
+    size_t offset, other;
+    double low, high, start;
+} of_links[] = {
+    {"rate", MOE_NUMBER_RATE, L(bytes_per_s), 0, 1e6, 1e13, 0},
+    {"latency", MOE_NUMBER_TIME, L(latency_ps), 0, 0, 1e5 * US, 0},
+    {"pageable", MOE_NUMBER_RATE, L(pageable_bytes_per_s), L(bytes_per_s), 1e6, 1e13, 5e9},
+    {"pageable_latency", MOE_NUMBER_TIME, L(pageable_latency_ps), L(latency_ps), 0, 1e5 * US, 0},
+    {"duplex", MOE_NUMBER_SHARE, L(duplex), 0, 0.5, 1, 0.9},
+};
+
+static void
+list_link(GArray *tunable, int link)
+{
+    for (size_t i = 0; i < MOE_COUNT(of_links) && link >= 0; i++) {
+        moe_tunable t = {.key = g_strdup_printf("links.%d.%s", link, of_links[i].name),
+                         .kind = MOE_MEASURED_COPY,
+                         .number = of_links[i].number,
+                         .of_link = true,
+                         .index = link,
+                         .offset = of_links[i].offset,
+                         .other = of_links[i].other,
+                         .low = of_links[i].low,
+                         .high = of_links[i].high,
+                         .start = of_links[i].start};
+        g_array_append_val(tunable, t);
+    }
+}
+
+void
+moe_tunable_list(GArray *tunable, const moe_candidate *candidate)
+{
+    for (size_t i = 0; i < MOE_COUNT(of_devices); i++) {
+        moe_tunable t = {.key = g_strdup_printf("devices.0.%s", of_devices[i].name),
+                         .kind = of_devices[i].kind,
+                         .number = of_devices[i].number,
+                         .offset = of_devices[i].offset,
+                         .other = of_devices[i].other,
+                         .low = of_devices[i].low,
+                         .high = of_devices[i].high,
+                         .start = of_devices[i].start};
+        g_array_append_val(tunable, t);
+    }
+    list_link(tunable, candidate->h2d);
+    list_link(tunable, candidate->d2h);
+    list_link(tunable, candidate->disk);
+}
+
+/* ---- predictions ---- */
+
+static moe_cost
+of_experts(const moe_hardware *hw, const moe_device *device, const moe_measured_row *row)
+{
+    double params = (double)row->matrices * (double)row->hidden * (double)row->width;
+    moe_expert_shape shape = {
+        .params = params,
+        .flops = 2 * params,
+        .hidden = (double)row->hidden,
+        .width = (double)row->width,
+        .weight_bits = row->weight_bits,
+        .activation_bits = row->activation_bits,
+    };
+    return moe_cost_experts(hw, device, &shape, row->loads, row->n_loads);
+}
+
+static moe_cost
+of_attention(const moe_hardware *hw, const moe_device *device, const moe_measured_row *row)
+{
+    double sequences = (double)row->sequences, q = (double)row->queries;
+    double context = (double)row->context, dim = (double)row->head_dim;
+    double scored = sequences * q * (context - (q - 1) / 2);
+    moe_attention_work work = {
+        .queries = sequences * q,
+        .kv_bytes = sequences * context * 2 * (double)row->kv_heads * dim * row->weight_bits / 8,
+        .flops = 4 * (double)row->heads * dim * scored,
+        .rows = row->queries > 1 ? sequences * q : 1,
+        .keys = scored / (sequences * q),
+        .heads = sequences * (double)row->kv_heads,
+        .activation_bits = row->activation_bits,
+    };
+    return moe_cost_attention(hw, device, &work);
+}
+
+int
+moe_calibrate_link(const moe_candidate *candidate, const moe_measured_row *row)
+{
+    const int links[] = {[MOE_MEASURED_NO_DIRECTION] = -1,
+                         [MOE_MEASURED_H2D] = candidate->h2d,
+                         [MOE_MEASURED_D2H] = candidate->d2h,
+                         [MOE_MEASURED_D2D] = -1,
+                         [MOE_MEASURED_DISK] = candidate->disk};
+    return links[row->direction];
+}
+
+static double
+of_copy(const moe_candidate *candidate, const moe_measured_row *row)
+{
+    int l = moe_calibrate_link(candidate, row);
+    if (l < 0)
+        return 0;
+    moe_hw_link link = candidate->links[l];
+    if (row->concurrent) {
+        link.bytes_per_s *= link.duplex;
+        link.pageable_bytes_per_s *= link.duplex;
+    }
+    return (double)moe_cost_copy(&link, (double)row->bytes, row->pageable).total_ps / 1e6;
+}
+
+double
+moe_calibrate_predict(const moe_candidate *candidate, const moe_measured_row *row)
+{
+    const moe_hardware *hw = &candidate->hw;
+    moe_device device = candidate->devices[0];
+    moe_cost cost = {0};
+
+    if (row->graph)
+        device = moe_device_in_graph(&device);
+    switch ((moe_measured_kind)row->kind) {
+    case MOE_MEASURED_LAUNCH:
+        return (double)(row->kernels * device.launch_ps) / 1e6;
+    case MOE_MEASURED_STREAM:
+        cost = moe_cost_stream(hw, &device, (double)row->bytes);
+        break;
+    case MOE_MEASURED_GEMM:
+        cost = moe_cost_gemm(hw, &device, (double)row->m, (double)row->n, (double)row->k,
+                             row->weight_bits, row->activation_bits, 1);
+        break;
+    case MOE_MEASURED_EXPERTS:
+        cost = of_experts(hw, &device, row);
+        break;
+    case MOE_MEASURED_ATTENTION:
+        cost = of_attention(hw, &device, row);
+        break;
+    case MOE_MEASURED_COPY:
+        return of_copy(candidate, row);
+    case MOE_MEASURED_KINDS:
+        break;
+    }
+    return (double)cost.total_ps / 1e6;
+}

@@ -1,0 +1,57 @@
+/* The parts of a calibration. Private to profiler/calibrate*.c. */
+#ifndef MOE_PROFILER_CALIBRATE_PRIVATE_H
+#define MOE_PROFILER_CALIBRATE_PRIVATE_H
+
+#include "hw/cost.h"
+#include "profiler/calibrate.h"
+
+/* A machine whose numbers may be changed. */
+typedef struct moe_candidate {
+    moe_hardware hw;
+    moe_device *devices;
+    moe_hw_link *links;
+    int h2d, d2h, disk; /* links by what a copy's direction says; -1: none */
+} moe_candidate;
+
+/* Where a number is in a candidate. */
+typedef struct moe_tunable {
+    char *key;
+    int kind;
+    moe_number number;
+    bool of_link;
+    int index;     /* device or link */
+    size_t offset; /* double, or int64_t picoseconds of times */
+    size_t other;  /* where the number is used instead while this one is unset, 0: nowhere */
+    double low, high, start; /* start: instead of a base of 0 */
+} moe_tunable;
+
+struct moe_calibration {
+    const moe_measured *table;
+    const moe_hardware_set *base;
+    moe_candidate before, after;
+    GArray *rows;    /* moe_calibrated_row */
+    GArray *numbers; /* moe_calibrated */
+    GArray *tunable; /* moe_tunable, as many */
+    moe_calibrated_kind kinds[MOE_MEASURED_KINDS];
+    size_t first[MOE_MEASURED_KINDS + 1]; /* of each kind's rows */
+};
+
+void moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw);
+void moe_candidate_copy(moe_candidate *to, const moe_candidate *from); /* numbers only */
+void moe_candidate_clear(moe_candidate *candidate);
+double moe_tunable_get(const moe_tunable *tunable, const moe_candidate *candidate);
+void moe_tunable_set(const moe_tunable *tunable, moe_candidate *candidate, double value);
+/* All numbers that rows can say something about. */
+void moe_tunable_list(GArray *tunable, const moe_candidate *candidate);
+
+/* The link that a row is a copy over, -1: none of the machine's. */
+int moe_calibrate_link(const moe_candidate *candidate, const moe_measured_row *row);
+/* Microseconds that the machine takes for a row; 0: it has no link for it. */
+double moe_calibrate_predict(const moe_candidate *candidate, const moe_measured_row *row);
+
+/* Sorted, merged, held back; counts in kinds. */
+void moe_calibrate_rows(moe_calibration *c, moe_diag *diag);
+/* Fits all numbers: c->after, and what is said of each in c->numbers. */
+void moe_calibrate_fit(moe_calibration *c);
+
+#endif
