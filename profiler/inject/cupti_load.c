@@ -101,7 +101,9 @@ open_of_system(void)
     void *library = NULL;
     for (int i = 0; library == NULL && i < N_NAMES; i++)
         library = dlopen(names[i], RTLD_NOW);
-    const char *const roots[] = {getenv("CUDA_HOME"), getenv("CUDA_PATH"), MOE_INJECT_TOOLKIT};
+    if (library == NULL)
+        library = open_in(MOE_INJECT_CUPTI_FOLDER, "");
+    const char *const roots[] = {getenv("CUDA_HOME"), getenv("CUDA_PATH"), "/usr/local/cuda"};
     static const char *const places[] = {"extras/CUPTI/lib64/", "lib64/", "lib/"};
     for (size_t i = 0; library == NULL && i < sizeof roots / sizeof *roots; i++)
         for (size_t j = 0; library == NULL && roots[i] != NULL && j < 3; j++)

@@ -20,7 +20,7 @@ static const size_t much_waiting = (size_t)256 << 10;
 static const uint64_t idle_ns = 200000000; /* what a killed process may lose */
 static const uint64_t clock_every_ns = UINT64_C(2000000000);
 
-enum { CLOSE_ASKED = 1, CLOSE_DONE = 2 };
+enum { CLOSE_ASKED = 1, CLOSE_DONE = 2, LITTLE = 8192 };
 
 static struct {
     pthread_mutex_t lock;
@@ -136,9 +136,12 @@ static void
 write_batch(moe_batch *batch)
 {
     if (!moe_chunk_write(&file, batch->type, batch->data, batch->used, batch->body,
-                         batch->body_bytes) &&
-        !is_account(batch->type))
-        moe_lose(MOE_LOSS_LOG_FULL, batch->records);
+                         batch->body_bytes)) {
+        if (batch->type == MOE_RAW_STRINGS)
+            moe_text_untake(batch);
+        else if (!is_account(batch->type))
+            moe_lose(MOE_LOSS_LOG_FULL, batch->records);
+    }
     moe_batch_free(batch);
 }
 
@@ -180,24 +183,33 @@ drain(void)
     queue.last = &queue.first;
     queue.queued = 0;
     pthread_mutex_unlock(&queue.lock);
-    write_list(moe_text_take());
+    if (!file.refused)
+        write_list(moe_text_take());
     write_list(list);
     if (!file.refused)
         write_said();
 }
 
+/* What the end of a log on a full disk takes is in the log from the start. */
 static void
-tell_full(void)
+prepare_full(void)
 {
-    moe_say(MOE_RAW_ERROR, "disk_full", "%s: %s; nothing further is written", file.path,
-            strerror(file.error));
+    static const int reasons[] = {ENOSPC, EDQUOT, EFBIG, EIO};
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        moe_text_id(strerror(reasons[i]), strlen(strerror(reasons[i])));
+    moe_text_id("disk_full", strlen("disk_full"));
+    moe_say_prepare();
 }
 
-/* The last chunks: room for them was made when the disk first refused. */
+/* The last chunks. When the disk refused before, room for little was made then: many texts that are
+ * not yet written are left out. */
 static void
 write_end(void)
 {
+    bool refused = file.refused;
     file.refused = false;
+    if (refused && moe_text_waiting() > LITTLE)
+        moe_text_drop();
     write_said();
     write_clock();
     moe_raw_close end = {moe_clock_ns(), queue.reason, queue.signal};
@@ -227,6 +239,7 @@ writer(void *unused)
     moe_chunk_write_magic(&file);
     moe_chunk_write(&file, MOE_RAW_HELLO, first_hello, strlen(first_hello), NULL, 0);
     write_clock();
+    prepare_full();
     uint64_t last_clock = moe_clock_ns();
     bool close = false, told = false;
     while (!close) {
@@ -234,7 +247,7 @@ writer(void *unused)
         drain();
         if (file.refused && !told) {
             told = true;
-            tell_full();
+            moe_say(MOE_RAW_ERROR, "disk_full", "%s", strerror(file.error));
         }
         if (moe_clock_ns() - last_clock > clock_every_ns) {
             write_clock();

@@ -51,10 +51,8 @@ read_extended(const nvtxEventAttributes_t *event, moe_said *said)
 {
     const nvtxPayloadData_t *payloads =
         (const nvtxPayloadData_t *)(uintptr_t)event->payload.ullValue;
-    for (int32_t i = 0; payloads != NULL && i < event->reserved0; i++) {
-        moe_payload payload = {payloads[i].schemaId, payloads[i].size, payloads[i].payload};
-        moe_payload_read(said->domain, &payload, 1, said);
-    }
+    for (int32_t i = 0; payloads != NULL && i < event->reserved0; i++)
+        moe_payload_read(said, payloads[i].schemaId, payloads[i].size, payloads[i].payload);
 }
 
 static void

@@ -116,7 +116,7 @@ moesim_tokens(int64_t step, int64_t token0, int32_t n, const int32_t *sequence,
 
 static bool
 record_rows(moe_lane *lane, const moe_raw_route *head, const void *ids, uint64_t first,
-            moe_route_read at, const float *weights)
+            moe_route_read at, const void *weights)
 {
     size_t cells = (size_t)head->n * (size_t)head->k;
     size_t bytes = sizeof *head + cells * (weights != NULL ? 6 : 2);
@@ -131,14 +131,15 @@ record_rows(moe_lane *lane, const moe_raw_route *head, const void *ids, uint64_t
         memcpy(out + 2 * i, &narrow, sizeof narrow);
     }
     if (weights != NULL)
-        memcpy(out + 2 * cells, weights + first, cells * sizeof *weights);
+        memcpy(out + 2 * cells, (const uint8_t *)weights + first * sizeof(float),
+               cells * sizeof(float));
     return true;
 }
 
 /* Records of many rows are cut: a chunk has a size. */
 bool
 moe_route_record(int32_t layer, int64_t step, int64_t token0, int32_t n, int32_t k, const void *ids,
-                 moe_route_read at, const float *weights)
+                 moe_route_read at, const void *weights)
 {
     if (n < 0 || k <= 0 || k > MOST_TOP_K) {
         lost();

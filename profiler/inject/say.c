@@ -107,6 +107,15 @@ moe_say_open(const char *log_path)
     atomic_store(&log_fd, open(log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
 }
 
+void
+moe_say_prepare(void)
+{
+    for (int i = 0; i < MOE_N_LOSSES; i++) {
+        moe_text_id(losses[i].source, strlen(losses[i].source));
+        moe_text_id(losses[i].what, strlen(losses[i].what));
+    }
+}
+
 static moe_batch *
 take_losses(void)
 {

@@ -34,6 +34,8 @@ void moe_say(moe_raw_severity severity, const char *code, const char *format, ..
 void moe_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void moe_say_open(const char *log_path);
+/* Gives the names of all losses their numbers. */
+void moe_say_prepare(void);
 /* DIAGNOSTIC and LOSS since what was written, in a list; NULL: none. */
 struct moe_batch *moe_say_take(void);
 /* What was taken last is in the log. */

@@ -209,6 +209,36 @@ moe_text_take(void)
 }
 
 void
+moe_text_untake(const moe_batch *batch)
+{
+    moe_raw_string first;
+    memcpy(&first, batch->data, sizeof first);
+    pthread_mutex_lock(&lock);
+    if (first.id <= written)
+        written = first.id - 1;
+    pthread_mutex_unlock(&lock);
+}
+
+size_t
+moe_text_waiting(void)
+{
+    size_t bytes = 0;
+    pthread_mutex_lock(&lock);
+    for (uint32_t i = written; i < count; i++)
+        bytes += sizeof(moe_raw_string) + entries[i].bytes;
+    pthread_mutex_unlock(&lock);
+    return bytes;
+}
+
+void
+moe_text_drop(void)
+{
+    pthread_mutex_lock(&lock);
+    written = count;
+    pthread_mutex_unlock(&lock);
+}
+
+void
 moe_text_hold(void)
 {
     pthread_mutex_lock(&lock);

@@ -24,6 +24,11 @@ size_t moe_text_narrow(const wchar_t *wide, char *out, size_t room);
 const char *moe_text_of(uint32_t id, size_t *bytes);
 /* STRINGS of all numbers given since the last call, in a list; NULL: none. */
 struct moe_batch *moe_text_take(void);
+/* A batch that was taken could not be written: its texts are to be taken again. */
+void moe_text_untake(const struct moe_batch *batch);
+/* Bytes that are to be taken; forgets that they are. */
+size_t moe_text_waiting(void);
+void moe_text_drop(void);
 /* Around a fork: nothing changes meanwhile. Numbers stay valid in the child (they are handles of
  * NVTX domains and strings), whose log has all texts again. */
 void moe_text_hold(void);
