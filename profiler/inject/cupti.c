@@ -183,12 +183,14 @@ static void
 cupti_tick(void)
 {
     moe_cupti.cuptiActivityFlushAll(0);
+    moe_cupti_dropped(NULL, 0);
 }
 
 static void
 cupti_stop(void)
 {
     moe_cupti.cuptiActivityFlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
+    moe_cupti_dropped(NULL, 0); /* after the last buffer too */
     moe_cupti_count();
 }
 

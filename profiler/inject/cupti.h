@@ -9,6 +9,8 @@ extern const moe_module moe_module_cupti;
 
 /* Buffers: learns the sizes of records and registers the callbacks. */
 bool moe_cupti_buffers_start(const moe_options *options);
+/* Counts what CUPTI has dropped since it was last asked. */
+void moe_cupti_dropped(CUcontext context, uint32_t stream);
 /* Kinds of records: on and off. */
 void moe_cupti_kinds(uint32_t trace, bool on);
 /* Nodes of graphs: what a callback of the resource domain says. */

@@ -198,6 +198,16 @@ put(CUcontext context, uint32_t stream, uint8_t *buffer, size_t valid)
     moe_log_wake();
 }
 
+void
+moe_cupti_dropped(CUcontext context, uint32_t stream)
+{
+    size_t dropped = 0;
+    if (moe_cupti.cuptiActivityGetNumDroppedRecords != NULL &&
+        moe_cupti.cuptiActivityGetNumDroppedRecords(context, stream, &dropped) == CUPTI_SUCCESS &&
+        dropped > 0)
+        moe_lose(MOE_LOSS_CUPTI_DROPPED, dropped);
+}
+
 static void CUPTIAPI
 completed(CUcontext context, uint32_t stream, uint8_t *buffer, size_t size, size_t valid)
 {
@@ -209,11 +219,7 @@ completed(CUcontext context, uint32_t stream, uint8_t *buffer, size_t size, size
     } else if (buffer != NULL) {
         put(context, stream, buffer, valid);
     }
-    size_t dropped = 0;
-    if (moe_cupti.cuptiActivityGetNumDroppedRecords != NULL &&
-        moe_cupti.cuptiActivityGetNumDroppedRecords(context, stream, &dropped) == CUPTI_SUCCESS &&
-        dropped > 0)
-        moe_lose(MOE_LOSS_CUPTI_DROPPED, dropped);
+    moe_cupti_dropped(context, stream);
 }
 
 /* A record's size is where the library's own walker says that a buffer just ends behind it. */
