@@ -264,12 +264,8 @@ moe_recording_unit_name(const moe_recording *recording, uint32_t unit)
             &g_array_index(recording->devices, moe_recording_device, i);
         if (device->unit != unit)
             continue;
-        if (device->device == MOE_RECORDING_UNKNOWN)
-            return g_strdup("device ?");
-        return recording->n_units > 1 || !device->name
-                   ? g_strdup_printf("%s%s%lld", device->name ? device->name : "device",
-                                     device->name ? " #" : " ", (long long)device->device)
-                   : g_strdup(device->name);
+        const char *name = device->name ? device->name : "device";
+        return recording->n_units > 1 ? g_strdup_printf("%s #%u", name, unit) : g_strdup(name);
     }
     return g_strdup("?");
 }

@@ -123,7 +123,7 @@ moe_work_computes(const moe_work *activity)
 }
 /* "outside" for MOE_RECORDING_NO_STAGE. */
 const char *moe_recording_stage(const moe_recording *recording, uint8_t stage);
-/* The unit's name, or "device N"; yours. */
+/* The unit's name, with its number where there are several; yours. */
 char *moe_recording_unit_name(const moe_recording *recording, uint32_t unit);
 /* The call that led to the activity; NULL: not recorded. */
 const moe_launch *moe_recording_launch(const moe_recording *recording, const moe_work *activity);

@@ -59,11 +59,12 @@ static moe_idle_gap
 explain(const moe_recording *recording, const moe_work *before, const moe_work *next,
         const GArray *copying)
 {
-    moe_idle_gap gap = {before->end, next->start, {0}};
+    moe_idle_gap gap = {before->end, next->start, before->end, {0}};
     const moe_launch *launch = moe_recording_launch(recording, next);
     int64_t launched = launch ? CLAMP(launch->end, gap.start, gap.end) : gap.start;
     int64_t copied = moe_intervals_within(copying, gap.start, gap.end);
     int64_t waited = launched - gap.start - moe_intervals_within(copying, gap.start, launched);
+    gap.launched = launched;
     gap.part[MOE_IDLE_COPY] = copied;
     gap.part[MOE_IDLE_HOST] = waited;
     gap.part[one_launch(before, next) ? MOE_IDLE_GRAPH : MOE_IDLE_OTHER] =

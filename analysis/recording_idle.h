@@ -15,6 +15,7 @@ typedef enum moe_idle_cause {
 /* A gap is cut exactly: its parts sum to end - start. */
 typedef struct moe_idle_gap {
     int64_t start, end;
+    int64_t launched; /* when the next kernel's call returned, or `start` */
     int64_t part[MOE_IDLE_CAUSES];
 } moe_idle_gap;
 

@@ -121,10 +121,7 @@ static const moe_command info_command = {
     NULL};
 
 static const moe_command *const children[] = {
-    &decode_command,
-    &info_command,
-    &moe_profile_stats_command,
-    NULL,
+    &decode_command, &info_command, &moe_profile_stats_command, &moe_profile_plot_command, NULL,
 };
 
 const moe_command moe_profile_command = {
