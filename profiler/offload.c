@@ -45,6 +45,9 @@ measure(moe_offload *offload)
         offload->slot_bytes =
             MAX(offload->slot_bytes, moe_weights_expert_bytes(offload->weights, (uint32_t)i));
     }
+    offload->read_slot = offload->slot_bytes;
+    if (offload->config.slots)
+        offload->slot_bytes = offload->config.slots->slot_bytes(offload->config.slots->context);
 }
 
 static bool
@@ -135,18 +138,15 @@ look_ahead(const void *source, uint32_t step, uint32_t layer, uint32_t distance,
     return n;
 }
 
+/* Memory of the host for so many experts as they lie in files. */
 static bool
-allocate(moe_offload *offload, GError **error)
+allocate_host(moe_offload *offload, uint32_t n, GError **error)
 {
-    size_t n_objects = (size_t)offload->n_layers * offload->n_experts;
-    uint32_t pools = offload->cache->scope == MOE_SCOPE_LAYER ? offload->n_layers : 1;
-    offload->n_buffers = offload->slots * pools;
-    offload->stride = (offload->slot_bytes + LINE - 1) / LINE * LINE;
     uint64_t there = moe_memory_available();
-    if (moe_offload_bytes(offload) <= there)
-        offload->block = g_try_malloc_n(offload->n_buffers + 1, offload->stride);
+    if (n * offload->stride <= there)
+        offload->block = g_try_malloc_n(n + 1, offload->stride);
     if (!offload->block) {
-        g_autofree char *bytes = moe_format_bytes((int64_t)moe_offload_bytes(offload));
+        g_autofree char *bytes = moe_format_bytes((int64_t)(n * offload->stride));
         g_autofree char *have = moe_format_bytes((int64_t)MIN(there, INT64_MAX));
         g_set_error(error, MOE_ERROR, MOE_ERROR_MEMORY,
                     "not enough memory: the experts that are kept want %s, %s are available", bytes,
@@ -154,6 +154,29 @@ allocate(moe_offload *offload, GError **error)
         return false;
     }
     offload->memory = offload->block + (LINE - (uintptr_t)offload->block % LINE) % LINE;
+    return true;
+}
+
+/* The slots: the host's memory, or a device's and one read. */
+static bool
+allocate_slots(moe_offload *offload, GError **error)
+{
+    const moe_expert_cache *slots = offload->config.slots;
+    uint32_t pools = offload->cache->scope == MOE_SCOPE_LAYER ? offload->n_layers : 1;
+    offload->n_buffers = offload->slots * pools;
+    offload->stride = (offload->read_slot + LINE - 1) / LINE * LINE;
+    if (!slots)
+        return allocate_host(offload, offload->n_buffers, error);
+    return (!slots->reads || allocate_host(offload, 1, error)) &&
+           slots->open(slots->context, offload->n_buffers, error);
+}
+
+static bool
+allocate(moe_offload *offload, GError **error)
+{
+    size_t n_objects = (size_t)offload->n_layers * offload->n_experts;
+    if (!allocate_slots(offload, error))
+        return false;
     offload->free = g_new(uint32_t, offload->n_buffers);
     for (uint32_t i = 0; i < offload->n_buffers; i++)
         offload->free[i] = offload->n_buffers - 1 - i;
@@ -353,7 +376,7 @@ moe_offload_read(const moe_offload *offload)
 uint64_t
 moe_offload_bytes(const moe_offload *offload)
 {
-    return offload->n_buffers * offload->stride;
+    return offload->n_buffers * (offload->config.slots ? offload->slot_bytes : offload->stride);
 }
 
 static void
@@ -368,17 +391,36 @@ describe_row(const char *name, const moe_offload_counts *c, GString *out)
                            (double)c->wait_ns / 1e6);
 }
 
+static void
+describe_loads(const moe_offload *offload, const moe_offload_reads *reads, GString *out)
+{
+    const moe_expert_cache *slots = offload->config.slots;
+    g_autofree char *bytes = moe_format_bytes((int64_t)reads->bytes);
+    const char *how = reads->direct ? "past the page cache"
+                                    : "through the page cache, dropped from it afterwards";
+    g_string_append_printf(out, "%llu ", (unsigned long long)reads->n);
+    if (!slots)
+        g_string_append_printf(out, "reads, %s, %s", bytes, how);
+    else if (!slots->reads)
+        g_string_append_printf(out, "copies, %s, from %s", bytes, slots->home);
+    else
+        g_string_append_printf(out, "reads and copies, %s, %s", bytes, how);
+    g_string_append_printf(out, ": %.1f us each, %.0f MB/s\n",
+                           reads->n ? (double)reads->ns / 1e3 / (double)reads->n : 0,
+                           reads->ns ? (double)reads->bytes * 1e3 / (double)reads->ns : 0);
+}
+
 void
 moe_offload_describe(const moe_offload *offload, GString *out)
 {
     moe_offload_counts sum = {0};
     moe_offload_reads reads = moe_offload_read(offload);
     g_autofree char *kept = moe_format_bytes((int64_t)moe_offload_bytes(offload));
-    g_autofree char *read = moe_format_bytes((int64_t)reads.bytes);
     bool per_layer = offload->cache->scope == MOE_SCOPE_LAYER;
-    g_string_append_printf(out, "%u experts %s in %s of memory, evict %s, prefetch %s\n",
+    const moe_expert_cache *slots = offload->config.slots;
+    g_string_append_printf(out, "%u experts %s in %s of %s, evict %s, prefetch %s\n",
                            offload->slots, per_layer ? "of each layer" : "of all layers", kept,
-                           offload->cache->evict.variant->name,
+                           slots ? slots->place : "memory", offload->cache->evict.variant->name,
                            offload->cache->prefetch.variant->name);
     g_string_append(out, "   layer      hits      late    misses     loads prefetches evictions "
                          "hit rate    waited\n");
@@ -396,9 +438,5 @@ moe_offload_describe(const moe_offload *offload, GString *out)
         sum.wait_ns += c->wait_ns;
     }
     describe_row("all", &sum, out);
-    g_string_append_printf(
-        out, "%llu reads, %s, %s: %.1f us each, %.0f MB/s\n", (unsigned long long)reads.n, read,
-        reads.direct ? "past the page cache" : "through the page cache, dropped from it afterwards",
-        reads.n ? (double)reads.ns / 1e3 / (double)reads.n : 0,
-        reads.ns ? (double)reads.bytes * 1e3 / (double)reads.ns : 0);
+    describe_loads(offload, &reads, out);
 }

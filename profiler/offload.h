@@ -9,14 +9,31 @@
  * or the step ends.
  *
  * A load is a real read of the expert's bytes from the file, past the page cache where the file
- * system allows it. Decisions are logged (traces/decisions.h): without prefetching, the log is the
- * same in every run; with it, the log says what timing made of it, and replays. */
+ * system allows it, or, where slots are a device's memory, a copy over its bus, from pinned memory
+ * or from what was read. Decisions are logged (traces/decisions.h): without prefetching, the log is
+ * the same in every run; with it, the log says what timing made of it, and replays. */
 #ifndef MOE_PROFILER_OFFLOAD_H
 #define MOE_PROFILER_OFFLOAD_H
 
 #include "profiler/decoder.h"
 #include "sim/policy/demand.h"
 #include "sim/residency/cache.h"
+
+/* Slots that are not the host's memory, which a backend computes from. Loads come one at a time,
+ * from the decoder's thread or the loader's; a slot that was given back may be loaded anew while
+ * what was asked of it is still under way: the cache sees to the order. */
+typedef struct moe_expert_cache {
+    void *context;
+    const char *place, *home; /* for reports: "device memory", "pinned memory" */
+    bool reads;               /* experts are read from their files, and handed to `load` */
+    /* Bytes of a slot. */
+    uint64_t (*slot_bytes)(void *context);
+    bool (*open)(void *context, uint32_t slots, GError **error);
+    /* Fills a slot with an expert of layer `layer` of the model, and waits for it. `read`: its
+     * matrices, NULL unless `reads`. Fills `out`, whose data is the cache's affair. */
+    bool (*load)(void *context, uint32_t slot, uint32_t layer, uint32_t expert, const moe_mlp *read,
+                 moe_mlp *out, GError **error);
+} moe_expert_cache;
 
 typedef struct moe_offload moe_offload;
 
@@ -28,6 +45,7 @@ typedef struct moe_offload_config {
         *popularity;       /* [MoE layers * experts] for policies that want a profile, or NULL */
     uint32_t lookahead;    /* of the decoder */
     const char *decisions; /* file of the log, NULL: none */
+    const moe_expert_cache *slots; /* NULL: memory of the host, filled from the files */
 } moe_offload_config;
 
 /* Of one MoE layer, as in the simulator's results; times as measured. */
@@ -60,7 +78,7 @@ uint32_t moe_offload_layers(const moe_offload *offload);
 const moe_offload_counts *moe_offload_counted(const moe_offload *offload, uint32_t layer);
 const moe_tier_counts *moe_offload_residency(const moe_offload *offload);
 moe_offload_reads moe_offload_read(const moe_offload *offload);
-/* Bytes of its buffers. */
+/* Bytes of its slots. */
 uint64_t moe_offload_bytes(const moe_offload *offload);
 /* The counts as a table. */
 void moe_offload_describe(const moe_offload *offload, GString *out);

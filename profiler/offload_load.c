@@ -38,22 +38,29 @@ static bool
 read_expert(const moe_offload *offload, moe_reader *reader, uint32_t object, uint32_t buffer,
             GError **error)
 {
+    const moe_expert_cache *slots = offload->config.slots;
     moe_span spans[MOE_EXPERT_SPANS];
+    moe_mlp read, *mlp = &offload->mlp[buffer];
     uint32_t layer = offload->layer_ids[layer_of(offload, object)];
     uint32_t expert = object % offload->n_experts;
-    uint8_t *memory = offload->memory + buffer * offload->stride;
+    if (slots && !slots->reads)
+        return slots->load(slots->context, buffer, layer, expert, NULL, mlp, error);
+    uint8_t *memory = offload->memory + (slots ? 0 : buffer * offload->stride);
     size_t n = moe_weights_expert_spans(offload->weights, layer, expert, spans);
     if (!moe_reader_read(reader, spans, n, memory, error))
         return false;
-    moe_weights_expert_at(offload->weights, layer, expert, memory, &offload->mlp[buffer]);
-    return true;
+    moe_weights_expert_at(offload->weights, layer, expert, memory, slots ? &read : mlp);
+    return !slots || slots->load(slots->context, buffer, layer, expert, &read, mlp, error);
 }
 
 static void
 count_read(moe_offload *offload, uint32_t object, uint64_t ns)
 {
     uint32_t layer = layer_of(offload, object);
-    uint64_t bytes = moe_weights_expert_bytes(offload->weights, offload->layer_ids[layer]);
+    const moe_expert_cache *slots = offload->config.slots;
+    uint64_t bytes = slots && !slots->reads
+                         ? offload->slot_bytes
+                         : moe_weights_expert_bytes(offload->weights, offload->layer_ids[layer]);
     offload->reads++;
     offload->read_bytes += bytes;
     offload->read_ns += ns;

@@ -42,9 +42,9 @@ struct moe_offload {
     moe_offload_group group;
     const moe_routed *routed; /* while its gate is being dealt with */
 
-    /* buffers, `stride` bytes apart */
-    uint8_t *block, *memory; /* memory: the first aligned byte of the block */
-    uint64_t slot_bytes, stride;
+    /* buffers, `stride` bytes apart; where slots are a device's, only one, of what is read */
+    uint8_t *block, *memory;                /* memory: the first aligned byte of the block */
+    uint64_t slot_bytes, read_slot, stride; /* read_slot: of an expert in its files */
     uint32_t n_buffers, n_free;
     uint32_t *free, *buffer_of; /* buffer_of: by object, MOE_NONE without */
     moe_mlp *mlp;               /* by buffer */

@@ -3,6 +3,7 @@
 
 #include "sim/base/error.h"
 #include "sim/base/units.h"
+#include "sim/cli/capture_backend.h"
 #include "sim/cli/capture_offload.h"
 #include "sim/cli/capture_program.h"
 #include "sim/cli/command.h"
@@ -56,6 +57,17 @@ static const moe_option options[] = {
      .help =
          "The same bytes on every machine and with any number of threads: no BLAS, every sum in "
          "a fixed order. Slower."},
+    {"backend", 0, MOE_OPTION_ENUM, AT(backend), "WHO", "cpu|cuda|auto", 0, 0,
+     "Who computes: the processor; a CUDA device; or that if there is one, else the processor. "
+     "Default: cpu."},
+    {"precision", 0, MOE_OPTION_ENUM, AT(precision), "TYPE", "bf16|f32", 0, 0,
+     "Of activations on a CUDA device: bf16 on tensor cores, or f32 (slow, to compare with the "
+     "processor). Weights are bf16 in both. Default: bf16."},
+    {"eager", 0, MOE_OPTION_FLAG, AT(eager),
+     .help = "On a CUDA device: launch every kernel of every step, no CUDA graphs."},
+    {"grouped", 0, MOE_OPTION_ENUM, AT(grouped), "WHOSE", "own|cublas", 0, 0,
+     "On a CUDA device: experts by the project's own kernels, or by cuBLAS's grouped GEMM, for "
+     "which each layer waits. Default: own."},
     {"threads", 'j', MOE_OPTION_INT, AT(threads), "N", NULL, 1, 4096,
      "Threads. Default: as many as there are processors."},
     {"save-every", 0, MOE_OPTION_TEXT, AT(save_every), "TIME",
@@ -67,6 +79,9 @@ static const moe_option options[] = {
     {"offload", 0, MOE_OPTION_TEXT, AT(offload), "SIZE",
      .help = "Leave experts on disk and keep so many in memory: bytes (8MiB), a share (25%), or "
              "'12 slots'. Reads go past the page cache where they can."},
+    {"offload-home", 0, MOE_OPTION_ENUM, AT(offload_home), "PLACE", "disk|dram", 0, 0,
+     "With --backend cuda, where --offload keeps experts in the device's memory: where the others "
+     "stay, on disk or in pinned memory of the host. Default: disk."},
     {"evict", 0, MOE_OPTION_TEXT, AT(evict), "POLICY",
      .help = "Who leaves when a slot is needed (`moesim list policies`), as in a scenario. "
              "Default: " MOE_DEFAULT_EVICT "."},
@@ -127,7 +142,8 @@ check_usage(moe_capture_job *job)
     if (v->dry && (v->logits || v->times))
         return moe_say_usage(COMMAND, "'--dry-run' records nothing, so no '--%s' either",
                              v->logits ? "logits" : "times");
-    int code = moe_capture_offload_usage(v);
+    int code = moe_capture_backend_usage(v);
+    code = code ? code : moe_capture_offload_usage(v);
     if (code)
         return code;
     return check_texts(job) ? MOE_EXIT_OK : MOE_EXIT_USAGE;
@@ -188,9 +204,11 @@ capture(const void *data, const char *const *operands, size_t n)
     code = code ? code : load(&job);
     code = code ? code : moe_capture_places(&job);
     code = code ? code : moe_capture_read(&job);
+    code = code ? code : moe_capture_backend_open(&job);
     code = code ? code : moe_capture_offload_open(&job);
     code = code ? code : moe_capture_run(&job);
     moe_capture_offload_close(&job);
+    moe_capture_backend_close(&job);
     moe_tokens_free(job.tokens);
     moe_weights_close(job.weights);
     g_free(job.output);
@@ -203,9 +221,10 @@ const moe_command moe_capture_command = {
     0,
     0,
     "Run a model's checkpoint and record its routing, and what its gates foresee, as a trace.",
-    "Runs on the processor, from the checkpoint's files as they are. Prompts are prefilled a batch "
-    "at\n"
-    "a time; a step of the trace is what ran together. Then, with --decode, a token of each "
+    "Runs on the processor, from the checkpoint's files as they are, or on a CUDA device. Prompts "
+    "are\n"
+    "prefilled a batch at a time; a step of the trace is what ran together. Then, with --decode, a "
+    "token of each "
     "sequence\n"
     "at a time follows: what the model says, or the rest of the ids where a line's \"prompt\", or "
     "a\n"

@@ -3,13 +3,15 @@
 #define MOE_CLI_CAPTURE_H
 
 #include "profiler/capture.h"
+#include "profiler/gpu.h"
 
 typedef struct moe_capture_values {
     const char *model, *output, *temperature, *licence, *name, *save_every;
     const char *offload, *evict, *scope, *predict, *prefetch, *profile, *decisions, *follow;
     GPtrArray *tokens, *text;
     int64_t decode, batch, chunk, lookahead, context, threads, seed;
-    bool logits, times, exact, ignore_end, dry;
+    int backend, precision, grouped, offload_home; /* see sim/cli/capture_backend.h */
+    bool logits, times, exact, ignore_end, dry, eager;
 } moe_capture_values;
 
 /* All that a capture is made of. */
@@ -19,6 +21,7 @@ typedef struct moe_capture_job {
     moe_weights_set *weights;
     moe_tokens *tokens;
     moe_capture_config config;
+    moe_gpu *gpu;                        /* NULL: the processor computes */
     gint64 save_us;                      /* time between writes of what is there */
     struct moe_capture_offload *offload; /* NULL: experts are mapped */
 } moe_capture_job;

@@ -1,6 +1,7 @@
 #include "sim/cli/capture_offload.h"
 
 #include "profiler/offload.h"
+#include "sim/cli/capture_backend.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/machine/schedule.h"
@@ -122,6 +123,7 @@ moe_capture_offload_open(moe_capture_job *job)
             .popularity = o->schedule ? o->schedule->popularity : NULL,
             .lookahead = job->config.lookahead,
             .decisions = v->decisions,
+            .slots = moe_capture_backend_slots(job),
         };
         o->offload =
             moe_offload_new(job->weights, &config, (moe_loc){.file = "--offload"}, diag, &error);

@@ -1,6 +1,6 @@
 /* The run of moesim capture: steps, a line of progress, writes of what is there, the report. */
-#include "profiler/cpu/blas.h"
 #include "sim/base/hash.h"
+#include "sim/cli/capture_backend.h"
 #include "sim/cli/capture_offload.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
@@ -140,9 +140,15 @@ meta_model(const moe_capture_job *job, moe_routing_builder *builder)
 
 /* What the times are of. */
 static void
-meta_hardware(const moe_capture_config *config, moe_routing_builder *builder)
+meta_hardware(const moe_capture_job *job, moe_routing_builder *builder)
 {
+    const moe_capture_config *config = &job->config;
     g_autofree char *text = NULL;
+    if (job->gpu) {
+        g_autofree char *device = moe_gpu_describe(job->gpu);
+        moe_routing_builder_meta(builder, "hardware", device);
+        return;
+    }
     const char *name =
         g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL) ? strstr(text, "model name") : NULL;
     name = name ? strchr(name, ':') : NULL;
@@ -159,11 +165,7 @@ static void
 meta(const moe_capture_job *job, moe_routing_builder *builder)
 {
     const moe_capture_config *c = &job->config;
-    const char *blas = moe_blas_name();
-    g_autofree char *engine = g_strdup_printf("moesim %s, cpu, %s", MOE_VERSION,
-                                              c->exact ? "exact"
-                                              : blas   ? blas
-                                                       : "plain C");
+    g_autofree char *engine = moe_capture_backend_engine(job);
     g_autofree char *drawn =
         g_strdup_printf("temperature %g, seed %" G_GUINT64_FORMAT, (double)c->temperature, c->seed);
     meta_model(job, builder);
@@ -177,7 +179,7 @@ meta(const moe_capture_job *job, moe_routing_builder *builder)
         moe_routing_builder_meta(builder, "lookahead",
                                  "layer l's norm and gate on what layer l-D's block gets");
     if (c->times)
-        meta_hardware(c, builder);
+        meta_hardware(job, builder);
     if (job->values->licence)
         moe_routing_builder_meta(builder, "licence", job->values->licence);
 }

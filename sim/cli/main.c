@@ -1,4 +1,6 @@
 #include "profiler/cpu/blas.h"
+#include "profiler/gpu.h"
+#include "profiler/ranges.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/machine/scenario.h"
@@ -44,6 +46,18 @@ print_help(void)
             "  moesim help experts.cache\n");
 }
 
+/* The CUDA backend is asked for a device only when it is to compute. */
+static void
+print_cuda(void)
+{
+    g_autofree char *library = moe_gpu_library();
+    bool there = g_file_test(library, G_FILE_TEST_EXISTS);
+    moe_out("cuda       %s\n",
+            there ? library : "not built (`capture --backend cuda` is not here)");
+    moe_out("nvtx       %s\n", moe_ranges_built() ? "stages are ranges of the domain moesim"
+                                                  : "not built in (stages are no NVTX ranges)");
+}
+
 static void
 print_version(void)
 {
@@ -56,6 +70,7 @@ print_version(void)
     moe_out("zlib       %s\n", zlibVersion());
     moe_out("zstd       %s\n", ZSTD_versionString());
     moe_out("blas       %s\n", blas ? blas : "not found (plain C does its work)");
+    print_cuda();
     moe_out("gnuplot    %s\n", gnuplot ? gnuplot : "not found (no figures are drawn)");
 }
 

@@ -46,7 +46,8 @@ static follow *
 run(const fixture *x, follow_plan plan, bool exact, uint32_t threads)
 {
     g_autoptr(GError) error = NULL;
-    follow *f = follow_run(moe_weights_get(x->set), &x->golden, plan, exact, threads, &error);
+    const follow_how how = {.exact = exact, .threads = threads};
+    follow *f = follow_run(moe_weights_get(x->set), &x->golden, plan, &how, &error);
     MOE_CHECK(f, "%s: %s", x->name, error ? error->message : "");
     return f;
 }

@@ -12,7 +12,7 @@ compare(const moe_weights *weights, const golden *g, bool exact)
 
     for (follow_plan plan = 0; plan < FOLLOW_PLANS; plan++) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(follow) f = follow_run(weights, g, plan, exact, 0, &error);
+        g_autoptr(follow) f = follow_run(weights, g, plan, &(follow_how){.exact = exact}, &error);
         if (!f) {
             printf("%s\n", error->message);
             return false;

@@ -189,8 +189,8 @@ follow_free(follow *f)
 }
 
 follow *
-follow_run(const moe_weights *weights, const golden *g, follow_plan plan, bool exact,
-           uint32_t threads, GError **error)
+follow_run(const moe_weights *weights, const golden *g, follow_plan plan, const follow_how *how,
+           GError **error)
 {
     g_autoptr(follow) f = follow_new(g);
     plan_step step = {0};
@@ -203,12 +203,15 @@ follow_run(const moe_weights *weights, const golden *g, follow_plan plan, bool e
         .backend = {.max_rows = run_all(f, NULL, plan, &step, NULL),
                     .max_sequences = plan == FOLLOW_ALONE ? 1 : g->n_prompts,
                     .max_context = g->longest,
-                    .threads = threads,
-                    .exact = exact},
+                    .threads = how->threads,
+                    .exact = how->exact,
+                    .device = how->device},
         .lookahead = GOLDEN_AHEAD,
+        .by_stages = how->by_stages,
         .observer = &observer,
     };
-    g_autoptr(moe_decoder) decoder = moe_decoder_new(weights, &moe_backend_cpu, &config, error);
+    const moe_backend_ops *backend = how->backend ? how->backend : &moe_backend_cpu;
+    g_autoptr(moe_decoder) decoder = moe_decoder_new(weights, backend, &config, error);
     bool ok = decoder && run_all(f, decoder, plan, &step, error);
     plan_free(&step);
     return ok ? g_steal_pointer(&f) : NULL;

@@ -27,9 +27,18 @@ typedef struct follow {
     follow_track tracks[GOLDEN_PROMPTS];
 } follow;
 
+/* Who computes, and how. */
+typedef struct follow_how {
+    bool exact;
+    uint32_t threads;
+    const moe_backend_ops *backend; /* NULL: the processor's */
+    void *device;                   /* of that backend */
+    bool by_stages;                 /* never whole steps at once */
+} follow_how;
+
 /* NULL with `error` set. */
-follow *follow_run(const moe_weights *weights, const golden *g, follow_plan plan, bool exact,
-                   uint32_t threads, GError **error);
+follow *follow_run(const moe_weights *weights, const golden *g, follow_plan plan,
+                   const follow_how *how, GError **error);
 void follow_free(follow *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(follow, follow_free)
 

@@ -1,74 +1,7 @@
 /* Executed and simulated caches, over every eviction policy of the registry: the same counts. What
  * timing decides is compared through the log of decisions. */
-#include "sim/machine/decided.h"
 #include "sim/policy/policy.h"
-#include "tests/property/offload_fixture.h"
-
-#include <glib/gstdio.h>
-
-static const offload_script scripts[] = {
-    {{7, 5, 9}, {0, 2, 2}, {14, 9, 6}}, /* prompts beside decoded tokens */
-    {{12, 0, 0}, {0, 99, 99}, {20, 0, 0}},
-};
-static const char *const capacities[] = {"2 slots", "30%", "75%"};
-
-/* What is known of a run when it is followed. */
-typedef struct followed {
-    moe_routing_file *file;
-    moe_schedule *schedule;
-} followed;
-
-static followed
-follow(const char *path)
-{
-    g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(GError) error = NULL;
-    followed f = {.file = moe_routing_open(path, diag, &error)};
-    f.schedule =
-        f.file ? moe_schedule_captured(moe_routing_get(f.file), 0.4, (moe_loc){0}, diag) : NULL;
-    g_autofree char *messages = moe_diag_render(diag);
-    moe_assert(f.schedule, "%s%s", messages, error ? error->message : "");
-    return f;
-}
-
-static void
-unfollow(followed *f)
-{
-    moe_schedule_free(f->schedule);
-    moe_routing_close(f->file);
-}
-
-/* One executed run, its counts as text; the log goes to `log`. */
-static char *
-execute(const offload_model *model, const offload_script *script, const followed *f,
-        const char *keys, const char *log)
-{
-    g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(GError) error = NULL;
-    moe_yaml_doc *doc;
-    g_autoptr(moe_settings) cache = offload_cache(keys, &doc);
-    const moe_offload_config config = {cache, &f->schedule->demand, f->schedule->popularity, 1,
-                                       log};
-    moe_offload *offload = moe_offload_new(model->weights, &config, (moe_loc){0}, diag, &error);
-    g_autofree char *messages = moe_diag_render(diag);
-    moe_assert(offload, "%s: %s%s", keys, messages, error ? error->message : "");
-    MOE_CHECK(offload_play(model, script, offload, NULL, &error) &&
-                  moe_offload_finish(offload, &error),
-              "%s: %s", keys, error ? error->message : "no error");
-    GString *counts = g_string_new(NULL);
-    const moe_tier_counts *tier = moe_offload_residency(offload);
-    for (uint32_t l = 0; l < moe_offload_layers(offload); l++) {
-        const moe_offload_counts *c = moe_offload_counted(offload, l);
-        g_string_append_printf(counts, "%u: %llu %llu %llu\n", l,
-                               (unsigned long long)(c->hits + c->late),
-                               (unsigned long long)c->misses, (unsigned long long)c->loads);
-    }
-    g_string_append_printf(counts, "%llu fills, %llu evictions\n", (unsigned long long)tier->fills,
-                           (unsigned long long)tier->evictions);
-    moe_offload_free(offload);
-    moe_yaml_free(doc);
-    return g_string_free(counts, FALSE);
-}
+#include "tests/property/offload_runs.h"
 
 static char *
 simulated(const moe_scenario *scenario, size_t i)
@@ -132,24 +65,6 @@ untimed(const offload_model *model, const char *trace)
     return scenario;
 }
 
-/* Replays a log; its message, or "" when every decision was right and the counts are complete. */
-static char *
-replayed(const char *log, const followed *f)
-{
-    g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(GError) error = NULL;
-    g_autoptr(moe_decisions) decisions = moe_decisions_open(log, diag, &error);
-    moe_decided decided;
-    if (decisions &&
-        moe_decided_replay(decisions, moe_routing_get(f->file), &decided, diag, &error)) {
-        bool complete = decided.complete && decided.n_steps == decided.of_steps;
-        moe_decided_clear(&decided);
-        return g_strdup(complete ? "" : "incomplete");
-    }
-    g_autofree char *messages = moe_diag_render(diag);
-    return g_strconcat(messages, error ? error->message : "", NULL);
-}
-
 static void
 untimed_counts(void)
 {
@@ -167,12 +82,12 @@ untimed_counts(void)
             g_autofree char *keys =
                 g_strdup_printf("{evict: %s, scope: %s, capacity: %s, profile: 40%%}", name, scope,
                                 capacities[i % 3]);
-            g_autofree char *ran = execute(&model, &scripts[s], &f, keys, log);
+            g_autofree char *ran = execute(&model, &scripts[s], &f, keys, log, NULL);
             g_autofree char *sim = simulated(scenario, i);
             g_autofree char *replay = replayed(log, &f);
             MOE_CHECK(!strcmp(ran, sim), "%s: executed\n%snot as simulated\n%s", keys, ran, sim);
             MOE_CHECK(!*replay, "%s: %s", keys, replay);
-            g_autofree char *twice = execute(&model, &scripts[s], &f, keys, again);
+            g_autofree char *twice = execute(&model, &scripts[s], &f, keys, again, NULL);
             g_autofree char *one = NULL, *two = NULL;
             g_file_get_contents(log, &one, NULL, NULL);
             g_file_get_contents(again, &two, NULL, NULL);
@@ -200,7 +115,7 @@ timed_logs(void)
             "{evict: %s, scope: %s, capacity: %s, profile: 40%%, predict: %s, prefetch: %s}",
             evict[i % 4], i % 2 ? "layer" : "model", capacities[i % 3],
             predict[i / 6 % n_predict]->name, prefetch[i / 6 / n_predict]->name);
-        g_autofree char *ran = execute(&model, &scripts[0], &f, keys, log);
+        g_autofree char *ran = execute(&model, &scripts[0], &f, keys, log, NULL);
         g_autofree char *replay = replayed(log, &f), *text = NULL;
         MOE_CHECK(!*replay, "%s: %s", keys, replay);
         g_file_get_contents(log, &text, NULL, NULL);
@@ -232,7 +147,7 @@ false_logs(void)
     g_autofree char *trace = offload_trace(&model, &scripts[0], "t.safetensors");
     followed f = follow(trace);
     g_autofree char *ran =
-        execute(&model, &scripts[0], &f, "{evict: lru, capacity: 30%, profile: 40%}", log);
+        execute(&model, &scripts[0], &f, "{evict: lru, capacity: 30%, profile: 40%}", log, NULL);
     g_file_get_contents(log, &text, NULL, NULL);
     for (size_t i = 0; i < MOE_COUNT(lies); i++) {
         g_auto(GStrv) parts = g_strsplit(text, lies[i].from, 2);

@@ -10,6 +10,7 @@
 #include "traces/safetensors.h"
 
 #include <glib/gstdio.h>
+#include <math.h>
 
 enum {
     OFFLOAD_LAYERS = 4,
@@ -26,9 +27,11 @@ enum {
 typedef struct offload_model {
     char *folder;
     moe_weights_set *weights;
+    const moe_backend_ops *backend; /* NULL: the processor's */
+    void *device;                   /* of that backend */
 } offload_model;
 
-/* A tensor of normal-like numbers around `mean`. */
+/* A tensor of normal-like numbers around `mean`, each of them a bf16. */
 static inline void
 offload_tensor(GArray *tensors, moe_stream *stream, const char *name, uint64_t rows, uint64_t cols,
                double mean)
@@ -39,7 +42,7 @@ offload_tensor(GArray *tensors, moe_stream *stream, const char *name, uint64_t r
         double sum = 0;
         for (int u = 0; u < 4; u++)
             sum += moe_stream_unit(stream) - 0.5;
-        data[i] = (float)(mean + sum * 0.4);
+        data[i] = (float)(rint((mean + sum * 0.4) * 64) / 64);
     }
     moe_tensor t = {.name = g_strdup(name), .type = MOE_TENSOR_F32, .data = data};
     t.rank = cols ? 2 : 1;
@@ -118,7 +121,7 @@ offload_write(const char *folder, GArray *tensors)
 static inline offload_model
 offload_model_new(uint64_t seed)
 {
-    offload_model model = {g_dir_make_tmp("moesim-offload-XXXXXX", NULL), NULL};
+    offload_model model = {.folder = g_dir_make_tmp("moesim-offload-XXXXXX", NULL)};
     moe_stream stream = moe_stream_new(seed, "test.offload", 0);
     GArray *tensors = g_array_new(FALSE, FALSE, sizeof(moe_tensor));
     offload_tensor(tensors, &stream, "model.embed_tokens.weight", OFFLOAD_VOCAB, OFFLOAD_HIDDEN, 0);
@@ -229,13 +232,15 @@ offload_play(const offload_model *model, const offload_script *script, moe_offlo
                     .max_sequences = OFFLOAD_SLOTS,
                     .max_context = OFFLOAD_CONTEXT,
                     .threads = 1,
-                    .exact = true},
+                    .exact = true,
+                    .device = model->device},
         .lookahead = 1,
         .observer = recorder ? &observer : NULL,
         .source = offload ? moe_offload_source(offload) : NULL,
     };
+    const moe_backend_ops *backend = model->backend ? model->backend : &moe_backend_cpu;
     moe_decoder *decoder =
-        moe_decoder_new(moe_weights_get(model->weights), &moe_backend_cpu, &config, error);
+        moe_decoder_new(moe_weights_get(model->weights), backend, &config, error);
     bool ok = decoder != NULL;
     uint32_t done[OFFLOAD_SLOTS] = {0}, last[OFFLOAD_SLOTS] = {0};
     for (uint32_t step = 0; ok; step++) {
