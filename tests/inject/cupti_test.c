@@ -334,8 +334,9 @@ windows(void)
 static void
 forks(void)
 {
-    ran *run = run_program("", "cuda launch:k:1 push:0:router fork push:1:router pop exit:4 joined "
-                               "pop launch:k:1");
+    ran *run =
+        run_program(FORKS, "cuda launch:k:1 push:0:router fork push:1:router pop exit:4 joined "
+                           "pop launch:k:1");
     CU_ASSERT_TRUE(ran_exit(run) == 0 && strstr(run->out, "push 1\npop 1\nchild 4") != NULL);
     MOE_CHECK(run->logs->len == 2, "%u logs", run->logs->len);
     for (guint i = 0; i < run->logs->len; i++) {
@@ -347,7 +348,7 @@ forks(void)
         CU_ASSERT_EQUAL(raw_log_count(log, kernel_kind), child ? 0 : 2);
     }
     ran_free(run);
-    run = run_program("", "cuda launch:k:1 fork exit:4 joined launch:k:1");
+    run = run_program(FORKS, "cuda launch:k:1 fork exit:4 joined launch:k:1");
     CU_ASSERT_TRUE(ran_log(run) != NULL && ran_log(run)->closed);
     ran_free(run);
 }

@@ -4,6 +4,10 @@
 
 #include "tests/inject/reader.h"
 
+/* Settings of programs that fork: a child may start threads, and does not give back what the
+ * injector of its parent had. */
+#define FORKS "TSAN_OPTIONS=die_after_fork=0 ASAN_OPTIONS=detect_leaks=0"
+
 /* How a program ended. */
 typedef struct ran {
     int status;      /* of wait */

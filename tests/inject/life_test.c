@@ -98,8 +98,7 @@ own_handler(void)
 static void
 forks(void)
 {
-    ran *run = run_program("TSAN_OPTIONS=die_after_fork=0",
-                           "push:1:router fork push:2:experts pop exit:6 joined pop");
+    ran *run = run_program(FORKS, "push:1:router fork push:2:experts pop exit:6 joined pop");
     MOE_CHECK(ran_exit(run) == 0 && strstr(run->out, "child 6") != NULL, "%s", run->out);
     MOE_CHECK(run->logs->len == 2, "%u logs", run->logs->len);
     for (guint i = 0; i < run->logs->len; i++) {
@@ -113,7 +112,7 @@ forks(void)
         CU_ASSERT_TRUE(first->payload == (child ? 2 : 1));
     }
     ran_free(run);
-    run = run_program("", "push:1:router fork exit:6 joined pop");
+    run = run_program(FORKS, "push:1:router fork exit:6 joined pop");
     CU_ASSERT_TRUE(ran_log(run) != NULL); /* a child that says nothing leaves nothing */
     ran_free(run);
 }

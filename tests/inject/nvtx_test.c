@@ -124,8 +124,7 @@ routing(void)
 static void
 handles_outlive_forks(void)
 {
-    ran *run = run_program("TSAN_OPTIONS=die_after_fork=0",
-                           "nvtx:keep fork nvtx:kept exit:0 joined nvtx:kept");
+    ran *run = run_program(FORKS, "nvtx:keep fork nvtx:kept exit:0 joined nvtx:kept");
     MOE_CHECK(run->logs->len == 2, "%u logs", run->logs->len);
     for (guint i = 0; i < run->logs->len; i++) {
         const raw_log *log = g_ptr_array_index(run->logs, i);
