@@ -24,7 +24,9 @@
 enum { LIFE_FRESH, LIFE_ON, LIFE_ENDING, LIFE_OFF, LIFE_FORKED };
 enum { EXIT_PATIENCE_MS = 5000, SIGNAL_PATIENCE_MS = 3000 };
 static const uint64_t tick_ns = 500000000;
-static const int signals[] = {SIGTERM, SIGINT};
+enum { N_SIGNALS = 2 };
+static const int signals[N_SIGNALS] = {SIGTERM, SIGINT};
+static struct sigaction theirs[N_SIGNALS]; /* handlers of the program's own */
 
 static atomic_int state = LIFE_FRESH;
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
@@ -72,15 +74,21 @@ die_of(int signal)
     raise(signal);
 }
 
+static bool
+wake_ticker(void)
+{
+    uint64_t one = 1;
+    return write(atomic_load(&wake_fd), &one, sizeof one) == sizeof one;
+}
+
 /* The signal would end the process. The injector's own thread writes what there is; here, where
  * next to nothing is allowed, we wait for it. */
 static void
 end_by(int signal)
 {
     atomic_store(&asked_signal, signal);
-    uint64_t one = 1;
     struct pollfd done = {.fd = atomic_load(&done_fd), .events = POLLIN};
-    if (write(atomic_load(&wake_fd), &one, sizeof one) == sizeof one)
+    if (wake_ticker())
         while (poll(&done, 1, SIGNAL_PATIENCE_MS) < 0 && errno == EINTR)
             continue;
     die_of(signal);
@@ -111,16 +119,52 @@ moe_life_deferred(void)
         die_of(signal);
 }
 
-/* Only signals that nobody handles: a handler of the program is its own way to end. */
+/* A handler of the program's own decides what happens; before it runs, the ticker is asked to write
+ * what there is, for it may be the end. */
+static void
+on_chained(int signal, siginfo_t *info, void *context)
+{
+    int before = errno;
+    if (atomic_load(&state) == LIFE_ON)
+        wake_ticker();
+    errno = before;
+    for (size_t i = 0; i < N_SIGNALS; i++) {
+        if (signals[i] != signal)
+            continue;
+        if (theirs[i].sa_flags & SA_SIGINFO)
+            theirs[i].sa_sigaction(signal, info, context);
+        else
+            theirs[i].sa_handler(signal);
+    }
+}
+
+static void
+catch_signal(int signal, struct sigaction *found)
+{
+    struct sigaction ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&ours.sa_mask);
+    if (sigaction(signal, NULL, found) != 0)
+        return;
+    bool plain = !(found->sa_flags & SA_SIGINFO);
+    if (plain && found->sa_handler == SIG_DFL) {
+        sigaction(signal, &ours, NULL);
+    } else if (!(plain && (found->sa_handler == SIG_IGN || found->sa_handler == on_signal)) &&
+               !(found->sa_flags & (int)SA_RESETHAND)) {
+        ours = *found;
+        ours.sa_flags |= SA_SIGINFO;
+        ours.sa_sigaction = on_chained;
+        sigaction(signal, &ours, NULL);
+    }
+}
+
 static void
 catch_signals(void)
 {
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        struct sigaction now, ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-        sigemptyset(&ours.sa_mask);
-        if (sigaction(signals[i], NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
-            now.sa_handler == SIG_DFL)
-            sigaction(signals[i], &ours, NULL);
+    for (size_t i = 0; i < N_SIGNALS; i++) {
+        struct sigaction now;
+        if (sigaction(signals[i], NULL, &now) == 0 &&
+            !((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_chained))
+            catch_signal(signals[i], &theirs[i]);
     }
 }
 
@@ -146,10 +190,17 @@ ticker(void *unused)
             moe_modules_tick();
             next_tick = now + tick_ns;
         }
-        if (poll(&wake, 1, poll_timeout(now, next_tick)) <= 0)
+        uint64_t one;
+        if (poll(&wake, 1, poll_timeout(now, next_tick)) <= 0 ||
+            read(wake.fd, &one, sizeof one) != sizeof one)
             continue;
+        if (atomic_load(&asked_signal) == 0) {
+            moe_modules_tick();
+            moe_log_wake();
+            continue;
+        }
         end(1, (uint32_t)atomic_load(&asked_signal));
-        uint64_t one = 1;
+        one = 1;
         ssize_t written = write(atomic_load(&done_fd), &one, sizeof one);
         (void)written;
         return NULL;

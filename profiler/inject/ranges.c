@@ -1,5 +1,6 @@
 #include "profiler/inject/ranges.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,13 @@ enum { MOST_ABOVE = 64 };
 uint32_t
 moe_range_domain(void)
 {
-    return moe_text_id("moesim", 6);
+    static atomic_uint known; /* numbers of texts stay */
+    uint32_t id = atomic_load_explicit(&known, memory_order_relaxed);
+    if (id == 0) {
+        id = moe_text_id("moesim", 6);
+        atomic_store_explicit(&known, id, memory_order_relaxed);
+    }
+    return id;
 }
 
 static uint32_t

@@ -114,6 +114,26 @@ moesim_tokens(int64_t step, int64_t token0, int32_t n, const int32_t *sequence,
     return room != NULL ? 0 : lost();
 }
 
+static int64_t
+read_int32(const void *ids, uint64_t i)
+{
+    return ((const int32_t *)ids)[i];
+}
+
+static uint16_t
+narrow(int64_t id)
+{
+    return id < 0 || id >= 0xFFFE ? MOE_RAW_NO_EXPERT : (uint16_t)id;
+}
+
+/* What almost all calls are. */
+static void
+narrow_all(uint16_t *restrict out, const int32_t *restrict ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint32_t)ids[i] >= 0xFFFEu ? (uint16_t)MOE_RAW_NO_EXPERT : (uint16_t)ids[i];
+}
+
 static bool
 record_rows(moe_lane *lane, const moe_raw_route *head, const void *ids, uint64_t first,
             moe_route_read at, const void *weights)
@@ -125,11 +145,13 @@ record_rows(moe_lane *lane, const moe_raw_route *head, const void *ids, uint64_t
         return false;
     *room = *head;
     uint8_t *out = (uint8_t *)(room + 1);
-    for (size_t i = 0; i < cells; i++) {
-        int64_t id = at(ids, first + i);
-        uint16_t narrow = id < 0 || id >= 0xFFFE ? MOE_RAW_NO_EXPERT : (uint16_t)id;
-        memcpy(out + 2 * i, &narrow, sizeof narrow);
-    }
+    if (at == read_int32)
+        narrow_all((uint16_t *)(void *)out, (const int32_t *)ids + first, cells);
+    else
+        for (size_t i = 0; i < cells; i++) {
+            uint16_t id = narrow(at(ids, first + i));
+            memcpy(out + 2 * i, &id, sizeof id);
+        }
     if (weights != NULL)
         memcpy(out + 2 * cells, (const uint8_t *)weights + first * sizeof(float),
                cells * sizeof(float));
@@ -167,12 +189,6 @@ moe_route_record(int32_t layer, int64_t step, int64_t token0, int32_t n, int32_t
     if (!good)
         lost();
     return good;
-}
-
-static int64_t
-read_int32(const void *ids, uint64_t i)
-{
-    return ((const int32_t *)ids)[i];
 }
 
 MOE_EXPORT int

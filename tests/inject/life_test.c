@@ -94,6 +94,19 @@ own_handler(void)
     }
 }
 
+/* A handler that was there first is called after what there is was asked to be written: it may be
+ * the end, sooner than the writer comes by itself. */
+static void
+hurried_handler(void)
+{
+    ran *run = run_program("", "hurry " TWO_RANGES "signal:15");
+    const raw_log *log = ran_log(run);
+    MOE_CHECK(ran_exit(run) == 8, "status %d", run->status);
+    check_two_ranges(log);
+    CU_ASSERT_TRUE(log != NULL && log->whole && !log->closed);
+    ran_free(run);
+}
+
 /* A child of a process without traced CUDA is a process of its own, with a log of its own. */
 static void
 forks(void)
@@ -189,5 +202,5 @@ tells_about_itself(void)
 }
 
 MOE_TESTS({"ends", ends}, {"killed", killed}, {"signals", signals}, {"own handler", own_handler},
-          {"forks", forks}, {"execs", execs}, {"off", off}, {"full", full},
-          {"tells about itself", tells_about_itself})
+          {"hurried handler", hurried_handler}, {"forks", forks}, {"execs", execs}, {"off", off},
+          {"full", full}, {"tells about itself", tells_about_itself})

@@ -11,7 +11,8 @@
  * threads:N:TIMES   N threads, each with TIMES ranges, routes and launches
  * sleep:MS          fork … joined: the child does what stands between, and ends by exit
  * exec              starts itself anew with the rest
- * handle            installs a handler of SIGTERM that ends by exit(9)
+ * handle            installs a handler of SIGTERM that ends by exit(9); hurry: one that ends by
+ *                   _exit(8) after a tenth of a second
  * limit:BYTES       no file may become larger
  * load:PATH         loads a library; unload: of the last
  * signal:N, exit:N, _exit:N, quick:N */
@@ -183,6 +184,14 @@ handler(int signal)
 }
 
 static void
+hurried(int signal)
+{
+    (void)signal;
+    pause_ms(100);
+    _exit(8);
+}
+
+static void
 limit(long bytes)
 {
     struct rlimit most = {(rlim_t)bytes, (rlim_t)bytes};
@@ -284,6 +293,8 @@ act_on_process(const char *verb, const char *text)
         pause_ms(n);
     else if (strcmp(verb, "handle") == 0)
         signal(SIGTERM, handler);
+    else if (strcmp(verb, "hurry") == 0)
+        signal(SIGTERM, hurried);
     else if (strcmp(verb, "limit") == 0)
         limit(n);
     else if (strcmp(verb, "load") == 0)
