@@ -8,7 +8,7 @@
 /* Writing the new keys and values, and the attention kernel itself. */
 #define ATTENTION_KERNELS 2
 
-static const char roofline[] = "launch + max(bytes / bandwidth, flops / rate) + decode";
+static const char roofline[] = "launch + max(bytes / bandwidth, flops / rate) + decode + passes";
 static const char transfer[] = "latency + bytes / bandwidth";
 static const char summed[] = "sum of its stages";
 
@@ -56,7 +56,8 @@ static moe_cost
 finish(moe_cost cost)
 {
     double body = larger(ratio(cost.bytes, cost.bytes_per_s), ratio(cost.flops, cost.flops_per_s)) +
-                  ratio(cost.decode_bytes, cost.decode_bytes_per_s);
+                  ratio(cost.decode_bytes, cost.decode_bytes_per_s) +
+                  ratio(cost.pass_bytes, cost.pass_bytes_per_s);
 
     cost.total_ps = cost.launch_ps + picoseconds(body);
     return cost;
@@ -151,6 +152,12 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
         .formula = roofline,
     };
     decode(&cost, device, n * shape->params, shape->weight_bits, shape->activation_bits);
+    if (device->expert_pass_efficiency > 0) {
+        double rows = larger(all, shape->rows);
+        double elements = shape->params / shape->hidden + shape->hidden;
+        cost.pass_bytes = rows * elements * shape->activation_bits / 8;
+        cost.pass_bytes_per_s = streaming_rate(hw, device, device->expert_pass_efficiency);
+    }
     return finish(cost);
 }
 
@@ -243,6 +250,9 @@ moe_cost_add(moe_cost a, moe_cost b)
         .decode_bytes = a.decode_bytes + b.decode_bytes,
         .decode_bytes_per_s =
             average(a.decode_bytes, a.decode_bytes_per_s, b.decode_bytes, b.decode_bytes_per_s),
+        .pass_bytes = a.pass_bytes + b.pass_bytes,
+        .pass_bytes_per_s =
+            average(a.pass_bytes, a.pass_bytes_per_s, b.pass_bytes, b.pass_bytes_per_s),
         .kernels = a.kernels + b.kernels,
         .formula = summed,
     };
@@ -300,6 +310,10 @@ moe_cost_explain(const moe_cost *cost, GString *out)
     if (cost->decode_bytes > 0) {
         g_string_append(out, " + decode ");
         append_quotient(out, cost->decode_bytes, cost->decode_bytes_per_s, "B");
+    }
+    if (cost->pass_bytes > 0) {
+        g_string_append(out, " + passes ");
+        append_quotient(out, cost->pass_bytes, cost->pass_bytes_per_s, "B");
     }
     append_time(out, " = ", cost->total_ps);
 }

@@ -3,7 +3,8 @@
  *
  * Every function fills a moe_cost that holds all the inputs of its formula, so that `explain` can
  * print the formula with the numbers put in. Common form:
- *     time = launch + max(bytes / (stream_efficiency * bandwidth), flops / rate(rows)) + decode
+ *     time = launch + max(bytes / (stream_efficiency * bandwidth), flops / rate(rows)) + decode +
+ *            passes
  *     rate(rows) = peak(dtype) * gemm_efficiency * rows / (rows + half_rows)
  *     launch     = kernels * launch + what the kernels' own ramp and tail take (gemm_fixed …)
  * rows: how many tokens share one read of the weights (rational saturation instead of a table:
@@ -11,6 +12,11 @@
  * Expert kernels: bytes follow the distinct experts read, flops the tokens of each expert, padded
  * to blocks of `tile`, summed over experts with each expert's own rate; the expert_ numbers instead
  * of the general ones.
+ * passes: between the kernels of an expert stage, at expert_pass_efficiency of the bandwidth: the
+ * gate's function reads its inputs and writes its result (matrices * width elements for each row,
+ * a token with one of its experts), the sum reads the down product's (hidden). vLLM's buffers hold
+ * the rows of other ranks' experts, too, and the passes go over them: without this term its H100
+ * tables of ai-dynamo/aiconfigurator@095f58a are off by 30 % at the mean, with it by half of that.
  * Attention of a prompt: rate(keys) = peak * attention_efficiency * keys / (keys +
  * attention_half_keys), keys being how many a query sees on average: a block of queries has a fixed
  * part that its loop over the keys must outweigh. (FlashAttention 3 on an H100, the context tables
@@ -35,6 +41,7 @@ typedef struct moe_cost {
     double flops;
     double flops_per_s; /* achieved (average over experts) */
     double decode_bytes, decode_bytes_per_s;
+    double pass_bytes, pass_bytes_per_s;
     int kernels;
     const char *formula; /* static text that names the form used */
 } moe_cost;
@@ -46,11 +53,13 @@ moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double 
 
 /* The fused expert part of one MoE layer on one device: n distinct experts, tokens[i] tokens for
  * the i-th (all >= 1; NULL: one each). Expert: `params` weights of `bits`, `flops` per token;
- * activations of hidden + width elements per token and matrix side. */
+ * activations of hidden + width elements per token and matrix side. params / hidden is the width of
+ * all its matrices. */
 typedef struct moe_expert_shape {
     double params, flops; /* one expert; FLOPs per token */
     double hidden, width;
     double weight_bits, activation_bits;
+    double rows; /* of the buffers between the kernels; 0: as many as tokens are computed */
 } moe_expert_shape;
 moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
                           const moe_expert_shape *shape, const uint32_t *tokens, uint32_t n);

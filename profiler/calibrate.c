@@ -82,7 +82,7 @@ check_fitted(const moe_calibration *c, moe_diag *diag)
                                    c->kinds[kind].rows, moe_measured_kind_name(kind));
     moe_diag_error(diag, (moe_loc){.file = moe_measured_file(c->table, 0)},
                    "no number can be fitted to these rows (%s); wanted are two different rows for "
-                   "each number: 2 launches, 2 streams, 4 copies of a direction, 8 products, 10 "
+                   "each number: 2 launches, 2 streams, 4 copies of a direction, 8 products, 12 "
                    "layers' experts or attentions, beyond what is held back",
                    counts->len ? counts->str : "none");
     return false;

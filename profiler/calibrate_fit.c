@@ -25,8 +25,9 @@ typedef struct fit {
     const moe_tunable *tunable[MOST];
     size_t number[MOST]; /* index of each in c->numbers */
     uint32_t n_tunable;
-    bool insisted[MOST];
-    double off; /* mean |ln| at the best */
+    bool insisted[MOST]; /* it was tried to do without it */
+    bool rough[MOST];    /* and it is not well determined */
+    double off;          /* mean |ln| at the best */
 } fit;
 
 /* ---- unknowns: shares, rates by their logarithm, times in units ---- */
@@ -135,6 +136,7 @@ drop(fit *f, uint32_t j)
     memmove(f->tunable + j, f->tunable + j + 1, (f->n_tunable - j) * sizeof *f->tunable);
     memmove(f->number + j, f->number + j + 1, (f->n_tunable - j) * sizeof *f->number);
     memmove(f->insisted + j, f->insisted + j + 1, (f->n_tunable - j) * sizeof *f->insisted);
+    memmove(f->rough + j, f->rough + j + 1, (f->n_tunable - j) * sizeof *f->rough);
 }
 
 static void
@@ -145,9 +147,18 @@ remark(fit *f, uint32_t j, const char *text)
         number->remark = text;
 }
 
-/* The number that the rows determine least, n_tunable when all are. */
+/* A term that the machine as it is does not have; of its numbers none stands for no such term. */
+static bool
+is_new_term(const fit *f, uint32_t j)
+{
+    const moe_tunable *t = f->tunable[j];
+    return t->number != MOE_NUMBER_TIME && !(moe_tunable_get(t, &f->c->after) > 0);
+}
+
+/* The number that the rows determine least, or that it is yet to be tried without; n_tunable when
+ * there is none. */
 static uint32_t
-least_sure(const fit *f, const double *x, const moe_squares_result *r)
+least_sure(fit *f, const double *x, const moe_squares_result *r)
 {
     uint32_t worst = f->n_tunable;
     double most = 1;
@@ -156,6 +167,9 @@ least_sure(const fit *f, const double *x, const moe_squares_result *r)
         if (f->tunable[j]->number == MOE_NUMBER_TIME)
             limit = fmax(limit_time, limit_relative * x[j]);
         double unsure = r->rows[j] < LEAST_ROWS ? INFINITY : r->error[j] / limit;
+        f->rough[j] = unsure >= 1;
+        if (is_new_term(f, j))
+            unsure = fmax(unsure, 1);
         if (f->insisted[j] || unsure < most)
             continue;
         most = unsure;
@@ -191,7 +205,7 @@ store(fit *f, const double *x)
         number->remark = "";
         if (value >= t->high * 0.9999)
             number->remark = "at the end of its range";
-        else if (f->insisted[j])
+        else if (f->insisted[j] && f->rough[j])
             number->remark = "only roughly determined";
     }
 }
@@ -364,7 +378,7 @@ static const plan of_kernels[] = {
     {MOE_MEASURED_EXPERTS,
      NULL,
      {"expert_efficiency", "expert_stream_efficiency", "expert_fixed", "expert_half_rows",
-      "per_expert"}},
+      "per_expert", "expert_pass_efficiency"}},
     {MOE_MEASURED_ATTENTION,
      NULL,
      {"attention_efficiency", "attention_stream_efficiency", "attention_fixed",

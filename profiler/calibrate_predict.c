@@ -103,6 +103,8 @@ static const struct {
     {"gemm_fixed", MOE_MEASURED_GEMM, MOE_NUMBER_TIME, D(gemm_fixed_ps), 0, 0, 1e4 * US, 0},
     {"expert_stream_efficiency", MOE_MEASURED_EXPERTS, MOE_NUMBER_SHARE,
      D(expert_stream_efficiency), D(stream_efficiency), 0.01, 1, 0.8},
+    {"expert_pass_efficiency", MOE_MEASURED_EXPERTS, MOE_NUMBER_SHARE, D(expert_pass_efficiency), 0,
+     0.01, 1, 0.5},
     {"expert_efficiency", MOE_MEASURED_EXPERTS, MOE_NUMBER_SHARE, D(expert_efficiency),
      D(gemm_efficiency), 0.01, 1, 0.5},
     {"expert_half_rows", MOE_MEASURED_EXPERTS, MOE_NUMBER_REAL, D(expert_half_rows), D(half_rows),
@@ -184,6 +186,7 @@ of_experts(const moe_hardware *hw, const moe_device *device, const moe_measured_
         .width = (double)row->width,
         .weight_bits = row->weight_bits,
         .activation_bits = row->activation_bits,
+        .rows = (double)(row->tokens * row->top_k),
     };
     return moe_cost_experts(hw, device, &shape, row->loads, row->n_loads);
 }

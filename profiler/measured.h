@@ -18,7 +18,8 @@
  *              tokens (that enter the layer), and how they spread: loads ("3;0;5": tokens of each
  *              expert) where it is known, else distinct (experts with a token, evenly loaded), else
  *              distribution balanced (as even as top_k of experts can be) or single (all tokens
- *              choose the same top_k). Any other distribution wants loads or distinct.
+ *              choose the same top_k). Any other distribution wants loads or distinct. Where the
+ *              device holds some of the experts, tokens and top_k are still all that enter.
  *   gemm       y[m,n] = x[m,k] w[k,n]: m, n, k
  *   attention  scores, softmax and weighted values of one layer, without projections (MHA, GQA,
  * MQA; MLA has no columns yet): heads, kv_heads, head_dim, sequences, queries (per sequence),

@@ -1,6 +1,7 @@
 """aiconfigurator.py FOLDER OUT.csv [KIND…]: the H100's vLLM tables of ai-dynamo/aiconfigurator, as a
-measured table for `moesim calibrate`: bf16 and fp8 products, bf16 experts (balanced routing; tensor
-and expert parallel rows are those of one rank), attention without a window over a bf16 cache."""
+measured table for `moesim calibrate`. KIND: gemm (bf16), gemm_fp8, experts (bf16, balanced routing;
+tensor and expert parallel rows are those of one rank), attention (without a window, over a bf16
+cache); all but gemm_fp8 by default."""
 import csv
 import glob
 import gzip
@@ -27,12 +28,15 @@ def row(kind, entry, dtype, **columns):
     return columns
 
 
-def gemm(folder):
+def gemm(folder, dtype="bfloat16"):
     for e in table(folder, "gemm"):
-        dtype = e["gemm_dtype"]
-        if dtype in BITS:
+        if e["gemm_dtype"] == dtype:
             yield row("gemm", e, dtype, weight_bits=BITS[dtype], activation_bits=BITS[dtype],
                       m=e["m"], n=e["n"], k=e["k"])
+
+
+def gemm_fp8(folder):
+    yield from gemm(folder, "fp8")
 
 
 def balanced(tokens, experts, top_k):
@@ -64,18 +68,21 @@ def attention(folder):
             if e["kv_cache_dtype"] != "bfloat16" or e["window_size"] != "0":
                 continue
             queries, context = int(e["isl"]), int(e["isl"]) + int(e["step"])
-            yield row("attention", e, "bfloat16", heads=e["num_heads"],
+            # another kernel, for heads of 512 elements
+            dtype = "bfloat16" if e["kernel_source"].endswith("fa3") else "bfloat16-fa4"
+            yield row("attention", e, dtype, heads=e["num_heads"],
                       kv_heads=e["num_key_value_heads"], head_dim=e["head_dim"], queries=queries,
                       context=context, sequences=e["batch_size"])
 
 
 def main():
     kinds = {"gemm": gemm, "experts": experts, "attention": attention}
+    every = {**kinds, "gemm_fp8": gemm_fp8}
     with open(sys.argv[2], "w", newline="") as file:
         out = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         out.writeheader()
         for kind in sys.argv[3:] or kinds:
-            out.writerows(kinds[kind](sys.argv[1]))
+            out.writerows(every[kind](sys.argv[1]))
 
 
 main()

@@ -244,6 +244,18 @@ kinds_of_kernels(void)
     rate = 0.5e14 * 3 / (48 + 3 * 4);
     CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &expert, NULL, 3).flops_per_s, rate);
 
+    /* passes over 4 tokens' activations: 1e6 weights of 1000 inputs, 1000 outputs, 2 bytes each */
+    moe_expert_shape apart = expert;
+    int64_t fused = moe_cost_experts(&hw, &d, &apart, tokens, 3).total_ps;
+    d.expert_pass_efficiency = 0.5;
+    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &apart, tokens, 3).pass_bytes, 34 * 2000 * 2);
+    MOE_CHECK(near(moe_cost_experts(&hw, &d, &apart, tokens, 3).total_ps - fused,
+                   ps(34 * 2000 * 2 / 0.5e12)),
+              "%lld", (long long)fused);
+    apart.rows = 340;
+    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &apart, tokens, 3).pass_bytes, 340 * 2000 * 2);
+    d.expert_pass_efficiency = 0;
+
     /* a prompt's rate follows its keys once the device says so; a decode's does not */
     d.attention_efficiency = 0.6;
     rate = 0.6e14 * (1e9 / (1e9 + 16)); /* FLOPs per byte are rows */

@@ -207,12 +207,13 @@ static void
 recovers(void)
 {
     static const struct {
-        double noise, share, mean;
-    } cases[] = {{0, 0.002, 0.0005}, {0.05, 0.03, 0.03}};
+        double noise, passes, share, mean;
+    } cases[] = {{0, 0, 0.002, 0.0005}, {0, 0.4, 0.002, 0.0005}, {0.05, 0.4, 0.03, 0.03}};
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
         fixture f = fixture_begin();
         f.noise = cases[i].noise;
         make_truth(&f);
+        f.truth.expert_pass_efficiency = cases[i].passes;
         add_products(&f);
         add_experts(&f);
         add_attention(&f);
@@ -220,6 +221,12 @@ recovers(void)
         g_autoptr(moe_calibration) c = fixture_calibrate(&f);
         if (c) {
             expect_truth(&f, c, cases[i].share);
+            if (cases[i].passes > 0)
+                fixture_expect(c, "devices.0.expert_pass_efficiency", cases[i].passes,
+                               3 * cases[i].share);
+            else
+                fixture_expect_kept(c, "devices.0.expert_pass_efficiency",
+                                    "the rows do not determine it");
             fixture_expect_kept(c, "devices.0.tile", "the rows do not determine it");
             fixture_expect_kept(c, "devices.0.launch", "no rows");
         }
