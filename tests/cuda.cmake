@@ -51,6 +51,12 @@ if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
       add_test(NAME cuda/${test} COMMAND emulated_${name})
       set_tests_properties(cuda/${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
     endforeach()
+    # Once more as on sm_90a, for what multiplies otherwise there.
+    foreach(test multiply experts)
+      add_test(NAME cuda/${test}_sm90a COMMAND emulated_${test}_test)
+      set_tests_properties(cuda/${test}_sm90a PROPERTIES TIMEOUT 300
+        ENVIRONMENT MOE_EMULATED_WGMMA=1)
+    endforeach()
   endif()
 endif()
 

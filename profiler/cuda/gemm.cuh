@@ -119,14 +119,22 @@ cudaError_t moe_gemm_tile(cudaStream_t stream, moe_gemm_kind kind, const moe_gem
 cudaError_t moe_gemm_plain(cudaStream_t stream, moe_gemm_kind kind, const moe_gemm &g,
                            moe_cuda_type x_type, moe_cuda_type w_type, uint32_t most_items);
 
+static inline int
+moe_device_has(cudaDeviceAttr attribute)
+{
+    int device = 0, value = 1;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&value, attribute, device);
+    return value;
+}
+
 /* Multiprocessors of the device, times the blocks of the kernel that one of them runs. */
 template <class F>
 static inline uint32_t
 moe_blocks_at_once(F *kernel, int threads, size_t shared)
 {
-    int device = 0, processors = 1, blocks = 1;
-    cudaGetDevice(&device);
-    cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+    const int processors = moe_device_has(cudaDevAttrMultiProcessorCount);
+    int blocks = 1;
     if (shared > 48 * 1024)
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(shared));

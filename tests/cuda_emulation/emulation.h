@@ -81,4 +81,11 @@ void moe_emulated_ldmatrix(unsigned n, bool transposed, const void *row, uint32_
 /* mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32: d = a b + d. */
 void moe_emulated_mma(float d[4], const uint32_t a[4], const uint32_t b[2]);
 
+/* wgmma m64n128k16 of bf16 with float sums (profiler/cuda/wgmma.cuh), done when it is waited for
+ * and not before. MOE_EMULATED_WGMMA=1: the device has it. */
+bool moe_emulated_has_wgmma();
+void moe_emulated_wgmma(float d[64], const void *a, const void *b, bool more);
+void moe_emulated_wgmma_commit();
+void moe_emulated_wgmma_wait(unsigned pending);
+
 #endif

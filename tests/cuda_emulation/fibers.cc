@@ -93,6 +93,13 @@ struct copy {
     unsigned bytes, valid, group;
 };
 
+struct async_product {
+    float *d;
+    const void *a, *b;
+    bool more;
+    unsigned group;
+};
+
 struct fiber {
     context at;
     uint3 index;
@@ -100,6 +107,8 @@ struct fiber {
     void *stack, *fake;
     unsigned groups; /* of copies, committed so far */
     std::vector<copy> copies;
+    unsigned product_groups;
+    std::vector<async_product> products;
 };
 
 /* Lanes that wait for each other; masks in use at once are disjoint, known by their lowest lane. */
@@ -242,6 +251,8 @@ fiber_main()
     g.warps[self->warp].ready &= ~(1u << self->lane);
     g.warps[self->warp].alive &= ~(1u << self->lane);
     g.alive--;
+    if (!self->products.empty())
+        moe_emulated_fault("ends with products that nobody waited for");
     if (!self->copies.empty())
         moe_emulated_fault("ends with copies into shared memory that nobody waited for");
     if (g.alive) {
@@ -277,9 +288,10 @@ prepare_thread(unsigned i, dim3 block)
     f->index = {i % block.x, i / block.x % block.y, i / block.x / block.y};
     f->lane = i % LANES;
     f->warp = i / LANES;
-    f->groups = 0;
+    f->groups = f->product_groups = 0;
     f->fake = NULL;
     f->copies.clear();
+    f->products.clear();
     context_make(&f->at, f->stack, fiber_main);
     g.warps[f->warp].ready |= 1u << f->lane;
     g.warps[f->warp].alive |= 1u << f->lane;
@@ -482,4 +494,71 @@ moe_emulated_copy_wait(unsigned pending)
             memcpy(c->to, c->from, c->valid);
     }
     self->copies.erase(self->copies.begin(), self->copies.begin() + (long)done);
+}
+
+/* ---- asynchronous products ---- */
+
+bool
+moe_emulated_has_wgmma()
+{
+    static const char *has = getenv("MOE_EMULATED_WGMMA");
+    return has && *has == '1';
+}
+
+void
+moe_emulated_wgmma(float d[64], const void *a, const void *b, bool more)
+{
+    fiber *self = &g.fibers[g.current];
+    if ((uintptr_t)a % 1024 % 32 || (uintptr_t)b % 1024 % 32)
+        moe_emulated_fault("multiplies operands at %p and %p, which are not aligned", a, b);
+    self->products.push_back({d, a, b, more, self->product_groups});
+}
+
+void
+moe_emulated_wgmma_commit()
+{
+    g.fibers[g.current].product_groups++;
+}
+
+/* Columns 0 .. 15 of a row: the address of each part is exchanged by its bits 7 .. 9. */
+static void
+read_row(const void *operand, unsigned row, float out[16])
+{
+    for (unsigned k = 0; k < 16; k++) {
+        uintptr_t at = (uintptr_t)operand + row * 128 + k * 2;
+        uint16_t bits;
+        at ^= (at >> 7 & 7) << 4;
+        memcpy(&bits, (const void *)at, sizeof bits);
+        uint32_t wide = (uint32_t)bits << 16;
+        memcpy(&out[k], &wide, sizeof wide);
+    }
+}
+
+static void
+multiply_lane(const fiber *f, const async_product *p)
+{
+    float a[2][16], b[16];
+    for (unsigned h = 0; h < 2; h++)
+        read_row(p->a, f->warp % 4 * 16 + f->lane / 4 + h * 8, a[h]);
+    for (unsigned j = 0; j < 16; j++)
+        for (unsigned i = 0; i < 2; i++) {
+            read_row(p->b, j * 8 + f->lane % 4 * 2 + i, b);
+            for (unsigned h = 0; h < 2; h++) {
+                float sum = 0, *d = &p->d[j * 4 + h * 2 + i];
+                for (unsigned k = 0; k < 16; k++)
+                    sum += a[h][k] * b[k];
+                *d = p->more ? *d + sum : sum;
+            }
+        }
+}
+
+void
+moe_emulated_wgmma_wait(unsigned pending)
+{
+    fiber *self = &g.fibers[g.current];
+    size_t done = 0;
+    while (done < self->products.size() &&
+           self->products[done].group + pending < self->product_groups)
+        multiply_lane(self, &self->products[done++]);
+    self->products.erase(self->products.begin(), self->products.begin() + (long)done);
 }
