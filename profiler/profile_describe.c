@@ -101,7 +101,7 @@ describe_process(sqlite3_stmt *row, GString *out)
     g_string_append_printf(out, "  %s", describe_text(row, 0));
     if (sqlite3_column_type(row, 1) != SQLITE_NULL)
         g_string_append_printf(out, ", rank %s", describe_text(row, 1));
-    g_string_append_printf(out, ": %s", describe_text(row, 2));
+    g_string_append_printf(out, ": %s", *describe_text(row, 2) ? describe_text(row, 2) : "unnamed");
     if (sqlite3_column_type(row, 3) != SQLITE_NULL) {
         /* of input, so maybe beyond what picoseconds can say */
         double seconds = sqlite3_column_double(row, 3) * 1e-9;

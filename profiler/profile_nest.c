@@ -23,6 +23,7 @@ typedef struct step {
     uint64_t start_ns, end_ns;
     uint32_t thread;
     int32_t phase, tokens, sequences;
+    bool of_range; /* not told by the engine */
 } step;
 
 typedef struct ending {
@@ -37,6 +38,8 @@ typedef struct text {
 struct moe_nest {
     int64_t pid, row0; /* row id of the first range, less 1 */
     GArray *ranges, *steps, *texts, *early;
+    GHashTable *numbers_of_texts;
+    GArray *by_thread;      /* indices of pushed ranges by thread and start */
     moe_index_map ids;      /* range id -> */
     GArray *of_id;          /* index of the range */
     moe_index_map threads;  /* thread -> */
@@ -74,6 +77,8 @@ moe_nest_new(int64_t pid)
     r->steps = g_array_new(FALSE, FALSE, sizeof(step));
     r->texts = g_array_new(FALSE, FALSE, sizeof(text));
     g_array_set_clear_func(r->texts, range_clear_text);
+    r->numbers_of_texts = g_hash_table_new(g_str_hash, g_str_equal);
+    r->by_thread = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     r->early = g_array_new(FALSE, FALSE, sizeof(ending));
     r->of_id = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     r->stacks = g_ptr_array_new_with_free_func(range_free_stack);
@@ -89,6 +94,8 @@ moe_nest_free(moe_nest *r)
         return;
     g_array_unref(r->ranges);
     g_array_unref(r->steps);
+    g_hash_table_unref(r->numbers_of_texts);
+    g_array_unref(r->by_thread);
     g_array_unref(r->texts);
     g_array_unref(r->early);
     g_array_unref(r->of_id);
@@ -102,6 +109,12 @@ moe_nest_free(moe_nest *r)
     g_free(r);
 }
 
+void
+moe_nest_number(moe_nest *r, int64_t pid)
+{
+    r->pid = pid;
+}
+
 /* ---- said ---- */
 
 uint32_t
@@ -110,8 +123,14 @@ moe_nest_text(moe_nest *r, const char *bytes, size_t n)
     if (!bytes)
         return MOE_NONE;
     g_autofree char *zeroed = g_strndup(bytes, n);
-    text copy = {g_utf8_make_valid(zeroed, -1), 0};
-    copy.n = strlen(copy.bytes);
+    char *valid = g_utf8_make_valid(zeroed, -1);
+    gpointer number;
+    if (g_hash_table_lookup_extended(r->numbers_of_texts, valid, NULL, &number)) {
+        g_free(valid);
+        return GPOINTER_TO_UINT(number);
+    }
+    text copy = {valid, strlen(valid)};
+    g_hash_table_insert(r->numbers_of_texts, valid, GUINT_TO_POINTER(r->texts->len));
     g_array_append_val(r->texts, copy);
     return r->texts->len - 1;
 }
@@ -174,6 +193,24 @@ moe_nest_begin(moe_nest *r, const moe_nest_range *b)
     return true;
 }
 
+bool
+moe_nest_add(moe_nest *r, const moe_nest_range *b, uint64_t end_ns)
+{
+    GArray *stack = range_stack(r, b->thread);
+    guint n = stack->len;
+    while (n && AT(r->ranges, range, *AT(stack, uint32_t, n - 1))->end_ns <= b->time_ns)
+        n--;
+    g_array_set_size(stack, n);
+    if (!moe_nest_begin(r, b))
+        return false;
+    range *added = AT(r->ranges, range, r->ranges->len - 1);
+    if (b->kind != MOE_NEST_MARK)
+        added->end_ns = end_ns == OPEN ? OPEN : MAX(end_ns, b->time_ns);
+    if (end_ns != OPEN)
+        range_seen(r, end_ns);
+    return true;
+}
+
 /* False: no range of that id is open. */
 static bool
 range_close(moe_nest *r, uint64_t id, uint64_t time_ns)
@@ -212,7 +249,7 @@ moe_nest_step_begin(moe_nest *r, const moe_nest_step *s)
         r->twice++;
         return;
     }
-    step new = {s->step, s->time_ns, OPEN, s->thread, s->phase, s->tokens, s->sequences};
+    step new = {s->step, s->time_ns, OPEN, s->thread, s->phase, s->tokens, s->sequences, false};
     g_array_append_val(r->steps, new);
 }
 
@@ -265,25 +302,32 @@ range_find_meaning(moe_nest *r, range *of)
 static void
 range_take_step(moe_nest *r, range *of)
 {
+    const moe_profile_meaning *meaning = range_meaning(r, of);
     bool whole = of->payload_type == MOE_PAYLOAD_UNSIGNED || of->payload_type == MOE_PAYLOAD_SIGNED;
-    if (!whole || (int64_t)of->payload < 0) {
+    uint64_t number = meaning->told ? meaning->number : of->payload;
+    if (!meaning->told && (!whole || (int64_t)of->payload < 0)) {
         r->odd_stage++;
         return;
     }
-    uint32_t known = r->numbers.n, at = moe_index_map_add(&r->numbers, of->payload);
+    uint32_t known = r->numbers.n, at = moe_index_map_add(&r->numbers, number);
     int64_t phase = (int64_t)of->category - MOE_PROFILE_STEP_CATEGORY;
     if (at == known) {
-        step new = {(int64_t)of->payload,
+        step new = {(int64_t)number,
                     of->start_ns,
                     of->end_ns,
                     of->thread,
                     moe_profile_phase(phase) ? (int32_t)phase : -1,
                     -1,
-                    -1};
+                    -1,
+                    true};
         g_array_append_val(r->steps, new);
-    } else if (AT(r->steps, step, at)->phase < 0 && moe_profile_phase(phase)) {
-        AT(r->steps, step, at)->phase = (int32_t)phase;
+        of->step = at;
+        return;
     }
+    step *told = AT(r->steps, step, at);
+    r->twice += told->of_range;
+    if (told->phase < 0 && moe_profile_phase(phase))
+        told->phase = (int32_t)phase;
     of->step = at;
 }
 
@@ -348,8 +392,8 @@ range_layer(const moe_nest *r, const range *of)
 {
     const moe_profile_meaning *meaning = range_meaning(r, of);
     bool whole = of->payload_type == MOE_PAYLOAD_UNSIGNED || of->payload_type == MOE_PAYLOAD_SIGNED;
-    if (meaning->layer_told)
-        return meaning->layer;
+    if (meaning->told)
+        return meaning->number;
     const text *domain = of->domain == MOE_NONE ? NULL : AT(r->texts, text, of->domain);
     bool ours = domain && strcmp(domain->bytes, MOE_PROFILE_DOMAIN) == 0;
     return ours && whole && of->payload < MOE_NONE ? (int64_t)of->payload : MOE_PROFILE_NULL;
@@ -464,17 +508,53 @@ moe_nest_place(const moe_nest *r, uint64_t id)
     return place;
 }
 
+static gint
+range_by_thread(gconstpointer a, gconstpointer b, gpointer data)
+{
+    const moe_nest *r = data;
+    uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+    const range *x = AT(r->ranges, range, i), *y = AT(r->ranges, range, j);
+    if (x->thread != y->thread)
+        return x->thread < y->thread ? -1 : 1;
+    if (x->start_ns != y->start_ns)
+        return x->start_ns < y->start_ns ? -1 : 1;
+    return (i > j) - (i < j);
+}
+
+void
+moe_nest_index(moe_nest *r)
+{
+    for (uint32_t i = 0; i < r->ranges->len; i++)
+        if (AT(r->ranges, range, i)->kind == MOE_NEST_PUSH)
+            g_array_append_val(r->by_thread, i);
+    g_array_sort_with_data(r->by_thread, range_by_thread, r);
+}
+
+uint64_t
+moe_nest_at(const moe_nest *r, uint32_t thread, uint64_t time_ns)
+{
+    guint low = 0, high = r->by_thread->len;
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        const range *of = AT(r->ranges, range, *AT(r->by_thread, uint32_t, middle));
+        if (of->thread < thread || (of->thread == thread && of->start_ns <= time_ns))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    uint32_t at = low ? *AT(r->by_thread, uint32_t, low - 1) : MOE_NONE;
+    if (at == MOE_NONE || AT(r->ranges, range, at)->thread != thread)
+        return 0;
+    while (at != MOE_NONE && AT(r->ranges, range, at)->end_ns < time_ns)
+        at = AT(r->ranges, range, at)->parent;
+    return at == MOE_NONE ? 0 : AT(r->ranges, range, at)->id;
+}
+
 int64_t
 moe_nest_step_at(const moe_nest *r, uint64_t time_ns, uint32_t thread)
 {
     uint32_t at = range_running(r, time_ns, thread);
     return at == MOE_NONE ? MOE_PROFILE_NULL : AT(r->steps, step, at)->step;
-}
-
-bool
-moe_nest_any_step(const moe_nest *r)
-{
-    return r->steps->len > 0;
 }
 
 uint64_t

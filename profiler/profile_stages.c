@@ -2,6 +2,7 @@
 
 #include "profiler/decoder.h"
 
+#include <glib.h>
 #include <string.h>
 
 static bool
@@ -37,19 +38,29 @@ static const struct {
     {false, "lm_head", MOE_STAGE_UNEMBED},
 };
 
+/* The digits at *at, below `most`; false: there are none, or too many. */
+static bool
+stage_number(const char **at, const char *end, uint32_t most, uint32_t *number)
+{
+    const char *first = *at;
+    for (*number = 0; *at < end && g_ascii_isdigit(**at) && *number < most; (*at)++)
+        if (__builtin_mul_overflow(*number, 10u, number) ||
+            __builtin_add_overflow(*number, (uint32_t)(**at - '0'), number))
+            return false;
+    return *at > first && *number < most;
+}
+
 /* A name such as model.layers.7.mlp.gate in the text. */
 static moe_profile_meaning
 stage_of_module(const char *text, size_t n)
 {
-    moe_profile_meaning none = {0}, found = {.layer_told = true};
+    enum { MOST = 4096 };
+    moe_profile_meaning none = {0}, found = {0};
     const char *end = text + n, *at = g_strstr_len(text, (gssize)n, "layers.");
     bool in_layer = at != NULL;
     if (in_layer) {
-        enum { MOST = 4096 };
-        const char *digits = at + strlen("layers.");
-        for (at = digits; at < end && *at >= '0' && *at <= '9' && found.layer < MOST; at++)
-            found.layer = found.layer * 10 + (uint32_t)(*at - '0');
-        if (at == digits || at == end || *at++ != '.' || found.layer >= MOST)
+        at += strlen("layers.");
+        if (!stage_number(&at, end, MOST, &found.number) || at == end || *at++ != '.')
             return none;
     }
     for (size_t i = 0; i < MOE_COUNT(modules); i++) {
@@ -58,27 +69,59 @@ stage_of_module(const char *text, size_t n)
         if (modules[i].in_layer != in_layer || !where || (size_t)(end - where) < length ||
             memcmp(where, modules[i].begins, length) != 0)
             continue;
-        found.layer_told = in_layer;
+        found.told = in_layer;
         found.stage = moe_stage_names[modules[i].stage];
         return found;
     }
     return none;
 }
 
+/* The stage or step that a word names. */
+static void
+stage_word(const char *text, size_t n, moe_profile_meaning *meaning)
+{
+    for (size_t i = 0; i < MOE_STAGES; i++)
+        if (stage_is(text, n, moe_stage_names[i]))
+            meaning->stage = moe_stage_names[i];
+    meaning->step = stage_is(text, n, "step");
+    meaning->odd = !meaning->stage && !meaning->step;
+}
+
+/* WORD or WORD/NUMBER behind "moesim/". */
+static moe_profile_meaning
+stage_of_path(const char *text, size_t n)
+{
+    moe_profile_meaning meaning = {0};
+    const char *end = text + n, *slash = memchr(text, '/', n);
+    stage_word(text, slash ? (size_t)(slash - text) : n, &meaning);
+    if (!slash)
+        return meaning;
+    slash++;
+    meaning.told = stage_number(&slash, end, MOE_NONE, &meaning.number) && slash == end;
+    meaning.odd |= !meaning.told;
+    return meaning;
+}
+
 moe_profile_meaning
 moe_profile_meaning_of(const char *domain, size_t domain_bytes, const char *text, size_t text_bytes)
 {
+    static const char path[] = MOE_PROFILE_DOMAIN "/", torch[] = "ProfilerStep#";
     moe_profile_meaning meaning = {0};
     if (!text)
         return meaning;
-    if (!domain || !stage_is(domain, domain_bytes, MOE_PROFILE_DOMAIN))
-        return stage_of_module(text, text_bytes);
-    for (size_t i = 0; i < MOE_STAGES; i++)
-        if (stage_is(text, text_bytes, moe_stage_names[i]))
-            meaning.stage = moe_stage_names[i];
-    meaning.step = stage_is(text, text_bytes, "step");
-    meaning.odd = !meaning.stage && !meaning.step;
-    return meaning;
+    const char *end = text + text_bytes, *at = text + strlen(torch);
+    if (domain && stage_is(domain, domain_bytes, MOE_PROFILE_DOMAIN)) {
+        stage_word(text, text_bytes, &meaning);
+        return meaning;
+    }
+    if (text_bytes > strlen(path) && memcmp(text, path, strlen(path)) == 0)
+        return stage_of_path(text + strlen(path), text_bytes - strlen(path));
+    if (text_bytes > strlen(torch) && memcmp(text, torch, strlen(torch)) == 0) {
+        meaning.told = stage_number(&at, end, MOE_NONE, &meaning.number) && at == end;
+        meaning.step = meaning.told;
+        return meaning;
+    }
+    return stage_of_module(text, text_bytes);
 }
 
 const char *

@@ -159,6 +159,7 @@ moe_profile_writer_new(const char *path, GError **error)
     w->temporary = g_strconcat(path, ".XXXXXX", NULL);
     w->texts =
         g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
+    w->by_id = g_ptr_array_new_with_free_func(g_free);
     w->losses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     w->notes = g_ptr_array_new_with_free_func(write_free_note);
     w->note_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -200,6 +201,7 @@ moe_profile_writer_discard(moe_profile_writer *w)
         unlink(w->temporary);
     g_clear_error(&w->failure);
     g_hash_table_unref(w->texts);
+    g_ptr_array_unref(w->by_id);
     g_hash_table_unref(w->losses);
     g_ptr_array_unref(w->notes);
     g_hash_table_unref(w->note_keys);

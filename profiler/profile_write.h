@@ -36,6 +36,8 @@ void moe_profile_begin(moe_profile_writer *writer, const char *source,
 /* The id of a text in the table `string`, a new one or an old one; n -1: up to the zero. What is no
  * UTF-8 is made so. 0 for NULL. */
 int64_t moe_profile_text(moe_profile_writer *writer, const char *text, gssize n);
+/* The text of an id; NULL for 0. */
+const char *moe_profile_text_of(const moe_profile_writer *writer, int64_t id);
 /* The first value of a name counts. */
 void moe_profile_meta(moe_profile_writer *writer, const char *name, const char *value);
 const char *moe_profile_meta_value(const moe_profile_writer *writer, const char *name);

@@ -41,8 +41,8 @@ struct moe_profile_writer {
     sqlite3 *db;
     sqlite3_stmt *statements[PROFILE_INSERTS];
     GError *failure;
-    GHashTable *texts; /* GBytes -> id */
-    int n_texts;
+    GHashTable *texts;     /* GBytes -> id */
+    GPtrArray *by_id;      /* texts, less 1 */
     GHashTable *losses;    /* "pid source what", parts ended by \x1f -> uint64_t * */
     GPtrArray *notes;      /* profile_note, in order of first appearance */
     GHashTable *note_keys; /* "pid code text" -> profile_note */

@@ -23,10 +23,17 @@ moe_profile_text(moe_profile_writer *w, const char *text, gssize n)
         g_hash_table_insert(w->texts, g_bytes_new(text, length), GINT_TO_POINTER((int)same));
         return same;
     }
-    int64_t next = ++w->n_texts;
+    g_ptr_array_add(w->by_id, g_strdup(valid));
+    int64_t next = w->by_id->len;
     g_hash_table_insert(w->texts, g_bytes_new(text, length), GINT_TO_POINTER((int)next));
     ROW(INSERT_STRING, "it", next, valid);
     return next;
+}
+
+const char *
+moe_profile_text_of(const moe_profile_writer *w, int64_t id)
+{
+    return id ? w->by_id->pdata[id - 1] : NULL;
 }
 
 void

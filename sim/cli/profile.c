@@ -23,7 +23,7 @@ say_summary(const char *path, const char *trace, const moe_profile_summary *s)
             path, (unsigned long long)s->processes, (unsigned long long)s->kernels,
             (unsigned long long)s->memops, (unsigned long long)s->calls,
             (unsigned long long)s->ranges, (unsigned long long)s->steps);
-    if (s->trace)
+    if (trace && s->trace)
         moe_out("%s written\n", trace);
     if (s->lost || s->diagnostics[MOE_PROFILE_ERROR] || s->diagnostics[MOE_PROFILE_WARN])
         moe_out("%llu errors, %llu warnings, %llu losses; see: moesim profile info %s\n",
@@ -91,6 +91,65 @@ static const moe_command decode_command = {
     decode,
     NULL};
 
+/* ---- import ---- */
+
+typedef bool profile_import(const char *file, const char *path, const moe_profile_options *options,
+                            moe_profile_summary *summary, moe_diag *diag, GError **error);
+
+static int
+import(const void *data, const char *const *operands, size_t n)
+{
+    static const struct {
+        const char *name;
+        profile_import *import;
+    } kinds[] = {{"nsys", moe_profile_import_nsys}, {"torch", moe_profile_import_torch}};
+    static const char command[] = "moesim profile import";
+    const profile_values *values = data;
+    profile_import *chosen = NULL;
+    moe_profile_summary summary;
+    GError *error = NULL;
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    for (size_t i = 0; i < MOE_COUNT(kinds); i++)
+        if (strcmp(operands[0], kinds[i].name) == 0)
+            chosen = kinds[i].import;
+    if (!chosen)
+        return moe_say_usage(command, "'%s' is neither nsys nor torch", operands[0]);
+    int code = spare(command, values, operands[1]);
+    if (code)
+        return code;
+    bool ok = chosen(operands[1], values->output, NULL, &summary, diag, &error);
+    code = moe_say_diag(diag);
+    if (!ok)
+        return error ? moe_say_error(error) : code;
+    say_summary(values->output, NULL, &summary);
+    return MOE_EXIT_OK;
+}
+
+static const moe_option import_options[] = {
+    {"output", 'o', MOE_OPTION_TEXT, AT(output), "NAME.db", .help = "The profile to write."},
+    {"force", 'f', MOE_OPTION_FLAG, AT(force), .help = "Replace a file that exists."},
+};
+
+static const moe_command import_command = {
+    "import",
+    "nsys|torch FILE",
+    2,
+    2,
+    "Make a profile of another tool's file.",
+    "nsys: a report of Nsight Systems, exported with `nsys export --type sqlite`. torch: a trace "
+    "of\n"
+    "the PyTorch profiler (export_chrome_trace), plain or packed with gzip. Kernels are joined "
+    "with\n"
+    "the call that launched them, and the call with the range that was open in its thread.\n"
+    "\n"
+    "  moesim profile import nsys report.sqlite -o report.db\n"
+    "  moesim profile import torch trace.json.gz -o trace.db\n",
+    import_options,
+    MOE_COUNT(import_options),
+    sizeof(profile_values),
+    import,
+    NULL};
+
 /* ---- info ---- */
 
 static int
@@ -121,7 +180,12 @@ static const moe_command info_command = {
     NULL};
 
 static const moe_command *const children[] = {
-    &decode_command, &info_command, &moe_profile_stats_command, &moe_profile_plot_command, NULL,
+    &decode_command,
+    &import_command,
+    &info_command,
+    &moe_profile_stats_command,
+    &moe_profile_plot_command,
+    NULL,
 };
 
 const moe_command moe_profile_command = {
