@@ -348,7 +348,8 @@ static void
 push_stage(const moe_raw_range *range)
 {
     char name[128];
-    const char *stage = moe_text_of(range->text, NULL);
+    size_t bytes;
+    const char *stage = moe_text_of(range->text, &bytes);
     if (session.open_range != 0 || !is_running())
         return;
     if (!pthread_equal(session.owner, pthread_self())) {

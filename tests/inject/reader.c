@@ -119,6 +119,13 @@ add_chunk(raw_log *log, uint32_t type, const uint8_t *payload, uint32_t bytes)
     case MOE_RAW_LOSS:
         add_rows(log->losses, payload, bytes);
         break;
+    case MOE_RAW_COUNTERS:
+        add_rows(log->counters, payload, bytes);
+        for (guint i = 0; i < log->counters->len; i++) {
+            see_text(log, g_array_index(log->counters, moe_raw_counter, i).range);
+            see_text(log, g_array_index(log->counters, moe_raw_counter, i).metric);
+        }
+        break;
     case MOE_RAW_CLOSE:
         g_assert(bytes == sizeof log->close);
         memcpy(&log->close, payload, bytes);
@@ -174,6 +181,7 @@ raw_log_read(const char *path)
     log->said = g_array_new(FALSE, FALSE, sizeof(moe_raw_diagnostic));
     log->losses = g_array_new(FALSE, FALSE, sizeof(moe_raw_loss));
     log->sizes = g_array_new(FALSE, FALSE, sizeof(moe_raw_size));
+    log->counters = g_array_new(FALSE, FALSE, sizeof(moe_raw_counter));
     log->routes = g_ptr_array_new_with_free_func(g_free);
     log->tokens = g_ptr_array_new_with_free_func(g_free);
     log->activity = g_byte_array_new();
@@ -190,7 +198,7 @@ void
 raw_log_free(raw_log *log)
 {
     GArray *rows[] = {log->ranges, log->steps,  log->nodes, log->names,
-                      log->said,   log->losses, log->sizes};
+                      log->said,   log->losses, log->sizes, log->counters};
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
         g_array_free(rows[i], TRUE);
     g_ptr_array_free(log->routes, TRUE);

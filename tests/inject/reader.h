@@ -23,6 +23,7 @@ typedef struct raw_log {
     GArray *said;         /* moe_raw_diagnostic */
     GArray *losses;       /* moe_raw_loss */
     GArray *sizes;        /* moe_raw_size */
+    GArray *counters;     /* moe_raw_counter */
     GPtrArray *routes;    /* moe_raw_route with its data */
     GPtrArray *tokens;    /* moe_raw_tokens with its data */
     GByteArray *activity; /* all records */
