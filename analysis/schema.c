@@ -72,6 +72,12 @@ static const char *const upgrades[MOE_SCHEMA_VERSION + 1] = {
           "  m.unit, m.contention_free, m.perfect_cache, m.roofline, r.counterfactual, m.run\n"
           "  FROM metric m JOIN v_run r ON r.identity = m.run;\n",
     [2] = STATISTIC_TABLE,
+    [3] = "CREATE TABLE timeline(\n"
+          "  run TEXT NOT NULL REFERENCES run(identity), event INTEGER NOT NULL, kind TEXT NOT "
+          "NULL,\n"
+          "  server TEXT, link TEXT, name TEXT NOT NULL, step INTEGER NOT NULL, layer INTEGER,\n"
+          "  expert INTEGER, start_ps INTEGER NOT NULL, end_ps INTEGER NOT NULL, bytes INTEGER,\n"
+          "  PRIMARY KEY(run, event)) WITHOUT ROWID;\n",
 };
 
 const moe_table *

@@ -54,12 +54,17 @@ typedef struct moe_column {
           {"layer", "INTEGER NOT NULL"}, {"hits", "INTEGER NOT NULL"},                             \
           {"late", "INTEGER NOT NULL"}, {"misses", "INTEGER NOT NULL"},                            \
           {"loads", "INTEGER NOT NULL"}, {"bytes", "INTEGER NOT NULL"})                            \
+    TABLE(timeline, 1, "tasks and parts of tasks as they were done, on demand; kind: compute, copy, wait",\
+          {"event", "INTEGER NOT NULL"}, {"kind", "TEXT NOT NULL"}, {"server", "TEXT"},            \
+          {"link", "TEXT"}, {"name", "TEXT NOT NULL"}, {"step", "INTEGER NOT NULL"},               \
+          {"layer", "INTEGER"}, {"expert", "INTEGER"}, {"start_ps", "INTEGER NOT NULL"},           \
+          {"end_ps", "INTEGER NOT NULL"}, {"bytes", "INTEGER"})                                    \
     TABLE(series, 2, "named curves, such as a quantity over time",                                \
           {"name", "TEXT NOT NULL"}, {"x", "REAL NOT NULL"}, {"y", "REAL"})
 /* clang-format on */
 
 enum {
-    MOE_SCHEMA_VERSION = 3,             /* PRAGMA user_version */
+    MOE_SCHEMA_VERSION = 4,             /* PRAGMA user_version */
     MOE_SCHEMA_APPLICATION = 0x4D6F4553 /* PRAGMA application_id: "MoES" */
 };
 

@@ -185,6 +185,7 @@ static const moe_command *const children[] = {
     &info_command,
     &moe_profile_stats_command,
     &moe_profile_plot_command,
+    &moe_profile_timeline_command,
     NULL,
 };
 

@@ -25,8 +25,10 @@ static const moe_param rows[] = {
      .help = "A preset (`moesim list hardware`) or a hardware file."},
     {"seed", MOE_PARAM_INT, AT(seed), "1", 0, 9.2e18, .flags = ID,
      .help = "Seed of every random stream of the run."},
-    {"store", MOE_PARAM_ENUM, AT(store), "summary", .choices = "summary|layer|step|request|all",
-     .help = "Which detailed rows go to the database besides the summary."},
+    {"store", MOE_PARAM_ENUM, AT(store), "summary",
+     .choices = "summary|layer|step|request|all|timeline",
+     .help = "Which detailed rows go to the database besides the summary; timeline: a row for each "
+             "task of the run, and the steps (`moesim profile timeline` draws them)."},
 
     {"infeasible", MOE_PARAM_ENUM, AT(infeasible), "error", .choices = "error|skip",
      .help = "What to do with runs of a sweep that do not fit: refuse the scenario, or leave them "

@@ -22,6 +22,7 @@ enum { /* store */
        MOE_STORE_STEP,
        MOE_STORE_REQUEST,
        MOE_STORE_ALL,
+       MOE_STORE_TIMELINE,
 };
 
 typedef struct moe_cache_config {

@@ -304,6 +304,7 @@ moe_machine_free(moe_machine *machine)
 {
     if (!machine)
         return;
+    moe_machine_timeline_free(machine->timeline);
     moe_blame_free(machine->blame);
     moe_engine_free(machine->engine);
     moe_lowering_free(machine->lowering);

@@ -4,6 +4,7 @@
  * group.c     from a known gate to computed experts: residency, serving, waves
  * load.c      loads over their hops; the want-list and its pump
  * report.c    metrics, bounds and rows of a finished run
+ * timeline.c  what ran when, for runs that store it
  *
  * Flow of a step: segment 0 -> gate of MoE layer 0 known -> group (loads, experts) -> segment 1 ->
  * … -> tail -> next step. Compute is a chain on the device's server, so one group is open at a
@@ -62,6 +63,9 @@ typedef struct moe_note {
     char *label, *formula;
 } moe_note;
 
+/* The run's intervals, while they are recorded (timeline.c). */
+typedef struct moe_machine_timeline moe_machine_timeline;
+
 typedef struct moe_machine {
     const moe_plan *plan;
     const moe_config *config;
@@ -110,6 +114,7 @@ typedef struct moe_machine {
 
     GArray *notes; /* moe_note, while explaining; else NULL */
     bool noting;
+    moe_machine_timeline *timeline; /* NULL: not recorded */
     void (*progress)(void *context, double done);
     void *progress_context;
     uint32_t stop_after; /* steps; UINT32_MAX: all */
@@ -127,6 +132,11 @@ typedef struct moe_fewest {
 /* Turns the finished run into rows. */
 moe_result *moe_machine_report(moe_machine *machine, moe_fewest all_steps, moe_fewest decode_steps);
 
+/* timeline.c: observes the machine's engine; to be freed before it. */
+moe_machine_timeline *moe_machine_timeline_new(moe_machine *machine);
+void moe_machine_timeline_free(moe_machine_timeline *timeline);
+/* Rows of the table `timeline`. */
+void moe_machine_timeline_write(const moe_machine_timeline *timeline, moe_result *result);
 /* group.c */
 void moe_machine_gate_known(moe_machine *machine, moe_task *gate);
 void moe_machine_slot_freed(moe_machine *machine);

@@ -501,9 +501,11 @@ moe_machine_report(moe_machine *machine, moe_fewest all_steps, moe_fewest decode
     int store = machine->config->store;
     if (store == MOE_STORE_REQUEST || store == MOE_STORE_ALL)
         write_requests(&r);
-    if (store == MOE_STORE_STEP || store == MOE_STORE_ALL)
+    if (store == MOE_STORE_STEP || store == MOE_STORE_ALL || store == MOE_STORE_TIMELINE)
         write_steps(&r);
     if (store == MOE_STORE_LAYER || store == MOE_STORE_ALL)
         write_layers(&r);
+    if (machine->timeline)
+        moe_machine_timeline_write(machine->timeline, r.result);
     return r.result;
 }

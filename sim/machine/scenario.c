@@ -16,6 +16,7 @@ static const char *const details[][4] = {
     [MOE_STORE_STEP] = {"step", NULL},
     [MOE_STORE_REQUEST] = {"request", NULL},
     [MOE_STORE_ALL] = {"layer", "step", "request", NULL},
+    [MOE_STORE_TIMELINE] = {"timeline", "step", NULL},
 };
 static const char *const own_sections[] = {"sweep", "zip", "expect", "plot", NULL};
 

@@ -101,6 +101,8 @@ moe_scenario_simulate(const moe_scenario *scenario, size_t i, moe_run_progress *
     moe_machine *machine = moe_machine_new(plan);
     machine->progress = progress;
     machine->progress_context = context;
+    if (plan->config->store == MOE_STORE_TIMELINE)
+        machine->timeline = moe_machine_timeline_new(machine);
     moe_machine_run(machine);
     /* the scenario's shared bounds are filled as runs need them, under its lock */
     moe_scenario *shared = (moe_scenario *)(uintptr_t)scenario;

@@ -232,7 +232,7 @@ refuses_newer(void)
 }
 
 /* A database of schema 1 keeps its runs, which are no counterfactuals; statistics of
- * traces came with schema 3. */
+ * traces came with schema 3, timelines with 4. */
 static void
 upgrades_older(void)
 {
@@ -240,7 +240,7 @@ upgrades_older(void)
     moe_store *store = open_ok(path, MOE_STORE_WRITE);
     add(store, "aa", "lru", "1", 4);
     moe_store_close(store);
-    execute(path, "DROP TABLE trace_statistic; DROP VIEW v_metric;"
+    execute(path, "DROP TABLE trace_statistic; DROP TABLE timeline; DROP VIEW v_metric;"
                   "ALTER TABLE run DROP COLUMN counterfactual;"
                   "CREATE VIEW v_metric AS SELECT * FROM metric; PRAGMA user_version = 1");
     g_autoptr(GError) error = NULL;
@@ -254,6 +254,11 @@ upgrades_older(void)
     MOE_CHECK(!strcmp(all, "aa|0|\nbb|0|\n"), "%s", all);
     g_autofree char *none = dump(path, "SELECT count(*) FROM trace_statistic");
     CU_ASSERT_STRING_EQUAL(none, "0|\n");
+    const char *columns = "SELECT name, type, \"notnull\", pk FROM pragma_table_info('timeline')";
+    g_autofree char *newest = fresh("newest.db");
+    moe_store_close(open_ok(newest, MOE_STORE_WRITE));
+    g_autofree char *upgraded = dump(path, columns), *made = dump(newest, columns);
+    MOE_CHECK(strlen(made) > 0 && !strcmp(upgraded, made), "%s, not %s", upgraded, made);
 }
 
 static void
