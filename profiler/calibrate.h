@@ -1,10 +1,10 @@
 /* Calibration: the numbers of the cost functions (hw/cost.h) fitted to measured rows, kind by kind,
  * and how well they foretell rows that were kept back.
  *
- * Rows with equal shapes, tokens and mode are merged to their median. A fifth of the shapes (of the
- * sizes, for copies and streams; of the layers, for profiles) is held back by a hash of the shape,
- * whole shapes with all of their rows: neither the order of the rows nor the files' names matter.
- * Fits are robust least squares of ln(predicted / measured). A number that the rows do not
+ * Rows with equal shapes, tokens, mode and source are merged to their median. A fifth of the shapes
+ * (of the sizes, for copies and streams; of the layers, for profiles) is held back by a hash of the
+ * shape, whole shapes with all of their rows: neither the order of the rows nor the files' names
+ * matter. Fits are robust least squares of ln(predicted / measured). A number that the rows do not
  * determine (no row depends on it, or not apart from others) keeps the base's value, and says so.
  *
  * In this order, each with what came before: launches; streams; products; experts; attention;

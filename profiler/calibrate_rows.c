@@ -89,7 +89,7 @@ compare_loads(const moe_measured_row *a, const moe_measured_row *b)
     return 0;
 }
 
-/* Rows that are equal here measure the same. */
+/* Rows that are equal here measure the same, in the same way. */
 static int
 compare_work(const moe_measured_row *a, const moe_measured_row *b)
 {
@@ -100,7 +100,9 @@ compare_work(const moe_measured_row *a, const moe_measured_row *b)
     int order = compare_shapes(a, b);
     if (!order)
         order = compare_numbers(x, y, MOE_COUNT(x));
-    return order ? order : compare_loads(a, b);
+    if (!order)
+        order = compare_loads(a, b);
+    return order ? order : strcmp(a->source, b->source);
 }
 
 static int
@@ -111,8 +113,6 @@ by_work(const void *x, const void *y)
     int order = compare_work(a, b);
     if (!order)
         order = compare_reals(a->time_us, b->time_us);
-    if (!order && a->file != b->file)
-        order = strcmp(a->source, b->source);
     return order ? order : (a->line > b->line) - (a->line < b->line);
 }
 

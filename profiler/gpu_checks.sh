@@ -205,7 +205,7 @@ counters()
 calibrate()
 {
     "$moesim" calibrate "$keep/table.csv" --device "$(nvidia-smi --query-gpu=name --format=csv,noheader |
-        head -n 1)" --base server-h100 -o fitted.yaml && cp fitted.yaml "$keep/"
+        head -n 1)" --base server-h100 --not source=cublasGemmEx -o fitted.yaml && cp fitted.yaml "$keep/"
 }
 
 predict()

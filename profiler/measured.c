@@ -209,28 +209,37 @@ nearest_text(moe_measured *table, const moe_column *column, const char *text)
     return moe_suggest(text, (const char *const *)seen->pdata, seen->len);
 }
 
+static bool
+says(const moe_measured_row *row, const moe_column *column, const char *text)
+{
+    if (column->type == MOE_COLUMN_TEXT)
+        return !strcmp(*(const char *const *)((const char *)row + column->offset), text);
+    g_autoptr(GString) said = g_string_new(NULL);
+    moe_measured_field(column, row, said);
+    return !strcmp(said->str, text);
+}
+
 bool
-moe_measured_keep(moe_measured *table, const char *name, const char *text, const char **closest)
+moe_measured_choose(moe_measured *table, const char *name, const char *text, bool keep,
+                    const char **closest)
 {
     const moe_column *column = column_called(name, closest);
-    g_autoptr(GArray) kept = g_array_new(false, false, sizeof(moe_measured_row));
+    g_autoptr(GArray) left = g_array_new(false, false, sizeof(moe_measured_row));
+    guint said = 0;
     if (!column)
         return false;
     for (guint i = 0; i < table->rows->len; i++) {
         const moe_measured_row *row = moe_measured_at(table, i);
-        g_autoptr(GString) said = g_string_new(NULL);
-        moe_measured_field(column, row, said);
-        bool is_text = column->type == MOE_COLUMN_TEXT;
-        if (!strcmp(is_text ? *(const char *const *)((const char *)row + column->offset)
-                            : said->str,
-                    text))
-            g_array_append_vals(kept, row, 1);
+        bool so = says(row, column, text);
+        said += so;
+        if (so == keep)
+            g_array_append_vals(left, row, 1);
     }
-    *closest = kept->len ? NULL : nearest_text(table, column, text);
-    if (!kept->len)
+    *closest = said ? NULL : nearest_text(table, column, text);
+    if (!said || !left->len)
         return false;
     g_array_unref(table->rows);
-    table->rows = g_steal_pointer(&kept);
+    table->rows = g_steal_pointer(&left);
     return true;
 }
 

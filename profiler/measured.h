@@ -88,10 +88,11 @@ bool moe_measured_add(moe_measured *table, const moe_measured_row *row, const ch
 /* Begins a further source of rows, by name; rows added belong to it. */
 void moe_measured_begin(moe_measured *table, const char *name);
 
-/* Keeps the rows whose column says `text` ("" for empty); false when there is no such column, or no
- * row is left: *closest is then what may have been meant (borrowed, NULL: nothing near). */
-bool moe_measured_keep(moe_measured *table, const char *column, const char *text,
-                       const char **closest);
+/* Keeps the rows whose column says `text` ("" for empty), or drops them; false when there is no
+ * such column, no row says so, or none is left: *closest is then what may have been meant
+ * (borrowed, NULL: nothing near). */
+bool moe_measured_choose(moe_measured *table, const char *column, const char *text, bool keep,
+                         const char **closest);
 
 size_t moe_measured_count(const moe_measured *table);
 const moe_measured_row *moe_measured_at(const moe_measured *table, size_t i);

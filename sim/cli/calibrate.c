@@ -16,7 +16,7 @@
 
 typedef struct calibrate_values {
     const char *device, *base, *model, *output, *plot, *rows;
-    GPtrArray *only;
+    GPtrArray *only, *except;
     int64_t worst;
 } calibrate_values;
 
@@ -34,6 +34,8 @@ static const moe_option options[] = {
              "config.json, or a checkpoint's folder."},
     {"only", 0, MOE_OPTION_LIST, AT(only), "COLUMN=TEXT",
      .help = "Only rows that say so, such as dtype=bf16 or device='NVIDIA L4'. May be repeated."},
+    {"not", 0, MOE_OPTION_LIST, AT(except), "COLUMN=TEXT",
+     .help = "No rows that say so, such as source=cublasGemmEx. May be repeated."},
     {"worst", 0, MOE_OPTION_INT, AT(worst), "N", NULL, 0, 1000,
      "Rows to show of each kind, those farthest off. Default: 3.", 3},
     {"plot", 0, MOE_OPTION_TEXT, AT(plot), "DIR",
@@ -100,16 +102,18 @@ read_inputs(moe_measured *table, const calibrate_values *v, const char *const *p
 
 /* 0, or the exit code after a message. */
 static int
-choose_rows(moe_measured *table, const GPtrArray *only)
+choose_rows(moe_measured *table, const GPtrArray *texts, bool keep)
 {
-    for (guint i = 0; i < only->len; i++) {
-        const char *text = g_ptr_array_index(only, i), *equals = strchr(text, '=');
+    const char *option = keep ? "--only" : "--not";
+    for (guint i = 0; i < texts->len; i++) {
+        const char *text = g_ptr_array_index(texts, i), *equals = strchr(text, '=');
         const char *closest = NULL;
         if (!equals)
-            return moe_say_usage(COMMAND, "'--only %s' wants COLUMN=TEXT", text);
+            return moe_say_usage(COMMAND, "'%s %s' wants COLUMN=TEXT", option, text);
         g_autofree char *column = g_strndup(text, (gsize)(equals - text));
-        if (!moe_measured_keep(table, column, equals + 1, &closest))
-            return moe_say_usage(COMMAND, "'--only %s' leaves no rows%s%s%s", text,
+        if (!moe_measured_choose(table, column, equals + 1, keep, &closest))
+            return moe_say_usage(COMMAND, "'%s %s': %s%s%s%s", option, text,
+                                 keep || closest ? "no row says so" : "none says so, or all do",
                                  closest ? "; did you mean '" : "", closest ? closest : "",
                                  closest ? "'?" : "");
     }
@@ -238,7 +242,9 @@ run(const void *data, const char *const *operands, size_t n)
     if (code)
         return code;
     if (read_inputs(table, v, operands, n, diag, &error)) {
-        code = choose_rows(table, v->only);
+        code = choose_rows(table, v->only, true);
+        if (code == MOE_EXIT_OK)
+            code = choose_rows(table, v->except, false);
         if (code == MOE_EXIT_OK)
             code = calibrate(table, v, diag, &error);
     }

@@ -47,34 +47,51 @@ print_errors(const moe_calibration *c)
     moe_grid_print(grid, true, "  ");
 }
 
-/* What the rows of each type come to, where a kind has several. */
-static void
-print_types(const moe_calibration *c, int kind)
+/* How a row was measured: its type and who did it. */
+static char *
+way_of(const moe_measured_row *row)
 {
-    size_t n = 0, types = 0;
-    const moe_calibrated_row *rows = moe_calibration_rows(c, &n);
-    g_autoptr(GPtrArray) seen = g_ptr_array_new();
-    g_autoptr(GString) text = g_string_new(NULL);
+    return g_strdup_printf("%s%s%s", row->dtype, *row->dtype && *row->source ? " by " : "",
+                           row->source);
+}
 
-    for (size_t i = 0; i < n; i++)
-        if (rows[i].row->kind == kind && rows[i].predicted_us > 0 &&
-            !g_ptr_array_find(seen, rows[i].row->dtype, NULL)) /* texts are interned */
-            g_ptr_array_add(seen, (gpointer)(uintptr_t)rows[i].row->dtype);
-    for (guint t = 0; t < seen->len && seen->len > 1; t++) {
-        const char *type = g_ptr_array_index(seen, t);
-        double sum = 0, of = 0;
-        for (size_t i = 0; i < n; i++)
-            if (rows[i].row->kind == kind && rows[i].row->dtype == type &&
-                rows[i].predicted_us > 0) {
-                sum += fabs(rows[i].predicted_us / rows[i].measured_us - 1);
-                of++;
-            }
-        g_string_append_printf(text, "%s%s %.1f %%", types++ ? ", " : "", *type ? type : "unnamed",
-                               100 * sum / of);
+typedef struct way {
+    double sum;
+    size_t n;
+} way;
+
+/* What the rows of each type and source come to, where a kind has several. */
+static void
+print_ways(const moe_calibration *c, int kind)
+{
+    size_t n = 0;
+    const moe_calibrated_row *rows = moe_calibration_rows(c, &n);
+    g_autoptr(GHashTable) ways = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(GPtrArray) names = g_ptr_array_new(); /* in order of appearance */
+
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].row->kind != kind || !(rows[i].predicted_us > 0))
+            continue;
+        g_autofree char *name = way_of(rows[i].row);
+        way *w = g_hash_table_lookup(ways, name);
+        if (!w) {
+            w = g_new0(way, 1);
+            g_ptr_array_add(names, name);
+            g_hash_table_insert(ways, g_steal_pointer(&name), w);
+        }
+        w->sum += fabs(rows[i].predicted_us / rows[i].measured_us - 1);
+        w->n++;
     }
-    if (types)
-        moe_out("  %s: mean error %s; one set of numbers for all: --only dtype=… fits one alone\n",
-                moe_measured_kind_name(kind), text->str);
+    if (names->len < 2)
+        return;
+    moe_out("  %s: measured in several ways, but fitted as one; --only and --not choose\n",
+            moe_measured_kind_name(kind));
+    for (guint i = 0; i < names->len; i++) {
+        const char *name = g_ptr_array_index(names, i);
+        const way *w = g_hash_table_lookup(ways, name);
+        moe_out("    %s: %zu rows, mean error %.1f %%\n", *name ? name : "unnamed", w->n,
+                100 * w->sum / (double)w->n);
+    }
 }
 
 static void
@@ -86,7 +103,7 @@ print_notes(const moe_calibration *c)
         if (k->rows)
             moe_out("  %s: %zu rows, %zu of them repeated; %zu of %zu shapes held back\n", name,
                     k->rows, k->merged, k->held_shapes, k->shapes);
-        print_types(c, kind);
+        print_ways(c, kind);
         if (k->odd)
             moe_out("  %s: %zu odd rows, far outside of what most show; mean error without them "
                     "%.1f %%\n",

@@ -46,6 +46,7 @@ try "two devices" --device mine --base server-h100 two.csv
 try "one of two" --device mine --base server-h100 two.csv --only device=H10
 try "no such column" --device mine --base server-h100 two.csv --only devise=H100
 try "nothing to choose by" --device mine --base server-h100 two.csv --only H100
+try "nothing left" --device mine --base server-h100 good.csv --not device=H100
 try "over its own input" --device mine --base server-h100 good.csv -o good.csv
 try "a full disk" --device mine --base server-h100 good.csv --worst 0 -o /dev/full
 rm ./*.csv broken.db

@@ -153,6 +153,26 @@ refuses(void)
 }
 
 static void
+chooses_rows(void)
+{
+    static const char text[] = "kind,device,kernels,time_us\n"
+                               "launch,\"a, b\",1,5\nlaunch,c,2,5\nlaunch,c,3,5\n";
+    g_autoptr(moe_measured) table = parse(text, NULL);
+    const char *closest = NULL;
+    CU_ASSERT(!moe_measured_choose(table, "devise", "c", true, &closest));
+    CU_ASSERT_STRING_EQUAL(closest, "device");
+    CU_ASSERT(!moe_measured_choose(table, "kind", "lunch", false, &closest));
+    CU_ASSERT_STRING_EQUAL(closest, "launch");
+    CU_ASSERT(!moe_measured_choose(table, "kind", "launch", false, &closest)); /* all */
+    CU_ASSERT_PTR_NULL(closest);
+    CU_ASSERT(moe_measured_choose(table, "kernels", "3", false, &closest));
+    CU_ASSERT_EQUAL(moe_measured_count(table), 2);
+    CU_ASSERT(moe_measured_choose(table, "device", "a, b", true, &closest));
+    CU_ASSERT_EQUAL_FATAL(moe_measured_count(table), 1);
+    CU_ASSERT_EQUAL(moe_measured_at(table, 0)->kernels, 1);
+}
+
+static void
 adds_rows(void)
 {
     g_autoptr(moe_measured) table = moe_measured_new();
@@ -177,4 +197,4 @@ adds_rows(void)
 
 MOE_TESTS({"reads rows", reads_rows}, {"derives loads", derives_loads},
           {"writes what it reads", writes_rows}, {"refuses what cannot be", refuses},
-          {"adds rows", adds_rows})
+          {"chooses rows", chooses_rows}, {"adds rows", adds_rows})
