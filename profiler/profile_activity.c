@@ -11,6 +11,7 @@ enum { EXTERNAL_RANGE = 4 }; /* CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM1: see raw
 typedef struct activity_seen {
     uint64_t records, zero, backward, untold; /* of kernels in graphs: nobody knows their node */
     uint64_t whole_graphs;
+    uint64_t correlated; /* external records of ranges */
 } activity_seen;
 
 typedef void activity_visit(moe_decode *decode, const moe_activity *record, activity_seen *seen);
@@ -89,8 +90,10 @@ activity_learn(moe_decode *d, const moe_activity *record, activity_seen *seen)
     if (record->kind == MOE_ACTIVITY_EXTERNAL) {
         moe_activity_external external;
         moe_activity_read_external(record, &external);
-        if (external.kind == EXTERNAL_RANGE)
+        if (external.kind == EXTERNAL_RANGE) {
             activity_link(d, external.correlation)->range = external.id;
+            seen->correlated++;
+        }
         return;
     }
     if (record->kind != MOE_ACTIVITY_RUNTIME && record->kind != MOE_ACTIVITY_DRIVER)
@@ -100,6 +103,31 @@ activity_learn(moe_decode *d, const moe_activity *record, activity_seen *seen)
     int64_t step = moe_nest_step_at(d->ranges, moe_decode_time(d, api.start), api.thread);
     if (step != MOE_PROFILE_NULL)
         activity_link(d, api.correlation)->step = step;
+}
+
+/* Where CUPTI tells no external correlation: the range that was open in the thread of the call. */
+static void
+activity_learn_by_time(moe_decode *d, const moe_activity *record, activity_seen *seen)
+{
+    moe_activity_api api;
+    if (record->kind != MOE_ACTIVITY_RUNTIME && record->kind != MOE_ACTIVITY_DRIVER)
+        return;
+    moe_activity_read_api(record, &api);
+    uint64_t range = moe_nest_at(d->ranges, api.thread, moe_decode_time(d, api.start));
+    if (range)
+        activity_link(d, api.correlation)->range = range;
+    seen->correlated += range != 0;
+}
+
+static void
+activity_join_by_time(moe_decode *d)
+{
+    activity_seen joined = {0};
+    moe_nest_index(d->ranges);
+    activity_walk(d, activity_learn_by_time, &joined, false);
+    if (joined.correlated)
+        moe_profile_note(d->writer, d->pid, MOE_PROFILE_NULL, "joined_by_time", joined.correlated,
+                         NULL);
 }
 
 /* ---- places ---- */
@@ -396,6 +424,8 @@ moe_decode_activity(moe_decode *d)
 {
     activity_seen learnt = {0}, seen = {0};
     activity_walk(d, activity_learn, &learnt, false);
+    if (!learnt.correlated && moe_nest_n(d->ranges))
+        activity_join_by_time(d);
     activity_walk(d, activity_write, &seen, true);
     moe_profile_writer_summary(d->writer)->records += seen.records;
     d->activity = seen.records > 0;
@@ -405,11 +435,11 @@ moe_decode_activity(moe_decode *d)
         moe_profile_note(d->writer, d->pid, MOE_PROFILE_NULL, "no_timestamp", seen.zero, NULL);
     if (seen.backward)
         moe_profile_note(d->writer, d->pid, MOE_PROFILE_NULL, "bad_time", seen.backward, NULL);
-    if (seen.untold)
+    if (seen.untold && !moe_profile_noted(d->writer, d->pid, "graph_unknown"))
         moe_profile_note(d->writer, d->pid, MOE_PROFILE_NULL, "graph_unknown", seen.untold, NULL);
     if (seen.whole_graphs)
         moe_profile_note(d->writer, d->pid, MOE_PROFILE_NULL, "graph_whole", seen.whole_graphs,
                          NULL);
-    if (seen.records && !d->sizes_told)
+    if (seen.records && !d->sizes_told && !moe_profile_noted(d->writer, d->pid, "no_sizes"))
         moe_profile_note(d->writer, d->pid, MOE_PROFILE_NULL, "no_sizes", 1, NULL);
 }

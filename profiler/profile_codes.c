@@ -4,9 +4,12 @@
 
 const char *const moe_profile_severity_names[] = {"info", "warn", "error"};
 
-#define CODE(code, severity, says, advice) {#code, MOE_PROFILE_##severity, says, advice},
+#define MOE_PROFILE_CODE(code, severity, says, advice)                                             \
+    {#code, MOE_PROFILE_##severity, says, advice},
 const moe_profile_code moe_profile_codes[] = {
-    MOE_PROFILE_CODES(CODE){NULL, MOE_PROFILE_INFO, NULL, NULL}};
+#include "profiler/profile_codes.def"
+    {NULL, MOE_PROFILE_INFO, NULL, NULL},
+};
 
 const moe_profile_code *
 moe_profile_code_find(const char *code)

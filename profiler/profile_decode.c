@@ -103,6 +103,23 @@ decode_diagnostic(moe_decode *d, const void *entry)
                         said->n ? said->n : 1, text);
 }
 
+/* What a loss means, for those who only read diagnostics. */
+static void
+decode_note_loss(moe_decode *d, const char *source, const char *what, uint64_t n)
+{
+    static const struct {
+        const char *source, *what, *code;
+    } codes[] = {
+        {"cupti", "dropped", "records_dropped"}, {"cupti", "buffer_denied", "buffer_denied"},
+        {"route", "lost", "route_lost"},         {"range", "lost", "range_lost"},
+        {"node", "lost", "node_lost"},           {"counter", "lost", "counter_lost"},
+        {"text", "lost", "text_lost"},
+    };
+    for (size_t i = 0; i < MOE_COUNT(codes); i++)
+        if (strcmp(source, codes[i].source) == 0 && strcmp(what, codes[i].what) == 0)
+            moe_profile_note(d->writer, d->pid, MOE_PROFILE_NULL, codes[i].code, n, NULL);
+}
+
 static void
 decode_loss(moe_decode *d, const void *entry)
 {
@@ -111,6 +128,8 @@ decode_loss(moe_decode *d, const void *entry)
     g_autofree char *what = decode_text_copy(d, loss->what);
     moe_profile_loss(d->writer, d->pid, source ? source : "unknown", what ? what : "unknown",
                      loss->n);
+    if (source && what && loss->n)
+        decode_note_loss(d, source, what, loss->n);
 }
 
 static void

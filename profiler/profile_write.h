@@ -48,6 +48,8 @@ void moe_profile_loss(moe_profile_writer *writer, int64_t pid, const char *sourc
  * printf, NULL: what the code says. pid and time may be MOE_PROFILE_NULL. */
 void moe_profile_note(moe_profile_writer *writer, int64_t pid, int64_t time_ns, const char *code,
                       uint64_t n, const char *text, ...) MOE_PRINTF(6, 7);
+/* Whether a process has said something of that code. */
+bool moe_profile_noted(const moe_profile_writer *writer, int64_t pid, const char *code);
 /* The same with a severity of its own; a code that is not in the list is kept as it is. */
 void moe_profile_note_as(moe_profile_writer *writer, int64_t pid, int64_t time_ns,
                          moe_profile_severity severity, const char *code, uint64_t n,

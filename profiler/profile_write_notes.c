@@ -78,6 +78,17 @@ moe_profile_note(moe_profile_writer *w, int64_t pid, int64_t time_ns, const char
     moe_profile_note_as(w, pid, time_ns, row->severity, code, n, said);
 }
 
+bool
+moe_profile_noted(const moe_profile_writer *w, int64_t pid, const char *code)
+{
+    for (guint i = 0; i < w->notes->len; i++) {
+        const profile_note *note = w->notes->pdata[i];
+        if (note->pid == pid && strcmp(note->code, code) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* ---- writing ---- */
 
 static int

@@ -348,6 +348,36 @@ joins_kernels_of_graphs(void)
     check_extra(extra_graph, NULL, "SELECT step, phase FROM step", "9|decode;");
 }
 
+/* A CUPTI that takes no external correlation. */
+static void
+extra_uncorrelated(GByteArray *log)
+{
+    g_autoptr(GByteArray) records = g_byte_array_new();
+    static const moe_raw_range ranges[] = {
+        {10, 1, 71, MOE_RAW_PUSH, RAWLOG_DOMAIN, RAWLOG_STAGE + MOE_STAGE_EXPERTS, 5, 1, 3},
+        {50, 1, 71, MOE_RAW_POP, 0, 0, 0, 0, 0},
+        {20, 2, 72, MOE_RAW_PUSH, RAWLOG_DOMAIN, RAWLOG_STAGE + MOE_STAGE_ROUTER, 3, 1, 4},
+        {60, 2, 72, MOE_RAW_POP, 0, 0, 0, 0, 0},
+    };
+    rawlog_chunk(log, MOE_RAW_RANGES, ranges, sizeof ranges);
+    for (uint32_t i = 0; i < 3; i++) {
+        moe_activity_api api = {211, 30 + 25 * (i == 2), 40 + 25 * (i == 2), 71 + (i == 1), 5 + i,
+                                0};
+        moe_activity_kernel kernel = {.start = 100, .end = 200, .correlation = 5 + i};
+        rawlog_kernel(records, MOE_ACTIVITY_KERNEL, 216, &kernel);
+        rawlog_api(records, MOE_ACTIVITY_DRIVER, 40, &api);
+    }
+    rawlog_activity(log, records, 1);
+}
+
+static void
+joins_by_time_without_correlation(void)
+{
+    check_extra(extra_uncorrelated, NULL, "SELECT correlation, layer, stage FROM kernel",
+                "5|3|experts;6|4|router;7||;");
+    check_extra(extra_uncorrelated, NULL, "SELECT code, n FROM diagnostic", "joined_by_time|2;");
+}
+
 /* ---- ranges ---- */
 
 static void
@@ -418,7 +448,8 @@ static void
 keeps_what_the_process_said(void)
 {
     check_extra(extra_said, NULL, "SELECT time_ns, severity, code, text, n FROM diagnostic",
-                "5|warn|cupti_busy|held by nsys|5;7|error|made up|made up|1;");
+                "5|warn|cupti_busy|held by nsys|5;7|error|made up|made up|1;"
+                "|warn|route_lost|routing was lost inside the process|9223372036854775807;");
     check_extra(extra_said, NULL, "SELECT source, what, n FROM loss",
                 "route|lost|9223372036854775807;");
 }
@@ -446,6 +477,8 @@ MOE_TESTS({"decodes a log", decodes_a_log}, {"counts loads", counts_loads},
           {"counts what it cannot read", counts_what_it_cannot_read},
           {"reads every kind", reads_every_kind},
           {"converts the wall clock", converts_the_wall_clock},
-          {"joins kernels of graphs", joins_kernels_of_graphs}, {"nests ranges", nests_ranges},
+          {"joins kernels of graphs", joins_kernels_of_graphs},
+          {"joins by time without correlation", joins_by_time_without_correlation},
+          {"nests ranges", nests_ranges},
           {"keeps what the process said", keeps_what_the_process_said},
           {"fails on the environment", fails_on_the_environment})
