@@ -32,6 +32,8 @@ if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
   add_executable(cuda_emulation_test cuda_emulation/emulation_test.cu)
   target_link_libraries(cuda_emulation_test PRIVATE moe_emulation)
   add_test(NAME cuda/emulation COMMAND cuda_emulation_test)
+  add_test(NAME cuda/emulation_backward COMMAND cuda_emulation_test)
+  set_tests_properties(cuda/emulation_backward PROPERTIES ENVIRONMENT MOE_EMULATED_ORDER=backward)
 
   if(MOE_CUDA_SOURCES)
     add_library(moe_cuda_emulated OBJECT ${MOE_CUDA_SOURCES})
@@ -49,7 +51,11 @@ if(CMAKE_CXX_COMPILER AND NOT MOE_SANITIZE MATCHES "thread|fuzzer")
       endif()
       string(REPLACE "_test" "" test ${name})
       add_test(NAME cuda/${test} COMMAND emulated_${name})
-      set_tests_properties(cuda/${test} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+      add_test(NAME cuda/${test}_backward COMMAND emulated_${name})
+      set_tests_properties(cuda/${test}_backward PROPERTIES
+        ENVIRONMENT MOE_EMULATED_ORDER=backward)
+      set_tests_properties(cuda/${test} cuda/${test}_backward PROPERTIES SKIP_RETURN_CODE 77
+        TIMEOUT 300)
     endforeach()
     # Once more as on sm_90a, for what multiplies otherwise there.
     foreach(test multiply experts)

@@ -10,8 +10,8 @@
  * Two precisions of activations. f32: CUDA cores, every product and sum in float. bf16: tensor
  * cores, sums in float. Weights of matrices are bf16, those of routers float; norms and biases are
  * float; the residual stream is float. Matrices are [rows, cols], row-major: y = x W^T + b. The
- * bf16 path wants 16-byte aligned rows (cols and strides multiples of 8); others are computed on
- * CUDA cores. */
+ * bf16 path wants rows that are 16-byte aligned: cols and strides multiples of 8 (others are
+ * computed on CUDA cores), and each matrix of an expert at such an address. */
 #ifndef MOE_PROFILER_CUDA_KERNELS_H
 #define MOE_PROFILER_CUDA_KERNELS_H
 

@@ -4,8 +4,9 @@
  * others in its include path: <cuda_runtime.h> and <cuda_bf16.h> are then those that lie here. The
  * blocks of a grid run one after another, the threads of a block as fibers that change places only
  * where the program says so (barriers, shuffles, other operations of a warp), always in the same
- * order. Streams run as late as they may: what nobody waited for has not been done
- * (MOE_EMULATED_STREAMS=eager: at once).
+ * order; MOE_EMULATED_ORDER=backward: in the opposite one, which shows a barrier that is missing
+ * where one order hides it. Streams run as late as they may: what nobody waited for has not been
+ * done (MOE_EMULATED_STREAMS=eager: at once).
  *
  * What a GPU would answer with wrong numbers is a fault here: a barrier that not all threads reach
  * or that they reach in different lines, operations of a warp with lanes that never come or with
@@ -15,7 +16,7 @@
  * copies into shared memory arrives when it is waited for and not before. With the address
  * sanitizer all that lies outside of an array is found.
  *
- * Not found: races between the threads of a block, host memory that a kernel reads. */
+ * Not found: races that neither order of threads shows, host memory that a kernel reads. */
 #ifndef MOE_CUDA_EMULATION_H
 #define MOE_CUDA_EMULATION_H
 

@@ -2,6 +2,7 @@
 #include "profiler/cuda/tensor.cuh"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cuda_fp16.h>
 #include <vector>
 
@@ -209,6 +210,28 @@ streams()
     cudaFree(x);
 }
 
+/* A barrier is missing: one order of the threads hides it (the last to come goes on first). */
+static __global__ void
+no_barrier(int *out)
+{
+    __shared__ int held;
+    if (threadIdx.x == 0)
+        held = 0;
+    __syncthreads();
+    if (threadIdx.x == 0)
+        held = 1;
+    out[threadIdx.x] = held;
+}
+
+static void
+order()
+{
+    int out[64];
+    const char *given = getenv("MOE_EMULATED_ORDER");
+    CHECK(!moe_launch(no_barrier, 1, 64, 0, nullptr, static_cast<int *>(out)));
+    CHECK(out[63] == (given && strcmp(given, "backward") == 0 ? 1 : 0));
+}
+
 /* ---- faults ---- */
 
 static __global__ void
@@ -327,6 +350,7 @@ main()
     small_numbers();
     graphs();
     streams();
+    order();
     faults();
     printf("%d failures\n", failures);
     return failures != 0;

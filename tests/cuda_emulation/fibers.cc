@@ -178,26 +178,44 @@ take_place(unsigned next)
     moe_emulated.lane = g.fibers[next].lane;
 }
 
-/* A thread that is ready: the next lane of this warp, else of the next warp that has any. */
+/* Last threads first. */
+bool
+backward()
+{
+    static const char *order = getenv("MOE_EMULATED_ORDER");
+    return order && strcmp(order, "backward") == 0;
+}
+
+/* Of the lanes that are ready the next one behind `lane`, else the first, in either direction. */
+unsigned
+next_lane(unsigned ready, unsigned lane)
+{
+    if (backward()) {
+        unsigned before = ready & ((1u << lane) - 1);
+        return 31 - (unsigned)__builtin_clz(before ? before : ready);
+    }
+    unsigned behind = lane == 31 ? 0 : ready & ~((2u << lane) - 1);
+    return (unsigned)__builtin_ctz(behind ? behind : ready);
+}
+
+/* A thread that is ready: of this warp, else of the next that has any. */
 bool
 find_ready(unsigned *out)
 {
     const fiber *f = &g.fibers[g.current];
-    unsigned ready = g.warps[f->warp].ready, later = ready & ~((2u << f->lane) - 1);
-    unsigned w = f->warp;
-    if (f->lane == 31)
-        later = 0;
-    if (!ready) {
-        for (unsigned i = 1; i <= g.n_warps && !ready; i++) {
-            w = (f->warp + i) % g.n_warps;
-            ready = g.warps[w].ready;
-        }
-        later = 0;
+    unsigned w = f->warp, step = backward() ? g.n_warps - 1 : 1;
+    if (g.warps[w].ready) {
+        *out = w * LANES + next_lane(g.warps[w].ready, f->lane);
+        return true;
     }
-    if (!ready)
-        return false;
-    *out = w * LANES + (unsigned)__builtin_ctz(later ? later : ready);
-    return true;
+    for (unsigned i = 1; i < g.n_warps; i++) {
+        w = (w + step) % g.n_warps;
+        if (g.warps[w].ready) {
+            *out = w * LANES + next_lane(g.warps[w].ready, backward() ? 0 : 31);
+            return true;
+        }
+    }
+    return false;
 }
 
 void
@@ -321,8 +339,9 @@ run_block(dim3 block)
     main_stack = NULL;
     __asan_poison_memory_region(g.shared + g.shared_bytes, GUARD);
 #endif
-    take_place(0);
-    leave_for(&g.main, &g.main_fake, g.fibers[0].at, g.fibers[0].stack, STACK);
+    unsigned first = backward() ? g.threads - 1 : 0;
+    take_place(first);
+    leave_for(&g.main, &g.main_fake, g.fibers[first].at, g.fibers[first].stack, STACK);
 #ifdef __SANITIZE_ADDRESS__
     __asan_unpoison_memory_region(g.shared + g.shared_bytes, GUARD);
 #endif
