@@ -4,12 +4,31 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "profiler/inject/crc32.h"
 
-enum { MOST_EXECS = 10000, RESERVE = 16384 };
+enum { MOST_EXECS = 10000, RESERVE = 16384, HIGH = 200 };
+
+int
+moe_chunk_move_up(int fd)
+{
+    int high = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, HIGH) : -1;
+    if (high >= 0)
+        close(fd);
+    return high >= 0 ? high : fd;
+}
+
+/* Whether the descriptor still is the log: a program that closes all there are, as daemons do, gets
+ * the number for a file of its own. */
+static bool
+is_ours(const moe_chunk_file *file)
+{
+    struct stat now;
+    return fstat(file->fd, &now) == 0 && now.st_dev == file->device && now.st_ino == file->inode;
+}
 
 static int
 keep_room(const char *folder)
@@ -52,9 +71,16 @@ moe_chunk_open(moe_chunk_file *file, const char *folder)
         file->error = file->fd < 0 ? errno : 0;
         if (file->error == EEXIST)
             continue;
-        if (file->fd >= 0)
-            file->reserve = keep_room(folder);
-        return file->fd >= 0;
+        if (file->fd < 0)
+            return false;
+        struct stat made;
+        file->fd = moe_chunk_move_up(file->fd);
+        if (fstat(file->fd, &made) == 0) {
+            file->device = made.st_dev;
+            file->inode = made.st_ino;
+        }
+        file->reserve = moe_chunk_move_up(keep_room(folder));
+        return true;
     }
     return false;
 }
@@ -74,6 +100,10 @@ write_whole(moe_chunk_file *file, struct iovec *pieces, int n)
 {
     if (file->refused || file->fd < 0)
         return false;
+    if (!is_ours(file)) {
+        *file = (moe_chunk_file){.fd = -1, .reserve = -1, .refused = true, .error = EBADF};
+        return false;
+    }
     off_t all = 0;
     for (int i = 0; i < n; i++)
         all += (off_t)pieces[i].iov_len;

@@ -14,9 +14,13 @@ typedef struct moe_chunk_file {
     off_t good;   /* bytes of whole chunks */
     bool refused; /* a chunk could not be written: no further one is tried */
     int error;    /* why: errno */
+    dev_t device; /* which file it is */
+    ino_t inode;
     char path[4096];
 } moe_chunk_file;
 
+/* The same file under a high number: a program may count on the low ones. */
+int moe_chunk_move_up(int fd);
 /* Makes FOLDER/PID.raw, or PID.1.raw … when the process has one from before an exec. False: error
  * says why. When the disk is full later, a little room is left for the last chunks. */
 bool moe_chunk_open(moe_chunk_file *file, const char *folder);

@@ -37,7 +37,7 @@ typedef struct moe_cupti_api {
 extern moe_cupti_api moe_cupti;
 
 /* Loads the library that the process has already, else the one that `path` names, else the one that
- * belongs to the program's runtime, else what the system finds. False: said why. */
+ * belongs to the program's runtime, else what the system finds; once. False: said why. */
 bool moe_cupti_load(const char *path);
 /* Says so when the process has more than one by now; once. */
 void moe_cupti_count(void);

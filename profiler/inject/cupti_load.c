@@ -158,8 +158,8 @@ tell_path(void)
         moe_hello_add("cupti_path", info.dli_fname);
 }
 
-bool
-moe_cupti_load(const char *path)
+static bool
+load(const char *path)
 {
     void *library = open_any(path);
     if (library == NULL) {
@@ -177,6 +177,16 @@ moe_cupti_load(const char *path)
         moe_cupti.version = 0;
     moe_cupti_count();
     return true;
+}
+
+bool
+moe_cupti_load(const char *path)
+{
+    static bool tried, loaded; /* modules start one after another */
+    if (!tried)
+        loaded = load(path);
+    tried = true;
+    return loaded;
 }
 
 void

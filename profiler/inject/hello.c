@@ -99,8 +99,10 @@ add_driver(hello_text *hello)
 static void
 add_asked(hello_text *hello, const moe_options *options)
 {
-    const char *trace = getenv("MOESIM_TRACE"), *window = getenv("MOESIM_RANGE");
-    add(hello, "trace", trace != NULL && *trace != '\0' ? trace : "default");
+    const char *window = getenv("MOESIM_RANGE");
+    char trace[128];
+    moe_options_trace(options, trace, sizeof trace);
+    add(hello, "trace", trace);
     if (window != NULL && *window != '\0')
         add(hello, "window", window);
     if (options->delay_ns != 0)

@@ -113,8 +113,7 @@ moe_lane_text(moe_lane *lane, const char *text)
         return lane->texts[slot].id;
     uint32_t id = moe_text_hashed_id(text, bytes, hash);
     if (id != 0) {
-        size_t kept;
-        lane->texts[slot].text = moe_text_of(id, &kept);
+        lane->texts[slot].text = moe_text_of(id, NULL);
         lane->texts[slot].bytes = (uint32_t)bytes;
         lane->texts[slot].hash = hash;
         lane->texts[slot].id = id;

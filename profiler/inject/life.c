@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "profiler/inject/chunk.h"
 #include "profiler/inject/clock.h"
 #include "profiler/inject/hello.h"
 #include "profiler/inject/lane.h"
@@ -243,8 +244,8 @@ after_fork_in_child(void)
 static bool
 start_threads(void)
 {
-    atomic_store(&wake_fd, eventfd(0, EFD_CLOEXEC));
-    atomic_store(&done_fd, eventfd(0, EFD_CLOEXEC));
+    atomic_store(&wake_fd, moe_chunk_move_up(eventfd(0, EFD_CLOEXEC)));
+    atomic_store(&done_fd, moe_chunk_move_up(eventfd(0, EFD_CLOEXEC)));
     return moe_thread_start(ticker, "moesim-ticker") == 0;
 }
 
@@ -327,6 +328,9 @@ moe_life_driver(void)
         return;
     if (!moe_modules_start(&options))
         return;
+    /* Once more: what is registered later runs sooner, and what CUPTI has must be fetched before
+     * the libraries of CUDA, which came after the first time, end themselves. */
+    atexit(on_exit_of_process);
     moe_window_tell();
     moe_ranges_tell();
 }

@@ -119,3 +119,14 @@ moe_options_read(moe_options *options)
         read_number(options, "MOESIM_MAX_BUFFER_MIB", default_buffer_mib, 1u << 20) << 20;
     return true;
 }
+
+void
+moe_options_trace(const moe_options *options, char *out, size_t room)
+{
+    size_t used = 0;
+    *out = '\0';
+    for (size_t i = 0; i < sizeof traces / sizeof *traces && used < room; i++)
+        if (options->trace & traces[i].bits)
+            used += (size_t)snprintf(out + used, room - used, "%s%s", used > 0 ? "," : "",
+                                     traces[i].name);
+}

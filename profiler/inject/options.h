@@ -12,6 +12,7 @@
 #define MOE_PROFILER_INJECT_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef enum moe_trace {
@@ -42,6 +43,8 @@ typedef struct moe_options {
     char complaint[256]; /* about what was not understood; empty: none */
 } moe_options;
 
+/* The names of what is recorded, by comma. */
+void moe_options_trace(const moe_options *options, char *out, size_t room);
 /* False: no capture was asked for. */
 bool moe_options_read(moe_options *options);
 

@@ -162,13 +162,15 @@ const char *
 moe_text_of(uint32_t id, size_t *bytes)
 {
     const char *text = "";
-    *bytes = 0;
+    uint32_t n = 0;
     pthread_mutex_lock(&lock);
     if (id > 0 && id <= count) {
         text = entries[id - 1].text;
-        *bytes = entries[id - 1].bytes;
+        n = entries[id - 1].bytes;
     }
     pthread_mutex_unlock(&lock);
+    if (bytes != NULL)
+        *bytes = n;
     return text;
 }
 

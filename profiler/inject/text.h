@@ -20,7 +20,7 @@ uint32_t moe_text_id(const char *text, size_t bytes);
 uint32_t moe_text_hashed_id(const char *text, size_t bytes, uint64_t hash);
 /* UTF-8 of a wide text; the bytes written, without the zero that ends it. */
 size_t moe_text_narrow(const wchar_t *wide, char *out, size_t room);
-/* The text of a number, ended by zero; "" of none. It stays. */
+/* The text of a number, ended by zero; "" of none. It stays. bytes: its length, or NULL. */
 const char *moe_text_of(uint32_t id, size_t *bytes);
 /* STRINGS of all numbers given since the last call, in a list; NULL: none. */
 struct moe_batch *moe_text_take(void);

@@ -180,6 +180,20 @@ full(void)
     ran_free(run);
 }
 
+/* A program that closes every descriptor there is, and then has a file of its own where the log
+ * was: the file is left alone. */
+static void
+closes_all(void)
+{
+    ran *run = run_program("", TWO_RANGES "sleep:300 closeall push:1:router pop sleep:300 exit:0");
+    const raw_log *log = ran_log(run);
+    CU_ASSERT_EQUAL(ran_exit(run), 0);
+    check_two_ranges(log);
+    CU_ASSERT_TRUE(log != NULL && log->whole && !log->closed);
+    CU_ASSERT_TRUE(strstr(run->out, "own file: own words") != NULL);
+    ran_free(run);
+}
+
 static void
 tells_about_itself(void)
 {
@@ -188,7 +202,7 @@ tells_about_itself(void)
     const raw_log *log = ran_log(run);
     if (log != NULL) {
         static const char *const lines[] = {"abi=1", "rank=3", "started_by=route",
-                                            "trace=route,nvtx,bogus", "model={\"name\": \"a  b\"}"};
+                                            "trace=nvtx,route", "model={\"name\": \"a  b\"}"};
         for (size_t i = 0; i < G_N_ELEMENTS(lines); i++)
             MOE_CHECK(raw_log_hello(log, lines[i]), "no %s in %s", lines[i], log->hello->str);
         CU_ASSERT_TRUE(strstr(log->hello->str, "program\x1fmodel\x1fstep:3\x1ftokens") != NULL);
@@ -202,5 +216,6 @@ tells_about_itself(void)
 }
 
 MOE_TESTS({"ends", ends}, {"killed", killed}, {"signals", signals}, {"own handler", own_handler},
-          {"hurried handler", hurried_handler}, {"forks", forks}, {"execs", execs}, {"off", off},
-          {"full", full}, {"tells about itself", tells_about_itself})
+          {"hurried handler", hurried_handler}, {"forks", forks}, {"execs", execs},
+          {"closes all", closes_all}, {"off", off}, {"full", full},
+          {"tells about itself", tells_about_itself})

@@ -13,6 +13,7 @@
  * exec              starts itself anew with the rest
  * handle            installs a handler of SIGTERM that ends by exit(9); hurry: one that ends by
  *                   _exit(8) after a tenth of a second
+ * closeall          closes all descriptors from 3 on, and opens files of its own in their place
  * limit:BYTES       no file may become larger
  * load:PATH         loads a library; unload: of the last
  * signal:N, exit:N, _exit:N, quick:N */
@@ -191,6 +192,32 @@ hurried(int signal)
     _exit(8);
 }
 
+static FILE *own;
+
+static void
+close_all(void)
+{
+    own = tmpfile();
+    for (int fd = 3; fd < 256; fd++)
+        if (fd != fileno(own))
+            dup2(fileno(own), fd);
+    fprintf(own, "own words");
+    fflush(own);
+}
+
+/* What stands in the program's own file at the end. */
+static void
+show_own(void)
+{
+    char words[64] = "";
+    if (own == NULL)
+        return;
+    rewind(own);
+    size_t n = fread(words, 1, sizeof words - 1, own);
+    words[n] = '\0';
+    printf("own file: %s\n", words);
+}
+
 static void
 limit(long bytes)
 {
@@ -219,6 +246,13 @@ do_fork(char **words)
     while (*words != NULL && strcmp(*words, "joined") != 0)
         words++;
     return *words != NULL ? words + 1 : words;
+}
+
+static _Noreturn void
+end_with(int status)
+{
+    show_own();
+    exit(status);
 }
 
 static void *last_loaded;
@@ -295,6 +329,8 @@ act_on_process(const char *verb, const char *text)
         signal(SIGTERM, handler);
     else if (strcmp(verb, "hurry") == 0)
         signal(SIGTERM, hurried);
+    else if (strcmp(verb, "closeall") == 0)
+        close_all();
     else if (strcmp(verb, "limit") == 0)
         limit(n);
     else if (strcmp(verb, "load") == 0)
@@ -304,7 +340,7 @@ act_on_process(const char *verb, const char *text)
     else if (strcmp(verb, "signal") == 0)
         raise_for_good((int)n);
     else if (strcmp(verb, "exit") == 0 || strcmp(verb, "joined") == 0)
-        exit((int)n);
+        end_with((int)n);
     else if (strcmp(verb, "quick") == 0)
         quick_exit((int)n);
     else if (strcmp(verb, "_exit") == 0)
