@@ -238,35 +238,55 @@ learn(uint8_t *buffer, uint32_t kind)
     return 0;
 }
 
-/* Of this header, for a library that cannot be asked. */
+/* Of the header that this was compiled with. */
+static const moe_raw_size known[] = {
+    {CUPTI_ACTIVITY_KIND_MEMCPY, sizeof(CUpti_ActivityMemcpy6)},
+    {CUPTI_ACTIVITY_KIND_MEMCPY2, sizeof(CUpti_ActivityMemcpyPtoP4)},
+    {CUPTI_ACTIVITY_KIND_MEMSET, sizeof(CUpti_ActivityMemset4)},
+    {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, sizeof(CUpti_ActivityKernel10)},
+    {CUPTI_ACTIVITY_KIND_RUNTIME, sizeof(CUpti_ActivityAPI)},
+    {CUPTI_ACTIVITY_KIND_DRIVER, sizeof(CUpti_ActivityAPI)},
+    {CUPTI_ACTIVITY_KIND_DEVICE, sizeof(CUpti_ActivityDevice5)},
+    {CUPTI_ACTIVITY_KIND_CONTEXT, sizeof(CUpti_ActivityContext3)},
+    {CUPTI_ACTIVITY_KIND_OVERHEAD, sizeof(CUpti_ActivityOverhead3)},
+    {CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION, sizeof(CUpti_ActivityExternalCorrelation)},
+    {CUPTI_ACTIVITY_KIND_GRAPH_TRACE, sizeof(CUpti_ActivityGraphTrace2)},
+};
+enum { N_KNOWN = sizeof known / sizeof *known };
+
+/* A library that cannot be asked is taken to be of this header's version. */
 static void
 assume_sizes(void)
 {
-    sizes[CUPTI_ACTIVITY_KIND_MEMCPY] = sizeof(CUpti_ActivityMemcpy6);
-    sizes[CUPTI_ACTIVITY_KIND_MEMCPY2] = sizeof(CUpti_ActivityMemcpyPtoP4);
-    sizes[CUPTI_ACTIVITY_KIND_MEMSET] = sizeof(CUpti_ActivityMemset4);
-    sizes[CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL] = sizeof(CUpti_ActivityKernel10);
-    sizes[CUPTI_ACTIVITY_KIND_RUNTIME] = sizeof(CUpti_ActivityAPI);
-    sizes[CUPTI_ACTIVITY_KIND_DRIVER] = sizeof(CUpti_ActivityAPI);
-    sizes[CUPTI_ACTIVITY_KIND_DEVICE] = sizeof(CUpti_ActivityDevice5);
-    sizes[CUPTI_ACTIVITY_KIND_CONTEXT] = sizeof(CUpti_ActivityContext3);
-    sizes[CUPTI_ACTIVITY_KIND_OVERHEAD] = sizeof(CUpti_ActivityOverhead3);
-    sizes[CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION] = sizeof(CUpti_ActivityExternalCorrelation);
-    sizes[CUPTI_ACTIVITY_KIND_GRAPH_TRACE] = sizeof(CUpti_ActivityGraphTrace2);
+    for (size_t i = 0; i < N_KNOWN; i++)
+        sizes[known[i].kind] = known[i].bytes;
     moe_say(MOE_RAW_WARN, "no_sizes",
             "CUPTI does not tell the sizes of its records: those of version %d are assumed",
             CUPTI_API_VERSION);
 }
 
 static void
-learn_sizes(void)
+learn_all(void)
 {
     static _Alignas(8) uint8_t buffer[LARGEST_RECORD + 8];
+    for (uint32_t kind = 1; kind < KINDS; kind++)
+        sizes[kind] = learn(buffer, kind);
+    size_t i = 0;
+    while (i < N_KNOWN && sizes[known[i].kind] <= known[i].bytes)
+        i++;
+    if (i < N_KNOWN)
+        moe_say(MOE_RAW_INFO, "cupti_newer",
+                "CUPTI %u: records of kind %u have %u bytes, %u are known here", moe_cupti.version,
+                known[i].kind, sizes[known[i].kind], known[i].bytes);
+}
+
+static void
+learn_sizes(void)
+{
     if (moe_cupti.cuptiActivityGetNextRecord == NULL)
         assume_sizes();
     else
-        for (uint32_t kind = 1; kind < KINDS; kind++)
-            sizes[kind] = learn(buffer, kind);
+        learn_all();
     moe_batch *batch = moe_batch_new(MOE_RAW_SIZES, KINDS * sizeof(moe_raw_size));
     for (uint32_t kind = 1; batch != NULL && kind < KINDS; kind++) {
         moe_raw_size row = {kind, sizes[kind]};

@@ -181,8 +181,8 @@ larger_records(void)
 static void
 too_many(void)
 {
-    static const char *const rows[] = {"MOESIM_MAX_BUFFER_MIB=8",
-                                       "MOESIM_MAX_BUFFER_MIB=8 FAKE_VERSION=26"};
+    static const char *const rows[] = {"MOESIM_MAX_BUFFER_MIB=8 FAKE_AHEAD=1",
+                                       "MOESIM_MAX_BUFFER_MIB=8 FAKE_AHEAD=1 FAKE_VERSION=26"};
     const uint64_t launched = 200000;
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         ran *run = run_program(rows[i], "cuda launch:k:200000");

@@ -81,30 +81,64 @@ finish(void)
     pthread_mutex_lock(&lock);
 }
 
+static void
+ask(uint8_t **fresh, size_t *room)
+{
+    size_t most = 0;
+    *fresh = NULL;
+    *room = 0;
+    pthread_mutex_unlock(&lock);
+    request(fresh, room, &most);
+    pthread_mutex_lock(&lock);
+}
+
+/* Gets a buffer when there is none, unless none is to be had. */
+static void
+need_buffer(void)
+{
+    uint8_t *fresh;
+    size_t room;
+    if (buffer != NULL)
+        return;
+    ask(&fresh, &room);
+    if (buffer == NULL) {
+        buffer = fresh;
+        size = room;
+        used = 0;
+    } else if (fresh != NULL) { /* another thread was faster */
+        pthread_mutex_unlock(&lock);
+        complete(NULL, 0, fresh, room, 0);
+        pthread_mutex_lock(&lock);
+    }
+}
+
+/* The buffer is full. With FAKE_AHEAD the next one is asked for while it is still out. */
+static bool
+turn_over(void)
+{
+    uint8_t *fresh = NULL;
+    size_t room = 0;
+    bool ahead = getenv("FAKE_AHEAD") != NULL;
+    if (ahead)
+        ask(&fresh, &room);
+    finish();
+    if (ahead) {
+        buffer = fresh;
+        size = room;
+        used = 0;
+    }
+    return !ahead || buffer != NULL;
+}
+
 /* Room for a record of a kind, zeroed by who gave the buffer; NULL: dropped. */
 static void *
 add(uint32_t kind, size_t bytes)
 {
     if (kind < KINDS && !enabled[kind])
         return NULL;
-    if (buffer != NULL && (used + bytes > size || n_names + 1 >= 4096))
-        finish();
-    if (buffer == NULL) {
-        uint8_t *fresh = NULL;
-        size_t room = 0, most = 0;
-        pthread_mutex_unlock(&lock);
-        request(&fresh, &room, &most);
-        pthread_mutex_lock(&lock);
-        if (buffer != NULL && fresh != NULL) { /* another thread was faster */
-            pthread_mutex_unlock(&lock);
-            complete(NULL, 0, fresh, room, 0);
-            pthread_mutex_lock(&lock);
-        } else if (buffer == NULL) {
-            buffer = fresh;
-            size = room;
-            used = 0;
-        }
-    }
+    bool full = buffer != NULL && (used + bytes > size || n_names + 1 >= 4096);
+    if (!full || turn_over())
+        need_buffer();
     if (buffer == NULL || used + bytes > size) {
         dropped++;
         return NULL;

@@ -5,6 +5,7 @@
  * FAKE_BUSY        the name of another subscriber
  * FAKE_REFUSE      a kind that cannot be enabled
  * FAKE_LARGER      bytes by which every record is larger than the header's
+ * FAKE_AHEAD       set: a buffer is asked for while the full one is still out
  * FAKE_LOG         a file to which calls are written, one a line */
 #ifndef FAKE_CUPTI_H
 #define FAKE_CUPTI_H
