@@ -55,10 +55,7 @@ subscribe(char *holder, size_t room)
     holder[0] = '\0';
     if (moe_cupti.cuptiSubscribe_v2 == NULL)
         return moe_cupti.cuptiSubscribe(&subscriber, heard, NULL);
-    CUpti_SubscriberParams params = {.structSize = CUpti_SubscriberParams_STRUCT_SIZE,
-                                     .subscriberName = "moesim",
-                                     .oldSubscriberName = holder,
-                                     .oldSubscriberSize = room};
+    moe_cupti_subscriber params = {sizeof params, "moesim", holder, room};
     return moe_cupti.cuptiSubscribe_v2(&subscriber, heard, NULL, &params);
 }
 

@@ -13,7 +13,6 @@
     X(cuptiActivityDisable, true)                                                                  \
     X(cuptiActivityFlushAll, true)                                                                 \
     X(cuptiSubscribe, false)                                                                       \
-    X(cuptiSubscribe_v2, false)                                                                    \
     X(cuptiEnableCallback, false)                                                                  \
     X(cuptiGetResultString, false)                                                                 \
     X(cuptiActivityRegisterTimestampCallback, false)                                               \
@@ -27,9 +26,19 @@
     X(cuptiSetThreadIdType, false)                                                                 \
     X(cuptiGetGraphNodeId, false)
 
+/* Parameters of cuptiSubscribe_v2, which headers of CUDA 12 do not have. */
+typedef struct moe_cupti_subscriber {
+    size_t struct_size;
+    const char *name;
+    char *holder; /* receives who has CUPTI */
+    size_t holder_room;
+} moe_cupti_subscriber;
+
 #define MOE_CUPTI_POINTER(name, required) __typeof__(&name) name;
 typedef struct moe_cupti_api {
     MOE_CUPTI_FUNCTIONS(MOE_CUPTI_POINTER)
+    CUptiResult (*cuptiSubscribe_v2)(CUpti_SubscriberHandle *, CUpti_CallbackFunc, void *,
+                                     moe_cupti_subscriber *);
     uint32_t version; /* of the loaded library; 0: none is used */
 } moe_cupti_api;
 #undef MOE_CUPTI_POINTER

@@ -29,29 +29,31 @@ static long most_live;
 static atomic_uint_fast64_t sequence;
 static uint32_t sizes[KINDS]; /* of records in the loaded library; 0: unknown */
 
+/* Offsets within records are the same in all versions that are known, CUDA 10 to 13: records only
+ * grow. They stand here as numbers, for headers name the newest structs only. */
+enum { KERNEL_GRAPH_NODE = 144 };
+
 /* Pointers in records: to texts, which become their numbers, and to what only this process has. */
-typedef struct pointer_row {
+static const struct {
     CUpti_ActivityKind kind;
     uint32_t offset;
     bool text;
-} pointer_row;
-
-static const pointer_row pointers[] = {
-    {CUPTI_ACTIVITY_KIND_KERNEL, offsetof(CUpti_ActivityKernel4, name), true},
-    {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, offsetof(CUpti_ActivityKernel4, name), true},
-    {CUPTI_ACTIVITY_KIND_CDP_KERNEL, offsetof(CUpti_ActivityCdpKernel, name), true},
-    {CUPTI_ACTIVITY_KIND_DEVICE, offsetof(CUpti_ActivityDevice4, name), true},
-    {CUPTI_ACTIVITY_KIND_NAME, offsetof(CUpti_ActivityName, name), true},
-    {CUPTI_ACTIVITY_KIND_MARKER, offsetof(CUpti_ActivityMarker2, name), true},
-    {CUPTI_ACTIVITY_KIND_MARKER, offsetof(CUpti_ActivityMarker2, domain), true},
-    {CUPTI_ACTIVITY_KIND_FUNCTION, offsetof(CUpti_ActivityFunction, name), true},
-    {CUPTI_ACTIVITY_KIND_SOURCE_LOCATOR, offsetof(CUpti_ActivitySourceLocator, fileName), true},
-    {CUPTI_ACTIVITY_KIND_MEMORY, offsetof(CUpti_ActivityMemory, name), true},
-    {CUPTI_ACTIVITY_KIND_MEMORY2, offsetof(CUpti_ActivityMemory4, name), true},
-    {CUPTI_ACTIVITY_KIND_MEMORY2, offsetof(CUpti_ActivityMemory4, source), true},
-    {CUPTI_ACTIVITY_KIND_JIT, offsetof(CUpti_ActivityJit2, cachePath), true},
-    {CUPTI_ACTIVITY_KIND_MODULE, offsetof(CUpti_ActivityModule, cubin), false},
-    {CUPTI_ACTIVITY_KIND_OVERHEAD, offsetof(CUpti_ActivityOverhead3, overheadData), false},
+} pointers[] = {
+    {CUPTI_ACTIVITY_KIND_KERNEL, 104, true}, /* name */
+    {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, 104, true},
+    {CUPTI_ACTIVITY_KIND_CDP_KERNEL, 136, true},
+    {CUPTI_ACTIVITY_KIND_DEVICE, 136, true}, /* name */
+    {CUPTI_ACTIVITY_KIND_NAME, 24, true},
+    {CUPTI_ACTIVITY_KIND_MARKER, 40, true}, /* name */
+    {CUPTI_ACTIVITY_KIND_MARKER, 48, true}, /* domain */
+    {CUPTI_ACTIVITY_KIND_FUNCTION, 24, true},
+    {CUPTI_ACTIVITY_KIND_SOURCE_LOCATOR, 16, true}, /* file */
+    {CUPTI_ACTIVITY_KIND_MEMORY, 72, true},         /* name */
+    {CUPTI_ACTIVITY_KIND_MEMORY2, 64, true},        /* name */
+    {CUPTI_ACTIVITY_KIND_MEMORY2, 120, true},       /* source */
+    {CUPTI_ACTIVITY_KIND_JIT, 56, true},            /* path of the cache */
+    {CUPTI_ACTIVITY_KIND_MODULE, 16, false},        /* cubin */
+    {CUPTI_ACTIVITY_KIND_OVERHEAD, 48, false},      /* data */
 };
 
 static uint8_t *
@@ -150,10 +152,9 @@ static void
 look_at_node(const uint8_t *record, uint32_t kind, uint32_t size)
 {
     uint64_t node;
-    size_t offset = offsetof(CUpti_ActivityKernel10, graphNodeId);
-    if (kind != CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL || offset + sizeof node > size)
+    if (kind != CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL || KERNEL_GRAPH_NODE + sizeof node > size)
         return;
-    memcpy(&node, record + offset, sizeof node);
+    memcpy(&node, record + KERNEL_GRAPH_NODE, sizeof node);
     if (node != 0)
         moe_cupti_node_ran(node);
 }
@@ -238,31 +239,30 @@ learn(uint8_t *buffer, uint32_t kind)
     return 0;
 }
 
-/* Of the header that this was compiled with. */
+/* Of CUDA 13.0. */
 static const moe_raw_size known[] = {
-    {CUPTI_ACTIVITY_KIND_MEMCPY, sizeof(CUpti_ActivityMemcpy6)},
-    {CUPTI_ACTIVITY_KIND_MEMCPY2, sizeof(CUpti_ActivityMemcpyPtoP4)},
-    {CUPTI_ACTIVITY_KIND_MEMSET, sizeof(CUpti_ActivityMemset4)},
-    {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, sizeof(CUpti_ActivityKernel10)},
-    {CUPTI_ACTIVITY_KIND_RUNTIME, sizeof(CUpti_ActivityAPI)},
-    {CUPTI_ACTIVITY_KIND_DRIVER, sizeof(CUpti_ActivityAPI)},
-    {CUPTI_ACTIVITY_KIND_DEVICE, sizeof(CUpti_ActivityDevice5)},
-    {CUPTI_ACTIVITY_KIND_CONTEXT, sizeof(CUpti_ActivityContext3)},
-    {CUPTI_ACTIVITY_KIND_OVERHEAD, sizeof(CUpti_ActivityOverhead3)},
-    {CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION, sizeof(CUpti_ActivityExternalCorrelation)},
-    {CUPTI_ACTIVITY_KIND_GRAPH_TRACE, sizeof(CUpti_ActivityGraphTrace2)},
+    {CUPTI_ACTIVITY_KIND_MEMCPY, 96},
+    {CUPTI_ACTIVITY_KIND_MEMSET, 88},
+    {CUPTI_ACTIVITY_KIND_DRIVER, 40},
+    {CUPTI_ACTIVITY_KIND_RUNTIME, 40},
+    {CUPTI_ACTIVITY_KIND_DEVICE, 184},
+    {CUPTI_ACTIVITY_KIND_CONTEXT, 32},
+    {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, 216},
+    {CUPTI_ACTIVITY_KIND_OVERHEAD, 56},
+    {CUPTI_ACTIVITY_KIND_MEMCPY2, 96},
+    {CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION, 24},
+    {CUPTI_ACTIVITY_KIND_GRAPH_TRACE, 56},
 };
 enum { N_KNOWN = sizeof known / sizeof *known };
 
-/* A library that cannot be asked is taken to be of this header's version. */
+/* A library that cannot be asked is taken to be of that version. */
 static void
 assume_sizes(void)
 {
     for (size_t i = 0; i < N_KNOWN; i++)
         sizes[known[i].kind] = known[i].bytes;
     moe_say(MOE_RAW_WARN, "no_sizes",
-            "CUPTI does not tell the sizes of its records: those of version %d are assumed",
-            CUPTI_API_VERSION);
+            "CUPTI does not tell the sizes of its records: those of CUDA 13.0 are assumed");
 }
 
 static void

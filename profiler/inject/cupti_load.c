@@ -139,6 +139,7 @@ find_all(void *library)
             moe_note("CUPTI has no " #name);                                                       \
     } while (0);
     MOE_CUPTI_FUNCTIONS(FIND)
+    FIND(cuptiSubscribe_v2, false)
 #undef FIND
     if (moe_cupti.cuptiSubscribe == NULL && moe_cupti.cuptiSubscribe_v2 == NULL)
         lacking = "cuptiSubscribe";

@@ -4,6 +4,18 @@
 
 #include <cupti.h>
 
+/* What the injector knows as numbers. */
+_Static_assert(offsetof(CUpti_ActivityKernel10, name) == 104, "name of a kernel");
+_Static_assert(offsetof(CUpti_ActivityKernel10, graphNodeId) == 144, "graph node of a kernel");
+_Static_assert(offsetof(CUpti_ActivityDevice5, name) == 136, "name of a device");
+_Static_assert(offsetof(CUpti_ActivityMemory4, name) == 64, "name of an allocation");
+_Static_assert(offsetof(CUpti_ActivityMemory4, source) == 120, "source of an allocation");
+_Static_assert(offsetof(CUpti_ActivityJit2, cachePath) == 56, "path of a cache");
+_Static_assert(offsetof(CUpti_ActivityOverhead3, overheadData) == 48, "data of an overhead");
+_Static_assert(offsetof(CUpti_ActivityModule, cubin) == 16, "cubin of a module");
+_Static_assert(offsetof(CUpti_ActivityFunction, name) == 24, "name of a function");
+_Static_assert(offsetof(CUpti_ActivityName, name) == 24, "name of a name");
+
 static const uint32_t kernel_kind = CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL;
 static const uint32_t call_kind = CUPTI_ACTIVITY_KIND_RUNTIME;
 static const uint32_t external_kind = CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION;
