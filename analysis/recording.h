@@ -106,6 +106,11 @@ moe_recording *moe_recording_open(const char *path, GError **error);
 void moe_recording_free(moe_recording *recording);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_recording, moe_recording_free)
 
+/* Says how a step's tokens went to a layer's experts, from elsewhere: of each process that has the
+ * step and does not know it itself. `tokens` becomes the step's number of tokens where it has none.
+ * In order of steps and layers; false when no process has the step. */
+bool moe_recording_add_load(moe_recording *recording, const moe_recording_load *load);
+
 static inline const moe_work *
 moe_recording_work(const moe_recording *recording, size_t i)
 {

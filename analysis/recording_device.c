@@ -265,9 +265,9 @@ void
 moe_view_queue(const moe_recording *recording, const moe_view_config *config, moe_view *view)
 {
     static const moe_field fields[] = {
-        {"pid", "process", MOE_FIELD_COUNT},
-        {"device", "device", MOE_FIELD_COUNT},
-        {"stream", "stream", MOE_FIELD_COUNT},
+        {"pid", "process", MOE_FIELD_ID},
+        {"device", "device", MOE_FIELD_ID},
+        {"stream", "stream", MOE_FIELD_ID},
         {"launches", "launches", MOE_FIELD_COUNT},
         {"mean_depth", "mean", MOE_FIELD_REAL},
         {"most", "most", MOE_FIELD_COUNT},

@@ -5,6 +5,7 @@
 #include "analysis/recording_view.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- times ---- */
 
@@ -76,36 +77,86 @@ time_of(const GArray *pieces, guint *at, const moe_recording_load *load, bool *d
     return moe_intervals_total(set);
 }
 
+/* The phases of a process's steps; texts of the recording. */
+static GHashTable *
+phases_of(const moe_recording *recording, int64_t pid)
+{
+    GHashTable *phases = g_hash_table_new(g_int64_hash, g_int64_equal);
+    for (guint i = 0; i < recording->steps->len; i++) {
+        moe_recording_step *step = &g_array_index(recording->steps, moe_recording_step, i);
+        if (step->pid == pid)
+            g_hash_table_insert(phases, &step->step, (gpointer)(uintptr_t)step->phase);
+    }
+    return phases;
+}
+
 GArray *
 moe_expert_times(const moe_recording *recording)
 {
     GArray *times = g_array_new(FALSE, FALSE, sizeof(moe_expert_time));
     g_autoptr(GArray) pieces = find_pieces(recording);
+    g_autoptr(GHashTable) phases = NULL;
+    int64_t pid = 0; /* whose `phases` are */
     for (guint l = 0, at = 0; l < recording->loads->len; l++) {
         const moe_recording_load *load = &g_array_index(recording->loads, moe_recording_load, l);
         while (at < pieces->len && place_order(&g_array_index(pieces, piece, at), load) < 0)
             at++;
         if (at == pieces->len || place_order(&g_array_index(pieces, piece, at), load) != 0)
             continue;
-        moe_expert_time time = {*load, 0, false};
+        if (!phases || pid != load->pid) {
+            g_clear_pointer(&phases, g_hash_table_unref);
+            phases = phases_of(recording, pid = load->pid);
+        }
+        const char *phase = g_hash_table_lookup(phases, &load->step);
+        moe_expert_time time = {*load, 0, false, phase ? phase : ""};
         time.ns = time_of(pieces, &at, load, &time.device);
         g_array_append_val(times, time);
     }
     return times;
 }
 
-bool
-moe_line_fit(const double *x, const double *y, size_t n, moe_line *line)
+/* ---- lines ---- */
+
+static int
+by_x_and_y(const void *a, const void *b)
 {
-    double mean_x = 0, mean_y = 0, xx = 0, xy = 0, yy = 0;
-    for (size_t i = 0; i < n; i++) {
-        mean_x += x[i] / (double)n;
-        mean_y += y[i] / (double)n;
+    const moe_point *p = a, *q = b;
+    int order = MOE_ORDER(p->x, q->x);
+    return order ? order : MOE_ORDER(p->y, q->y);
+}
+
+GArray *
+moe_points_medians(GArray *points)
+{
+    GArray *medians = g_array_new(FALSE, FALSE, sizeof(moe_median));
+    const moe_point *all = (const moe_point *)(const void *)points->data;
+    g_array_sort(points, by_x_and_y);
+    for (guint i = 0, n; i < points->len; i += n) {
+        for (n = 1; i + n < points->len && !(all[i + n].x > all[i].x);)
+            n++;
+        moe_median median = {all[i].x, all[i + (n - 1) / 2].y, n};
+        g_array_append_val(medians, median);
     }
-    for (size_t i = 0; i < n; i++) {
-        xx += (x[i] - mean_x) * (x[i] - mean_x);
-        xy += (x[i] - mean_x) * (y[i] - mean_y);
-        yy += (y[i] - mean_y) * (y[i] - mean_y);
+    return medians;
+}
+
+bool
+moe_line_fit(const GArray *medians, moe_line *line)
+{
+    const moe_median *all = (const moe_median *)(const void *)medians->data;
+    double weight = 0, mean_x = 0, mean_y = 0, xx = 0, xy = 0, yy = 0;
+    for (guint i = 0; i < medians->len; i++) {
+        weight += all[i].weight;
+        mean_x += all[i].weight * all[i].x;
+        mean_y += all[i].weight * all[i].y;
+    }
+    mean_x /= weight;
+    mean_y /= weight;
+    for (guint i = 0; i < medians->len; i++) {
+        double dx = all[i].x - mean_x, dy = all[i].y - mean_y;
+        xx += all[i].weight * dx * dx;
+        xy += all[i].weight * dx * dy;
+        yy += all[i].weight * dy * dy;
     }
     if (!(xx > 0))
         return false;
@@ -121,21 +172,23 @@ void
 moe_view_expert_rows(const moe_recording *recording, const moe_view_config *config, moe_view *view)
 {
     static const moe_field fields[] = {
-        {"pid", "process", MOE_FIELD_COUNT},      {"step", "step", MOE_FIELD_COUNT},
-        {"layer", "layer", MOE_FIELD_COUNT},      {"tokens", "tokens", MOE_FIELD_COUNT},
-        {"uses", "uses", MOE_FIELD_COUNT},        {"distinct", "distinct", MOE_FIELD_COUNT},
-        {"largest", "largest", MOE_FIELD_COUNT},  {"time_ns", "time us", MOE_FIELD_US},
-        {"timed_by", "timed by", MOE_FIELD_TEXT},
+        {"pid", "process", MOE_FIELD_ID},        {"step", "step", MOE_FIELD_ID},
+        {"layer", "layer", MOE_FIELD_ID},        {"tokens", "tokens", MOE_FIELD_COUNT},
+        {"uses", "uses", MOE_FIELD_COUNT},       {"distinct", "distinct", MOE_FIELD_COUNT},
+        {"largest", "largest", MOE_FIELD_COUNT}, {"phase", "phase", MOE_FIELD_TEXT},
+        {"time_ns", "time us", MOE_FIELD_US},    {"timed_by", "timed by", MOE_FIELD_TEXT},
     };
     g_autoptr(GArray) times = moe_expert_times(recording);
     moe_view_fields(view, fields, MOE_COUNT(fields));
     for (guint i = 0; i < times->len; i++) {
         const moe_expert_time *time = &g_array_index(times, moe_expert_time, i);
         const moe_recording_load *load = &time->load;
-        const int64_t cells[] = {load->pid,  load->step,     load->layer,   load->tokens,
-                                 load->uses, load->distinct, load->largest, time->ns};
+        const int64_t cells[] = {load->pid,  load->step,     load->layer,  load->tokens,
+                                 load->uses, load->distinct, load->largest};
         for (size_t c = 0; c < MOE_COUNT(cells); c++)
             moe_view_add(view, moe_view_number(cells[c]));
+        moe_view_add(view, moe_text(*time->phase ? time->phase : NULL));
+        moe_view_add(view, moe_int(time->ns));
         moe_view_add(view, moe_text(time->device ? "kernels" : "range"));
     }
 }
@@ -144,11 +197,12 @@ static int
 by_distinct(const void *a, const void *b)
 {
     const moe_expert_time *x = a, *y = b;
-    int order = MOE_ORDER(x->load.distinct, y->load.distinct);
+    int order = strcmp(x->phase, y->phase);
+    order = order ? order : MOE_ORDER(x->load.distinct, y->load.distinct);
     return order ? order : MOE_ORDER(x->ns, y->ns);
 }
 
-/* Times of one number of distinct experts, sorted. */
+/* Times of one phase and number of distinct experts, sorted. */
 static void
 add_distinct(const moe_expert_time *times, guint n, moe_view *view)
 {
@@ -158,6 +212,7 @@ add_distinct(const moe_expert_time *times, guint n, moe_view *view)
         largest += (double)times[i].load.largest;
         ns += (double)times[i].ns;
     }
+    moe_view_add(view, moe_text(*times[0].phase ? times[0].phase : NULL));
     moe_view_add(view, moe_int(times[0].load.distinct));
     moe_view_add(view, moe_int(n));
     moe_view_add(view, moe_real(tokens / n));
@@ -169,51 +224,57 @@ add_distinct(const moe_expert_time *times, guint n, moe_view *view)
 }
 
 static void
-note_line(const GArray *times, bool distinct, moe_view *view)
+note_line(const moe_expert_time *times, guint n, bool distinct, moe_view *view)
 {
-    g_autofree double *x = g_new(double, times->len + 1), *y = g_new(double, times->len + 1);
-    size_t n = 0;
+    g_autoptr(GArray) points = g_array_new(FALSE, FALSE, sizeof(moe_point));
     moe_line line;
-    for (guint i = 0; i < times->len; i++) {
-        const moe_expert_time *time = &g_array_index(times, moe_expert_time, i);
-        int64_t value = distinct ? time->load.distinct : time->load.tokens;
-        if (value == MOE_RECORDING_UNKNOWN)
-            continue;
-        x[n] = (double)value;
-        y[n++] = (double)time->ns / 1e3;
+    for (guint i = 0; i < n; i++) {
+        int64_t value = distinct ? times[i].load.distinct : times[i].load.tokens;
+        moe_point point = {(double)value, (double)times[i].ns / 1e3};
+        if (value != MOE_RECORDING_UNKNOWN)
+            g_array_append_val(points, point);
     }
+    g_autoptr(GArray) medians = moe_points_medians(points);
     const char *what = distinct ? "distinct experts" : "tokens";
-    if (moe_line_fit(x, y, n, &line))
+    const char *phase = *times->phase ? times->phase : "steps";
+    if (moe_line_fit(medians, &line))
         moe_view_note(view,
-                      "against %s: %.3f us %+.3f us each, which explains %.1f %% of the "
-                      "variance",
-                      what, line.base, line.slope, 100 * line.r2);
-    else if (n > 0)
-        moe_view_note(view, "against %s: no line, since their number never changes", what);
+                      "%s against %s: %.3f us %+.3f us each, which explains %.1f %% of the "
+                      "variance of the medians",
+                      phase, what, line.base, line.slope, 100 * line.r2);
+    else if (points->len > 0)
+        moe_view_note(view, "%s against %s: no line, since their number never changes", phase,
+                      what);
 }
 
 void
 moe_view_experts(const moe_recording *recording, const moe_view_config *config, moe_view *view)
 {
     static const moe_field fields[] = {
-        {"distinct", "distinct", MOE_FIELD_COUNT}, {"n", "layers x steps", MOE_FIELD_COUNT},
-        {"tokens", "mean tokens", MOE_FIELD_REAL}, {"largest", "mean largest", MOE_FIELD_REAL},
-        {"p10_ns", "10 % us", MOE_FIELD_US},       {"median_ns", "median us", MOE_FIELD_US},
-        {"p90_ns", "90 % us", MOE_FIELD_US},       {"each_ns", "us per expert", MOE_FIELD_US},
+        {"phase", "phase", MOE_FIELD_TEXT},          {"distinct", "distinct", MOE_FIELD_COUNT},
+        {"n", "layers x steps", MOE_FIELD_COUNT},    {"tokens", "mean tokens", MOE_FIELD_REAL},
+        {"largest", "mean largest", MOE_FIELD_REAL}, {"p10_ns", "10 % us", MOE_FIELD_US},
+        {"median_ns", "median us", MOE_FIELD_US},    {"p90_ns", "90 % us", MOE_FIELD_US},
+        {"each_ns", "us per expert", MOE_FIELD_US},
     };
     g_autoptr(GArray) times = moe_expert_times(recording);
     moe_expert_time *all = (moe_expert_time *)(void *)times->data;
     moe_view_fields(view, fields, MOE_COUNT(fields));
     g_array_sort(times, by_distinct);
     for (guint i = 0, n; i < times->len; i += n) {
-        for (n = 1; i + n < times->len && all[i + n].load.distinct == all[i].load.distinct;)
+        for (n = 1; i + n < times->len && !strcmp(all[i + n].phase, all[i].phase) &&
+                    all[i + n].load.distinct == all[i].load.distinct;)
             n++;
         add_distinct(all + i, n, view);
     }
     if (times->len == 0)
         return;
-    note_line(times, true, view);
-    note_line(times, false, view);
+    for (guint i = 0, n; i < times->len; i += n) {
+        for (n = 1; i + n < times->len && !strcmp(all[i + n].phase, all[i].phase);)
+            n++;
+        note_line(all + i, n, true, view);
+        note_line(all + i, n, false, view);
+    }
     size_t by_kernels = 0;
     for (guint i = 0; i < times->len; i++)
         by_kernels += all[i].device;

@@ -278,6 +278,51 @@ moe_recording_read_ranges(moe_recording *recording, GError **error)
 
 /* ---- steps and loads ---- */
 
+static int
+by_step(const void *a, const void *b)
+{
+    const moe_recording_load *x = a, *y = b;
+    int order = MOE_ORDER(x->pid, y->pid);
+    order = order ? order : MOE_ORDER(x->step, y->step);
+    return order ? order : MOE_ORDER(x->layer, y->layer);
+}
+
+/* Where the load stands, or would: loads are sorted. */
+static guint
+load_place(const GArray *loads, const moe_recording_load *load, bool *there)
+{
+    guint low = 0, high = loads->len;
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        if (by_step(&g_array_index(loads, moe_recording_load, middle), load) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *there = low < loads->len && by_step(&g_array_index(loads, moe_recording_load, low), load) == 0;
+    return low;
+}
+
+bool
+moe_recording_add_load(moe_recording *recording, const moe_recording_load *load)
+{
+    bool found = false, there;
+    for (guint i = 0; i < recording->steps->len; i++) {
+        moe_recording_step *step = &g_array_index(recording->steps, moe_recording_step, i);
+        if (step->step != load->step)
+            continue;
+        moe_recording_load own = *load;
+        own.pid = step->pid;
+        found = true;
+        if (step->tokens == MOE_RECORDING_UNKNOWN)
+            step->tokens = load->tokens;
+        guint at = load_place(recording->loads, &own, &there);
+        if (!there)
+            g_array_insert_val(recording->loads, at, own);
+    }
+    return found;
+}
+
 bool
 moe_recording_read_steps(moe_recording *recording, GError **error)
 {

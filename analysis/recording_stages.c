@@ -164,11 +164,16 @@ void
 moe_view_layers(const moe_recording *recording, const moe_view_config *config, moe_view *view)
 {
     static const moe_field fields[] = {
-        {"layer", "layer", MOE_FIELD_COUNT},         {"embed_ns", "embed", MOE_FIELD_MS},
-        {"attention_ns", "attention", MOE_FIELD_MS}, {"router_ns", "router", MOE_FIELD_MS},
-        {"dispatch_ns", "dispatch", MOE_FIELD_MS},   {"experts_ns", "experts", MOE_FIELD_MS},
-        {"combine_ns", "combine", MOE_FIELD_MS},     {"unembed_ns", "unembed", MOE_FIELD_MS},
-        {"other_ns", "other", MOE_FIELD_MS},         {"all_ns", "all", MOE_FIELD_MS},
+        {"layer", "layer", MOE_FIELD_ID},
+        {"embed_ns", "embed", MOE_FIELD_MS},
+        {"attention_ns", "attention", MOE_FIELD_MS},
+        {"router_ns", "router", MOE_FIELD_MS},
+        {"dispatch_ns", "dispatch", MOE_FIELD_MS},
+        {"experts_ns", "experts", MOE_FIELD_MS},
+        {"combine_ns", "combine", MOE_FIELD_MS},
+        {"unembed_ns", "unembed", MOE_FIELD_MS},
+        {"other_ns", "other", MOE_FIELD_MS},
+        {"all_ns", "all", MOE_FIELD_MS},
     };
     g_autoptr(GHashTable) rows = time_by_layer(recording);
     g_autoptr(GPtrArray) sorted = g_ptr_array_new();
@@ -214,6 +219,7 @@ add_phase(const moe_recording *recording, const char *phase, const GArray *compu
 {
     g_autoptr(GArray) times = g_array_new(FALSE, FALSE, sizeof(int64_t));
     int64_t tokens = 0, all = 0, computed = 0, copied = 0, unended = 0;
+    bool counted = false;
     for (guint i = 0; i < recording->steps->len; i++) {
         const moe_recording_step *step = &g_array_index(recording->steps, moe_recording_step, i);
         if (strcmp(step->phase, phase) != 0)
@@ -224,6 +230,7 @@ add_phase(const moe_recording *recording, const char *phase, const GArray *compu
         int64_t took = step->end - step->start;
         g_array_append_val(times, took);
         all += took;
+        counted = counted || step->tokens != MOE_RECORDING_UNKNOWN;
         tokens += step->tokens > 0 ? step->tokens : 0;
         computed += moe_intervals_within(computing, step->start, step->end);
         copied += moe_intervals_within(copying, step->start, step->end);
@@ -232,11 +239,11 @@ add_phase(const moe_recording *recording, const char *phase, const GArray *compu
     guint n = times->len;
     moe_view_add(view, moe_text(*phase ? phase : "unknown"));
     moe_view_add(view, moe_int(n));
-    moe_view_add(view, moe_int(tokens));
+    moe_view_add(view, counted ? moe_int(tokens) : moe_null());
     moe_view_add(view, moe_int(all));
     moe_view_add(view, n ? moe_int(g_array_index(times, int64_t, (n - 1) / 2)) : moe_null());
     moe_view_add(view, n ? moe_int(g_array_index(times, int64_t, n - 1)) : moe_null());
-    moe_view_add(view, moe_view_ratio((double)tokens * 1e9, (double)all));
+    moe_view_add(view, counted ? moe_view_ratio((double)tokens * 1e9, (double)all) : moe_null());
     moe_view_add(view, moe_view_ratio((double)computed, (double)all));
     moe_view_add(view, moe_view_ratio((double)copied, (double)all));
     if (unended)

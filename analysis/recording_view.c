@@ -128,6 +128,7 @@ moe_view_text(const moe_view *view, size_t row, size_t field)
     case MOE_FIELD_RATE:
         return moe_format_rate(cell->real);
     case MOE_FIELD_TEXT:
+    case MOE_FIELD_ID:
     case MOE_FIELD_COUNT:
     case MOE_FIELD_REAL:
         break;

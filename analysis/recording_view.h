@@ -10,6 +10,7 @@
 
 typedef enum moe_field_kind {
     MOE_FIELD_TEXT,
+    MOE_FIELD_ID,    /* integer: a number that names something */
     MOE_FIELD_COUNT, /* integer */
     MOE_FIELD_MS,    /* integer nanoseconds, shown in milliseconds */
     MOE_FIELD_US,    /* integer nanoseconds, shown in microseconds */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct plot_values {
-    const char *output, *expert_bytes, *bandwidth;
+    const char *output, *expert_bytes, *bandwidth, *trace;
     int figure;
     bool allow_loss;
 } plot_values;
@@ -26,6 +26,7 @@ static const moe_option options[] = {
      .help = "Bytes of an expert's weights: with --bandwidth, draws what reading them takes."},
     {"bandwidth", 0, MOE_OPTION_TEXT, AT(bandwidth), "RATE",
      .help = "Bandwidth of the device's memory, as in 3.35TB/s."},
+    {"trace", 0, MOE_OPTION_TEXT, AT(trace), "FILE", .help = MOE_TRACE_HELP},
     {"allow-loss", 0, MOE_OPTION_FLAG, AT(allow_loss), .help = MOE_ALLOW_LOSS_HELP},
 };
 
@@ -88,7 +89,9 @@ run(const void *data, const char *const *operands, size_t n)
     if (!moe_plot_possible(&error))
         return moe_say_error(error);
     g_autoptr(moe_recording) recording = moe_profile_open(operands[0], values->allow_loss, &code);
-    return recording ? draw(recording, values, &config) : code;
+    if (recording && values->trace)
+        code = moe_profile_join(recording, values->trace);
+    return recording && !code ? draw(recording, values, &config) : code;
 }
 
 const moe_command moe_profile_plot_command = {

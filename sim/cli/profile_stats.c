@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct stats_values {
-    const char *only;
+    const char *only, *trace;
     int64_t top;
     bool csv, allow_loss;
 } stats_values;
@@ -22,6 +22,7 @@ static const moe_option options[] = {
      .help = "Exact values as CSV, times in ns; several views are apart by an empty line and a "
              "line \"# VIEW\"."},
     {"top", 0, MOE_OPTION_INT, AT(top), "N", NULL, 1, 1000000, "Kernels shown of each stage.", 5},
+    {"trace", 0, MOE_OPTION_TEXT, AT(trace), "FILE", .help = MOE_TRACE_HELP},
     {"allow-loss", 0, MOE_OPTION_FLAG, AT(allow_loss), .help = MOE_ALLOW_LOSS_HELP},
 };
 
@@ -57,14 +58,15 @@ read_only(const char *text, moe_diag *diag)
     return wanted;
 }
 
-/* A column of times that are all 0 says nothing. */
+/* A column of times, counts or shares that are all 0 or unknown says nothing. */
 static bool
 is_idle(const moe_view *view, size_t field)
 {
-    bool idle = view->fields[field].kind == MOE_FIELD_MS;
+    moe_field_kind kind = view->fields[field].kind;
+    bool idle = kind == MOE_FIELD_MS || kind == MOE_FIELD_COUNT || kind == MOE_FIELD_SHARE;
     for (size_t r = 0; idle && r < moe_view_rows(view); r++) {
         const moe_cell *cell = moe_view_cell(view, r, field);
-        idle = cell->kind == MOE_CELL_INT && cell->integer == 0;
+        idle = cell->kind == MOE_CELL_NULL || (cell->kind == MOE_CELL_INT && cell->integer == 0);
     }
     return idle;
 }
@@ -164,7 +166,9 @@ run(const void *data, const char *const *operands, size_t n)
         needs_all = needs_all || ((wanted >> v & 1) && infos[v].needs_all);
     g_autoptr(moe_recording) recording =
         moe_profile_open(operands[0], values->allow_loss || !needs_all, &code);
-    if (recording)
+    if (recording && values->trace)
+        code = moe_profile_join(recording, values->trace);
+    if (recording && !code)
         show(recording, values, wanted);
     return code;
 }

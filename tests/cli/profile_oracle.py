@@ -185,7 +185,7 @@ def expert_rows(truth):
                    and (a["pid"], a["step"], a["layer"]) == key]
         time = len({t for a in kernels for t in range(a["start_ns"], a["end_ns"])})
         if kernels and any(mine):
-            out.append([*key, None, sum(mine), sum(n > 0 for n in mine), max(mine), time,
+            out.append([*key, None, sum(mine), sum(n > 0 for n in mine), max(mine), None, time,
                         "kernels"])
     return out
 
