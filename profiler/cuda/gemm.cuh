@@ -23,6 +23,7 @@ struct moe_gemm {
     void *y;
     uint32_t rows, cols; /* of each matrix */
     uint32_t x_stride, w_stride, y_stride;
+    uint32_t split; /* warps that share out the columns of a tile (stream.cu) */
     bool y_bf16, add;
     moe_cuda_activation activation;
     float alpha, limit;

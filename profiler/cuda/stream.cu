@@ -3,9 +3,9 @@
  * Tensor cores take weights as their left operand, 16 rows of the matrix, and up to 8 rows of x as
  * their right one, in multiples of 8. A sum over columns may take them in any order, as long as
  * both operands take the same: so a lane loads 16 bytes of a row in one go, which stand for its
- * columns of two products, and no weight ever passes through shared memory. The eight warps of a
- * block share out the columns of the same 16 rows in runs that lie next to each other, so that a
- * block reads whole pages, and add up their sums in order of warps. */
+ * columns of two products, and no weight ever passes through shared memory. Of the eight warps of a
+ * block as many share out the columns of the same 16 rows as find some; their runs lie next to each
+ * other, so that a block reads whole pages, and their sums are added in order of warps. */
 #include "profiler/cuda/gemm.cuh"
 
 #include "profiler/cuda/tensor.cuh"
@@ -17,23 +17,31 @@ constexpr uint32_t STEP = 32; /* columns that four lanes load at once */
 /* INNER: a tile of gate and the same of up. Steps in flight: what registers hold. */
 template <moe_gemm_kind KIND, int NT> struct shape {
     static constexpr uint32_t MATRICES = KIND == MOE_INNER ? 2 : 1;
-    static constexpr uint32_t STEPS = KIND == MOE_INNER || NT > 2 ? 4 : 8;
+    static constexpr uint32_t STEPS = (NT == 1 ? 8 : 4) / (NT <= 2 ? MATRICES : 1);
     static constexpr uint32_t RUN = STEPS * STEP;
 };
 
-/* Rows first, second (g, g + 8) of the tile of a matrix, for this lane. Past the end they are the
- * last row again, whose results nobody keeps. */
-struct moe_tile_rows {
-    const __nv_bfloat16 *low, *high;
+/* For this lane: its first row of the tile of each matrix, and how many elements behind it its
+ * second one, 8 rows on, starts. Past the end they are the last row again, whose results nobody
+ * keeps. */
+template <uint32_t MATRICES> struct moe_tile_rows {
+    const __nv_bfloat16 *low[MATRICES];
+    uint32_t high;
 };
 
-static __device__ __forceinline__ moe_tile_rows
-tile_rows(const moe_gemm &g, const __nv_bfloat16 *w, uint32_t row, unsigned lane)
+template <moe_gemm_kind KIND, uint32_t MATRICES>
+static __device__ __forceinline__ moe_tile_rows<MATRICES>
+tile_rows(const moe_gemm &g, const moe_gemm_weights &w, uint32_t row, unsigned lane)
 {
     const uint32_t low = min(row + lane / 4, g.rows - 1),
                    high = min(row + lane / 4 + 8, g.rows - 1);
-    return {w + static_cast<size_t>(low) * g.w_stride + lane % 4 * 8,
-            w + static_cast<size_t>(high) * g.w_stride + lane % 4 * 8};
+    const size_t at = static_cast<size_t>(low) * g.w_stride + lane % 4 * 8;
+    moe_tile_rows<MATRICES> rows;
+    rows.low[0] = w.first + at;
+    if (KIND == MOE_INNER)
+        rows.low[MATRICES - 1] = w.second + at;
+    rows.high = (high - low) * g.w_stride;
+    return rows;
 }
 
 static __device__ __forceinline__ uint4
@@ -45,8 +53,8 @@ load_or_zero(const __nv_bfloat16 *at, bool there)
 /* sums[m][t] += the columns of one run: matrix m, rows 8 t .. of x. */
 template <moe_gemm_kind KIND, int NT>
 static __device__ __forceinline__ void
-multiply_run(const moe_tile_rows *rows, const __nv_bfloat16 *const *x, uint32_t col, uint32_t cols,
-             unsigned lane, float sums[][NT][4])
+multiply_run(const moe_tile_rows<shape<KIND, NT>::MATRICES> &rows, const __nv_bfloat16 *const *x,
+             uint32_t col, uint32_t cols, unsigned lane, float sums[][NT][4])
 {
     using S = shape<KIND, NT>;
     uint4 low[S::MATRICES][S::STEPS], high[S::MATRICES][S::STEPS];
@@ -56,8 +64,8 @@ multiply_run(const moe_tile_rows *rows, const __nv_bfloat16 *const *x, uint32_t 
         for (uint32_t m = 0; m < S::MATRICES; m++) {
             const uint32_t c = col + s * STEP;
             const bool there = c + lane % 4 * 8 < cols;
-            low[m][s] = load_or_zero(rows[m].low + c, there);
-            high[m][s] = load_or_zero(rows[m].high + c, there);
+            low[m][s] = load_or_zero(rows.low[m] + c, there);
+            high[m][s] = load_or_zero(rows.low[m] + rows.high + c, there);
         }
 #pragma unroll
     for (uint32_t s = 0; s < S::STEPS; s++) {
@@ -79,21 +87,20 @@ multiply_run(const moe_tile_rows *rows, const __nv_bfloat16 *const *x, uint32_t 
     }
 }
 
-/* One tile of one item. parts: [WARPS][MATRICES][NT * 8 rows of x][TILE], shared. */
+/* The tiles from `row` on, WARPS / split of them, of one item. parts: [WARPS][MATRICES][NT * 8 rows
+ * of x][TILE], shared. */
 template <moe_gemm_kind KIND, int NT>
 static __device__ __forceinline__ void
-multiply_tile(const moe_gemm &g, const moe_cuda_item &item, const moe_gemm_weights &w, uint32_t row,
-              float *parts)
+multiply_tiles(const moe_gemm &g, const moe_cuda_item &item, const moe_gemm_weights &w,
+               uint32_t row, float *parts)
 {
     using S = shape<KIND, NT>;
     const unsigned warp = threadIdx.x / MOE_WARP, lane = threadIdx.x % MOE_WARP;
     const __nv_bfloat16 *input = static_cast<const __nv_bfloat16 *>(g.x), *x[NT];
     float sums[S::MATRICES][NT][4] = {};
-    moe_tile_rows rows[S::MATRICES];
 
-    rows[0] = tile_rows(g, w.first, row, lane);
-    if (KIND == MOE_INNER)
-        rows[S::MATRICES - 1] = tile_rows(g, w.second, row, lane);
+    const moe_tile_rows<S::MATRICES> rows =
+        tile_rows<KIND, S::MATRICES>(g, w, row + warp / g.split * TILE, lane);
 #pragma unroll
     for (int t = 0; t < NT; t++) {
         const uint32_t i = static_cast<uint32_t>(t) * 8 + lane / 4, entry = item.first + i;
@@ -102,7 +109,8 @@ multiply_tile(const moe_gemm &g, const moe_cuda_item &item, const moe_gemm_weigh
                          lane % 4 * 8
                    : nullptr;
     }
-    for (uint32_t col = warp * S::RUN; col < g.cols; col += WARPS * S::RUN)
+#pragma unroll 1
+    for (uint32_t col = warp % g.split * S::RUN; col < g.cols; col += g.split * S::RUN)
         multiply_run<KIND, NT>(rows, x, col, g.cols, lane, sums);
 
     constexpr uint32_t SIZE = NT * 8 * TILE;
@@ -118,18 +126,21 @@ multiply_tile(const moe_gemm &g, const moe_cuda_item &item, const moe_gemm_weigh
                 parts[(warp * S::MATRICES + m) * SIZE + n * TILE + r] = sums[m][t][i];
             }
     __syncthreads();
-    for (uint32_t i = threadIdx.x; i < item.n * TILE; i += THREADS) {
-        const uint32_t n = i / TILE, out = row + i % TILE;
+    const uint32_t wide = WARPS / g.split * TILE;                          /* rows of all tiles */
+    const moe_gemm_weights biased = moe_gemm_expert<KIND>(g, item.expert); /* w frees registers */
+    for (uint32_t i = threadIdx.x; i < item.n * wide; i += THREADS) {
+        const uint32_t n = i / wide, r = i % wide, out = row + r;
+        const float *part = parts + r / TILE * g.split * S::MATRICES * SIZE + n * TILE + r % TILE;
         float first = 0, second = 0;
-#pragma unroll
-        for (uint32_t p = 0; p < WARPS; p++) {
-            first += parts[p * S::MATRICES * SIZE + i];
+#pragma unroll 1
+        for (uint32_t p = 0; p < g.split; p++) {
+            first += part[p * S::MATRICES * SIZE];
             if (KIND == MOE_INNER)
-                second += parts[(p * S::MATRICES + 1) * SIZE + i];
+                second += part[(p * S::MATRICES + 1) * SIZE];
         }
         if (out < g.rows)
             moe_gemm_store(g, item.first + n, out,
-                           moe_gemm_finish<KIND, false>(g, w, out, first, second));
+                           moe_gemm_finish<KIND, false>(g, biased, out, first, second));
     }
 }
 
@@ -139,7 +150,8 @@ static __global__ void
 __launch_bounds__(THREADS, NT <= 2 ? 2 : 1) stream_weights(const __grid_constant__ moe_gemm g)
 {
     __shared__ float parts[WARPS * shape<KIND, NT>::MATRICES * NT * 8 * TILE];
-    const uint32_t tiles = (g.rows + TILE - 1) / TILE, all = moe_gemm_items(g) * tiles;
+    const uint32_t wide = WARPS / g.split * TILE;
+    const uint32_t tiles = (g.rows + wide - 1) / wide, all = moe_gemm_items(g) * tiles;
 
     for (uint32_t i = blockIdx.x; i < all; i += gridDim.x) {
         const moe_cuda_item item = moe_gemm_item(g, i / tiles);
@@ -147,18 +159,28 @@ __launch_bounds__(THREADS, NT <= 2 ? 2 : 1) stream_weights(const __grid_constant
         if (!w.first)
             continue;
         if (NT == 2 && item.n <= 8)
-            multiply_tile<KIND, 1>(g, item, w, i % tiles * TILE, parts);
+            multiply_tiles<KIND, 1>(g, item, w, i % tiles * wide, parts);
         else
-            multiply_tile<KIND, NT>(g, item, w, i % tiles * TILE, parts);
+            multiply_tiles<KIND, NT>(g, item, w, i % tiles * wide, parts);
     }
 }
 
+/* Two runs or more for each warp, but rather one than processors without work. */
 template <moe_gemm_kind KIND, int NT>
 static cudaError_t
-launch(cudaStream_t stream, const moe_gemm &g, uint32_t most_items)
+launch(cudaStream_t stream, const moe_gemm &given, uint32_t most_items)
 {
-    const uint64_t all = static_cast<uint64_t>((g.rows + TILE - 1) / TILE) * most_items;
+    constexpr uint32_t RUN = shape < KIND, NT <= 2 ? 1 : NT > ::RUN; /* of items of up to 8 rows */
     static const uint32_t most = moe_blocks_at_once(stream_weights<KIND, NT>, THREADS, 0);
+    moe_gemm g = given;
+    uint64_t all;
+    for (g.split = 1;; g.split *= 2) {
+        const uint32_t wide = WARPS / g.split * TILE;
+        all = static_cast<uint64_t>((g.rows + wide - 1) / wide) * most_items;
+        if (g.split == WARPS || g.cols < 2 * RUN * g.split ||
+            (g.cols < 4 * RUN * g.split && all >= most))
+            break;
+    }
     return moe_launch(stream_weights<KIND, NT>, static_cast<unsigned>(all < most ? all : most),
                       THREADS, 0, stream, g);
 }

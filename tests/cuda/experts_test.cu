@@ -160,6 +160,8 @@ regimes()
 {
     static const setting all[] = {
         {1, 8, 2, 64, 72, MOE_CUDA_BF16, MOE_CUDA_SILU, false, 0},
+        {5, 4, 2, 1096, 24, MOE_CUDA_BF16, MOE_CUDA_SILU, false, 0},
+        {9, 4, 1, 32, 2080, MOE_CUDA_BF16, MOE_CUDA_SILU, true, 2},
         {7, 8, 2, 136, 40, MOE_CUDA_BF16, MOE_CUDA_CLAMPED_SWIGLU, true, 4},
         {40, 6, 2, 72, 136, MOE_CUDA_BF16, MOE_CUDA_SILU, true, 3},
         {150, 5, 2, 64, 40, MOE_CUDA_BF16, MOE_CUDA_CLAMPED_SWIGLU, true, 7},
