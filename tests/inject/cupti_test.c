@@ -337,8 +337,8 @@ windows(void)
     check_kernels("MOESIM_RANGE=nvtx:moesim/experts",
                   "cuda launch:before:1 push:0:experts launch:in:1 pop launch:after:1",
                   "in:experts");
-    check_kernels("MOESIM_DELAY_MS=300 MOESIM_DURATION_MS=300",
-                  "cuda launch:before:1 sleep:450 launch:in:1 sleep:450 launch:after:1", "in:");
+    check_kernels("MOESIM_DELAY_MS=400 MOESIM_DURATION_MS=900",
+                  "cuda launch:before:1 sleep:700 launch:in:1 sleep:1000 launch:after:1", "in:");
 }
 
 /* A child of a process whose CUDA is traced records nothing and says so; only if it would have had

@@ -140,8 +140,8 @@ windows(void)
     check_lines("MOESIM_RANGE=nvtx:app/region",
                 "push:0:router nvtx:enter push:1:experts pop nvtx:leave pop push:2:combine pop",
                 "push app/region 0\npush moesim/experts 5 u1\npop moesim/ 0\npop app/ 0\n");
-    check_lines("MOESIM_DELAY_MS=300 MOESIM_DURATION_MS=300",
-                "push:0:router pop sleep:450 push:1:experts pop sleep:450 push:2:combine pop",
+    check_lines("MOESIM_DELAY_MS=400 MOESIM_DURATION_MS=900",
+                "push:0:router pop sleep:700 push:1:experts pop sleep:1000 push:2:combine pop",
                 "push moesim/experts 5 u1\npop moesim/ 0\n");
     ran *run =
         run_program("MOESIM_RANGE=nvtx:app/other", "nvtx:enter push:1:experts pop nvtx:leave");
