@@ -1,11 +1,12 @@
-/* A timeline of slices on tracks, and counters, as JSON for Perfetto and whoever reads Chrome's
- * trace events.
+/* A timeline of slices on tracks, and counters, in Perfetto's own format or as Chrome's trace
+ * events.
  *
- * JSON rather than Perfetto's protobuf: both open alike in ui.perfetto.dev, and JSON is read by
- * chrome://tracing, by Python in one line, and by people. Of its rules these are kept: slices of a
- * track either lie within each other or apart (what overlaps otherwise goes to further tracks of
- * the same name); outer ones come first; no time is below 0; each process and track is named and
- * has its place; names are no empty texts; counters have numbers.
+ * Perfetto's format (protobuf packets) is the one for ui.perfetto.dev: only there it keeps the
+ * order of groups and tracks, so that what was simulated lies below what was measured. The JSON is
+ * for chrome://tracing, for Python in one line, and for people; Perfetto opens it too, in an order
+ * of its own. Rules of both that are kept: slices of a track lie within each other or apart (what
+ * overlaps otherwise goes to further tracks of the same name); outer ones begin first and end last;
+ * no time is below 0; each group and track is named and has its place; names are no empty texts.
  *
  * Times are nanoseconds; the earliest becomes 0. */
 #ifndef MOE_ANALYSIS_TIMELINE_H
@@ -41,8 +42,9 @@ void moe_timeline_count(moe_timeline *timeline, uint32_t group, const char *name
                         double value);
 size_t moe_timeline_slices(const moe_timeline *timeline);
 
-/* The JSON text, piece by piece; false from `put` ends it. */
-typedef bool moe_timeline_put(void *context, const char *text, size_t n);
-void moe_timeline_print(moe_timeline *timeline, moe_timeline_put *put, void *context);
+/* The bytes, piece by piece; false from `put` ends it. */
+typedef bool moe_timeline_put(void *context, const char *bytes, size_t n);
+void moe_timeline_print_json(moe_timeline *timeline, moe_timeline_put *put, void *context);
+void moe_timeline_print_proto(moe_timeline *timeline, moe_timeline_put *put, void *context);
 
 #endif

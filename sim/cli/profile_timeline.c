@@ -21,7 +21,8 @@ typedef struct timeline_values {
 
 static const moe_option options[] = {
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "FILE",
-     .help = "The timeline to write: .json, or .json.gz."},
+     .help = "The timeline to write: .pftrace, Perfetto's own format, or .json, Chrome's trace "
+             "events; with .gz behind it compressed."},
     {"simulated", 0, MOE_OPTION_LIST, AT(simulated), "FILE",
      .help = "A simulated run beside it: a database of results (stored with store=timeline), or a "
              "scenario (.yaml), which is simulated now; may be repeated."},
@@ -70,6 +71,12 @@ put(void *context, const char *text, size_t n)
     return !moe_output_failed(t->output);
 }
 
+static bool
+is_json(const char *path)
+{
+    return g_str_has_suffix(path, ".json") || g_str_has_suffix(path, ".json.gz");
+}
+
 static int
 write_timeline(moe_timeline *timeline, const char *path)
 {
@@ -85,7 +92,10 @@ write_timeline(moe_timeline *timeline, const char *path)
         moe_say("%s: no memory to compress it", path);
         return MOE_EXIT_ENVIRONMENT;
     }
-    moe_timeline_print(timeline, put, &t);
+    if (is_json(path))
+        moe_timeline_print_json(timeline, put, &t);
+    else
+        moe_timeline_print_proto(timeline, put, &t);
     if (t.compressed) {
         deflate_some(&t, "", 0, Z_FINISH);
         deflateEnd(&t.gzip);

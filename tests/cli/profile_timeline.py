@@ -1,16 +1,16 @@
-"""Checks a timeline: `profile_timeline.py FILE.json[.gz]` keeps the rules of analysis/timeline.h.
-Prints a line for each track: group, track, slices, their time in ns; then for each counter."""
+"""Checks a timeline: `profile_timeline.py FILE` (.json, .pftrace, either with .gz) keeps the rules of
+analysis/timeline.h. Prints a line for each track, in the order in which they stand: group, track,
+slices, their time in ns, the first one's start; then for each counter."""
 import collections
 import gzip
 import json
+import struct
 import sys
 
 
 def load(path):
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.endswith(".gz") else \
-        open(path, encoding="utf-8")
-    with opened as file:
-        return json.load(file)
+    with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+        return file.read()
 
 
 def ns(us):
@@ -34,8 +34,8 @@ def check_nesting(slices, where):
         open_ends.append(end)
 
 
-def main():
-    trace = load(sys.argv[1])
+def check_json(text):
+    trace = json.loads(text)
     assert set(trace) == {"displayTimeUnit", "traceEvents"}
     processes, threads, slices, counters = {}, {}, collections.defaultdict(list), {}
     placed = set()
@@ -73,4 +73,88 @@ def main():
               sep="; ")
 
 
-main()
+def fields_of(message):
+    """Numbers and values of a protobuf message, in order."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(message):
+        key = varint()
+        if key & 7 == 0:
+            yield key >> 3, varint()
+        elif key & 7 == 1:
+            at += 8
+            yield key >> 3, struct.unpack("<d", message[at - 8:at])[0]
+        else:
+            assert key & 7 == 2, key
+            size = varint()
+            assert at + size <= len(message)
+            at += size
+            yield key >> 3, message[at - size:at]
+
+
+def check_proto(data):
+    """Numbers of fields: protos/perfetto/trace in Perfetto's source."""
+    tracks, events = {}, []
+    for number, packet in fields_of(data):
+        packet = dict(fields_of(packet))
+        assert number == 1 and packet[10] == 1 and (packet.get(13) == 1) == (not tracks)
+        if 60 in packet:
+            track = dict(fields_of(packet[60]))
+            assert track[1] not in tracks and track[2].decode() and track[11] == 3
+            assert track.get(5, 0) in tracks or not tracks, track
+            tracks[track[1]] = track
+        else:
+            event = list(fields_of(packet[11]))
+            events.append((packet.get(8, 0), dict(event), [v for n, v in event if n == 4]))
+    events.sort(key=lambda event: event[0])     # stable, as Perfetto does
+    open_, sums, counters = collections.defaultdict(list), {}, collections.defaultdict(list)
+    for at, event, notes in events:
+        uuid = event[11]
+        assert uuid in tracks, event
+        if event[9] == 1:
+            assert event[23].decode() and 8 not in tracks[uuid]
+            for note in map(dict, map(fields_of, notes)):
+                assert note[10].decode() in ("step", "layer", "expert", "bytes", "what")
+            open_[uuid].append(at)
+            sums.setdefault(uuid, [0, 0, at])
+        elif event[9] == 2:
+            sums[uuid][0] += 1
+            sums[uuid][1] += at - open_[uuid].pop()
+        else:
+            assert event[9] == 4 and 8 in tracks[uuid]
+            counters[uuid].append(event[44])
+    assert not any(open_.values()), "slices that never end"
+    root = next(iter(tracks))
+
+    def place(uuid):
+        path = []
+        while uuid != root:
+            path.insert(0, tracks[uuid][12])
+            uuid = tracks[uuid][5]
+        return path
+
+    ranks = [place(uuid) for uuid in tracks]
+    assert all(ranks.count(rank) == 1 for rank in ranks), "two tracks in one place"
+    for uuid in sorted(tracks, key=place):
+        group = tracks[tracks[uuid][5]][2].decode() if uuid != root else ""
+        name = tracks[uuid][2].decode()
+        if uuid in sums:
+            print(group, name, *sums[uuid], sep="; ")
+        elif uuid in counters:
+            print(group, name, "most", f"{max(counters[uuid]):g}", "last",
+                  f"{counters[uuid][-1]:g}", sep="; ")
+
+
+data = load(sys.argv[1])
+(check_json if data[:1] == b"{" else check_proto)(data)

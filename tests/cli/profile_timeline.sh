@@ -3,31 +3,44 @@
 moesim=$1 source=$2
 . "$source/tests/cli/scenario.inc"
 needs python3
-timeline() { "$moesim" profile timeline "$@" >said 2>&1 || { cat said; failed=1; }; }
-check() { python3 -B "$source/tests/cli/profile_timeline.py" "$1" >tracks || failed=1; }
+# Both formats say the same; timeline NAME WHAT... makes NAME.json and NAME.pftrace.
+timeline() {
+    name=$1
+    shift
+    for ending in json pftrace; do
+        "$moesim" profile timeline "$@" -o "$name.$ending" >said 2>&1 || { cat said; failed=1; }
+    done
+}
+check() {
+    python3 -B "$source/tests/cli/profile_timeline.py" "$1.json" >tracks || failed=1
+    python3 -B "$source/tests/cli/profile_timeline.py" "$1.pftrace" >ordered || failed=1
+    sort tracks >a && sort ordered | diff a - || { echo "$1: the formats differ"; failed=1; }
+}
 has() { grep -qxF -e "$1" tracks || { echo "no track: $1"; cat tracks; failed=1; }; }
 for kind in small host empty lossy random-1 random-2; do
     python3 -B "$source/tests/cli/profile_db.py" $kind $kind.db || failed=1
 done
 
-timeline small.db -o small.json
-check small.json
+timeline small small.db
+check small
 has "small.db: GPU X, measured; stream 7; 11; 91000; 10000"
 has "small.db: GPU X, measured; copy engine HtoD; 1; 30000; 69000"
 has "small.db: GPU X, measured; copy engine memset; 1; 1000; 267000"
 has "small.db: process 10, measured; steps; 2; 250000; 0"
 has "small.db: GPU X, measured; launches that wait; most; 2; last; 0"
-timeline small.db -o again.json
-cmp small.json again.json || failed=1
-timeline small.db -o small.json.gz
+timeline again small.db
+cmp small.json again.json && cmp small.pftrace again.pftrace || failed=1
+"$moesim" profile timeline small.db -o small.json.gz >said || failed=1
 gzip -dc small.json.gz | cmp - small.json || failed=1
-timeline small.db -o one.json --step 1
-check one.json
+"$moesim" profile timeline small.db -o small.pftrace.gz >said || failed=1
+gzip -dc small.pftrace.gz | cmp - small.pftrace || failed=1
+timeline one small.db --step 1
+check one
 has "small.db: GPU X, measured; stream 7; 4; 26000; 12000"
 has "small.db: process 10, measured; steps; 1; 60000; 0"
 for kind in host empty lossy random-1 random-2; do
-    timeline $kind.db -o $kind.json.gz
-    check $kind.json.gz
+    timeline $kind $kind.db
+    check $kind
 done
 # text that JSON must escape
 python3 - <<'PYTHON'
@@ -37,23 +50,27 @@ db.execute("UPDATE string SET value = 'void f<\"x\\y\">\t\n\u00e9' || char(1) WH
 db.execute("UPDATE range SET text = CAST(x'ff22fe' AS TEXT) WHERE text = 'step'")
 db.commit()
 PYTHON
-timeline small.db -o small.json
-check small.json
+timeline small small.db
+check small
 
 # A simulated step below the measured one: from a database, and from a scenario.
 scenario drawn 'store: timeline'
 expect 0 "1 run in drawn.db" "$moesim" run drawn.yaml
-timeline small.db --simulated drawn.db --simulated drawn.yaml -o both.json --step 1
-check both.json
+timeline both small.db --simulated drawn.db --simulated drawn.yaml --step 1
+check both
 [ "$(grep -c "; steps; 1; [0-9]*; [0-9]*$" tracks)" = 3 ] || { cat tracks; failed=1; }
 sed -n 's/.*; steps; 1; [0-9]*; //p' tracks | uniq | wc -l | grep -qx " *1" ||
     { echo "steps do not begin together"; cat tracks; failed=1; }
+# measured devices, what was simulated, hosts
+sed 's/; .*//' ordered | uniq | tr '\n' '|' | grep -qx \
+    "small.db: GPU X, measured|drawn.db: simulated|drawn: simulated|small.db: process 10, measured|" ||
+    { echo "out of order"; cat ordered; failed=1; }
 grep "drawn.db: simulated; " tracks | sed 's/^[^;]*//' >stored
 grep "drawn: simulated; " tracks | sed 's/^[^;]*//' | cmp - stored || failed=1
 grep -q "; compute " stored && grep -q "; copy engine " stored && grep -q "; link " stored ||
     { cat stored; failed=1; }
-timeline --simulated drawn.yaml -o alone.json --set experts.cache.evict=belady
-check alone.json
+timeline alone --simulated drawn.yaml --set experts.cache.evict=belady
+check alone
 
 # What is recorded sums to what the run reports, and recording changes nothing.
 "$moesim" run drawn.yaml -q --set store=summary -o plain.db || failed=1
