@@ -2,6 +2,7 @@
 #include "sim/base/error.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -310,20 +311,36 @@ moe_recording_unit_range(const moe_recording *recording, uint32_t unit, size_t *
     *to = edge[1];
 }
 
-/* Losses of one kind of records, against those that are there. Buffers that were refused show as
- * dropped records; records of unknown kinds are none that anybody asked for. */
+/* Records that a loss stands for. Buffers that were refused show as dropped records; records of
+ * unknown kinds are none that anybody asked for; bytes are taken for records of 128 (CUPTI's have
+ * 24 to 216). */
+static double
+lost_records(const moe_recording_loss *loss)
+{
+    enum { RECORD_BYTES = 128 };
+    if (!strcmp(loss->what, "buffer_denied") || g_str_has_prefix(loss->what, "unknown_kind"))
+        return 0;
+    return g_str_has_suffix(loss->what, "_bytes") ? ceil((double)loss->n / RECORD_BYTES)
+                                                  : (double)loss->n;
+}
+
+/* The losses of each source, against what of it is there. */
 double
 moe_recording_lost(const moe_recording *recording, char **what)
 {
+    size_t device = recording->activities->len + recording->n_calls;
+    size_t all = device + recording->n_ranges + recording->n_routed;
     const struct {
         const char *source;
         size_t kept;
     } sources[] = {
-        {"cupti", recording->activities->len + recording->n_calls},
+        {"cupti", device},
+        {"node", recording->n_kernels},
         {"range", recording->n_ranges},
         {"route", recording->n_routed},
-        {"log", recording->activities->len + recording->n_calls + recording->n_ranges +
-                    recording->n_routed},
+        {"log", all},
+        {"nsys", all},
+        {"torch", all},
     };
     double most = 0;
     for (size_t s = 0; s < MOE_COUNT(sources); s++) {
@@ -331,16 +348,14 @@ moe_recording_lost(const moe_recording *recording, char **what)
         for (guint i = 0; i < recording->losses->len; i++) {
             const moe_recording_loss *loss =
                 &g_array_index(recording->losses, moe_recording_loss, i);
-            bool counts = strcmp(loss->what, "buffer_denied") != 0 &&
-                          !g_str_has_prefix(loss->what, "unknown_kind");
-            lost += counts && !strcmp(loss->source, sources[s].source) ? (double)loss->n : 0;
+            lost += strcmp(loss->source, sources[s].source) ? 0 : lost_records(loss);
         }
-        double all = lost + (double)sources[s].kept;
-        if (lost == 0 || lost / all <= most)
+        double total = lost + (double)sources[s].kept;
+        if (lost == 0 || lost / total <= most)
             continue;
-        most = lost / all;
+        most = lost / total;
         g_free(*what);
-        *what = g_strdup_printf("%s: %.0f of %.0f records", sources[s].source, lost, all);
+        *what = g_strdup_printf("%s: %.0f of %.0f records", sources[s].source, lost, total);
     }
     return most;
 }

@@ -28,6 +28,10 @@ expect 1 "^moesim: lossy.db: 18.5 % were lost (cupti: 5 of 27 records)" \
     "$moesim" profile stats lossy.db
 expect 0 "^moesim: note: lossy.db: 18.52 % were lost" "$moesim" profile stats lossy.db --allow-loss
 expect 0 "cupti.dropped  *5" "$moesim" profile stats lossy.db --only capture
+sqlite() { python3 -c "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])" "$@"; }
+sqlite lossy.db "DELETE FROM loss; INSERT INTO loss VALUES(10, 'log', 'unread_bytes', 100);
+    INSERT INTO loss VALUES(10, 'cupti', 'buffer_denied', 9)"
+expect 1 "lossy.db: 3.2 % were lost (log: 1 of 31 records)" "$moesim" profile stats lossy.db
 make torn torn.db
 expect 3 "^moesim: torn.db: table kernel, row [0-9]* ends before it starts$" \
     "$moesim" profile stats torn.db
