@@ -338,8 +338,8 @@ decode_meta(moe_decode *d)
         moe_profile_meta(d->writer, keys[i], moe_rawread_hello(d->file, keys[i]));
 }
 
-void
-moe_decode_process(moe_raw_file *file, int64_t pid, moe_profile_writer *writer)
+static void
+decode_file(moe_raw_file *file, int64_t pid, moe_profile_writer *writer)
 {
     g_autoptr(moe_decode) d = decode_new(file, pid, writer);
     decode_entries(d, MOE_RAW_CLOCK, sizeof(moe_raw_clock), decode_clock);
@@ -430,7 +430,7 @@ decode_all(const GArray *names, moe_profile_writer *writer, GError **error)
         g_autoptr(moe_raw_file) file = moe_rawread_open(name->name, error);
         if (!file)
             return false;
-        moe_decode_process(file, name->pid + name->image * MOE_PROFILE_IMAGE, writer);
+        decode_file(file, name->pid + name->image * MOE_PROFILE_IMAGE, writer);
     }
     return true;
 }

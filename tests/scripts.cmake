@@ -70,3 +70,8 @@ endforeach()
 moe_script(numerics/transformers sh ${CMAKE_CURRENT_SOURCE_DIR}/in_folder.sh
   ${CMAKE_CURRENT_SOURCE_DIR}/numerics/compare.sh $<TARGET_FILE:numerics_compare>
   ${PROJECT_SOURCE_DIR})
+
+# The hook of transformers at work; skips where it is absent.
+moe_script(hook/transformers sh ${CMAKE_CURRENT_SOURCE_DIR}/in_folder.sh
+  ${CMAKE_CURRENT_SOURCE_DIR}/hook/transformers.sh $<TARGET_FILE:moesim> ${PROJECT_SOURCE_DIR})
+set_tests_properties(hook/transformers PROPERTIES TIMEOUT 900)

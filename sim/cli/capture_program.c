@@ -296,8 +296,8 @@ const moe_command moe_capture_program_command = {
     "  moesim capture -o run -- moesim capture --model OLMoE-1B-7B -t ids.jsonl -o trace\n"
     "  moesim capture --check\n"
     "\n"
-    "Should moesim be killed, the program goes on; `moesim profile decode NAME.d` then makes the\n"
-    "profile.\n",
+    "Should moesim be killed, the program goes on; `moesim profile decode NAME.d -o NAME.db` then\n"
+    "makes the profile.\n",
     options,
     MOE_COUNT(options),
     sizeof(moe_program_values),

@@ -205,8 +205,8 @@ say_still_running(const moe_program_job *job, sqlite3 *db)
             continue;
         running = true;
         moe_say("process %d still runs: what it records from now on is not in the profile; `moesim "
-                "profile decode %s` makes it anew",
-                (int)pid, job->folder);
+                "profile decode %s -o %s` makes it anew",
+                (int)pid, job->folder, job->database);
     }
     sqlite3_finalize(row);
     return running;
@@ -307,9 +307,10 @@ moe_capture_finish(moe_program_job *job)
                 strsignal(WTERMSIG(job->end.status)));
     if (!decode(job, &error)) {
         moe_say_error(error);
-        moe_say("what was recorded stays in %s: `moesim profile decode %s` makes the profile (the "
+        moe_say("what was recorded stays in %s: `moesim profile decode %s -o %s` makes the profile "
+                "(the "
                 "program ended with %d)",
-                job->folder, job->folder, status);
+                job->folder, job->folder, job->database, status);
         return MOE_EXIT_OUTPUT;
     }
     bool running = false;

@@ -6,6 +6,8 @@
  * FAKE_REFUSE      a kind that cannot be enabled
  * FAKE_LARGER      bytes by which every record is larger than the header's
  * FAKE_AHEAD       set: a buffer is asked for while the full one is still out
+ * FAKE_NO_TIMES    kernels have no times
+ * FAKE_DROPPED     records that were dropped
  * FAKE_LOG         a file to which calls are written, one a line */
 #ifndef FAKE_CUPTI_H
 #define FAKE_CUPTI_H

@@ -9,7 +9,7 @@ from moesim_hook import abi
 
 _lock = threading.Lock()
 _next = {"sequence": 0}
-_model = {"told": False, "dense": None, "name": None}
+_model = {"told": False}
 SURE = 8  # tokens of top-1 layers whose zeros are no accident
 
 
@@ -54,8 +54,9 @@ def shape():
     return (_model["layers"], _model["k"]) if _model["told"] and _model["k"] else None
 
 
-def record(ids, prompt, output):
-    """ids [tokens, layers, k]: of the last tokens that ran, in order; prompt, output: token ids."""
+def record(ids, prompt, output, first=None):
+    """ids [tokens, layers, k], in order, from position `first` on, or None: of the last tokens that
+    ran; layers are all of the model, or its MoE layers. prompt, output: token ids."""
     import numpy
     ids = numpy.asarray(ids)
     if ids.ndim != 3 or ids.dtype.kind not in "iu" or 0 in ids.shape:
@@ -68,7 +69,7 @@ def record(ids, prompt, output):
         abi.diagnose(abi.WARN, "hook_failed", "routed experts of %d tokens, of a request of %d"
                      % (len(ids), len(tokens)))
         return
-    first = max(ran - len(ids), 0)
+    first = max(ran - len(ids), 0) if first is None else first
     ids = numpy.ascontiguousarray(ids, dtype=numpy.int32)
     layers = moe_layers(ids)
     if layers:
@@ -76,21 +77,24 @@ def record(ids, prompt, output):
 
 
 def moe_layers(ids):
-    """The layers that say something; zeros in a layer that must is an error of the capture."""
+    """(place in ids, number in the model) of the layers that say something; zeros in a layer that must
+    is an error of the capture."""
     n, k = ids.shape[1:]
-    silent = [i for i in range(n) if not (ids[:, i] > 0).any()]
-    if k == 1 and len(ids) < SURE:
-        silent = []
-    known = _model["dense"] if _model["told"] and _model["layers"] == n else None
-    dense = known if known is not None else set(silent)
-    zero = [i for i in silent if i not in dense] if len(silent) < n else silent
+    moe = None
+    if _model["told"]:
+        moe = [i for i in range(_model["layers"]) if i not in _model["dense"]]
+        moe = list(enumerate(moe)) if n == len(moe) else [(i, i) for i in moe if i < n]
+    silent = {i for i in range(n) if not (ids[:, i] > 0).any()} if k > 1 or len(ids) >= SURE else set()
+    if moe is None:
+        moe = [(i, i) for i in range(n) if i not in silent or len(silent) == n]
+        if silent and len(silent) < n:
+            abi.diagnose(abi.INFO, "hook_note", "layers %s are all zeros: taken as dense"
+                         % ", ".join(map(str, sorted(silent))))
+    zero = [number for place, number in moe if place in silent]
     if zero:
         abi.diagnose(abi.ERROR, "route_zero", "layer%s %s: no token has an expert but 0, in %d tokens"
                      % ("" if len(zero) == 1 else "s", ", ".join(map(str, zero)), len(ids)))
-    elif silent and known is None:
-        abi.diagnose(abi.INFO, "hook_note", "layers %s are all zeros: taken as dense"
-                     % ", ".join(map(str, silent)))
-    return [i for i in range(n) if i not in silent and i not in dense]
+    return [(place, number) for place, number in moe if place not in silent]
 
 
 def tell(ids, layers, first, tokens, prompt):
@@ -116,8 +120,8 @@ def tell_step(phase, ids, layers, sequence, position, tokens):
     step = abi.next_step()
     abi.step_begin(step, phase, n, 1)
     abi.tokens(step, n, *(c.ctypes.data for c in columns))
-    for layer in layers:
-        chosen = numpy.ascontiguousarray(ids[:, layer])
+    for place, layer in layers:
+        chosen = numpy.ascontiguousarray(ids[:, place])
         abi.route(layer, step, n, k, chosen.ctypes.data, None)
     abi.step_end(step)
     abi.diagnose(abi.INFO, "hook_note", "an engine's answers say what each request routed, not which "

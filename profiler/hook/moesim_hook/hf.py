@@ -224,6 +224,7 @@ def enter_model(hook, model, args, kwargs, output):
     prepare(model)
     step = getattr(_local, "step", None)
     if step is not None and model in step.models:  # an exception kept it from leaving
+        step.failed = True
         leave_step(step)
         step = None
     given = arguments(model, args, kwargs)
@@ -241,7 +242,9 @@ def leave_model(hook, model, args, kwargs, output):
     step = getattr(_local, "step", None)
     if step is None or model not in step.models:
         return
-    if moe_layers_cached(model):
+    if output is None:
+        step.failed = True
+    elif moe_layers_cached(model):
         step.take_output(output)
     while step.models.pop() is not model:
         pass

@@ -82,6 +82,7 @@ class Step:
         self.past = 0
         self.cache = None
         self.events = []
+        self.failed = False
 
     def take(self, given):
         """Arguments of the model whose layers run."""
@@ -109,6 +110,9 @@ class Step:
 
     def end(self):
         abi.step_end(self.number)
+        if self.failed:
+            abi.diagnose(abi.INFO, "hook_note", "forwards that raised are left out")
+            return
         if not self.routes:
             abi.diagnose(abi.WARN, "route_compiled", "a forward ran, and none of its routers was seen")
             return
@@ -133,27 +137,24 @@ class Step:
         """Everything is on the host."""
         for event in self.events:
             event.synchronize()
-        rows = self.shape[0] * self.shape[1]
-        arrays = [a.reshape(-1).to(torch.int32).contiguous() for a in self.tokens()]
-        abi.tokens(self.number, rows, *(a.data_ptr() for a in arrays))
-        for layers, ids, weights in self.routes:
-            if ids.shape[1] != rows:
-                abi.diagnose(abi.WARN, "hook_note", "routers saw %d tokens in a step of %d: left out"
-                             % (ids.shape[1], rows))
-                continue
-            tell_routes(self.number, layers, ids, weights)
-
-    def tokens(self):
-        """sequence, position and token id, [sequences, tokens] each; -1: padding, or not known."""
         position, padding = self.positions()
         sequence = self.sequences(position, padding)
         token = self.facts.get("input_ids")
-        token = torch.full(self.shape, -1) if token is None else token.clone()
-        for a in (sequence, position):
-            a[padding] = -1
-        return sequence, position, token
+        columns = [sequence, position, torch.full(self.shape, -1) if token is None else token]
+        kept = torch.nonzero(~padding.reshape(-1)).reshape(-1)
+        columns = [c.reshape(-1)[kept].to(torch.int32).contiguous() for c in columns]
+        abi.tokens(self.number, len(kept), *(c.data_ptr() for c in columns))
+        if padding.any():
+            abi.diagnose(abi.INFO, "hook_note", "rows of padding were computed and are left out")
+        for layers, ids, weights in self.routes:
+            if ids.shape[1] == padding.numel():
+                tell_routes(self.number, layers, ids[:, kept], None if weights is None else weights[:, kept])
+            else:
+                abi.diagnose(abi.WARN, "hook_note", "routers saw %d tokens in a step of %d: left out"
+                             % (ids.shape[1], padding.numel()))
 
     def positions(self):
+        """Of each row in its sequence, and which rows are padding; [sequences, tokens] each."""
         mask = self.facts.get("attention_mask")
         length = self.shape[1]
         padding = torch.zeros(self.shape, dtype=torch.bool)

@@ -67,7 +67,8 @@ def read(request):
         if ids is None and before is None:
             abi.diagnose(abi.WARN, "hook_note", "a request came back without routed experts")
             continue
-        answers.record(joined(before, ids), prompt, list(output.token_ids))
+        answers.record(joined(before, ids), prompt, list(output.token_ids),
+                       getattr(output, "routed_experts_prompt_start", None))
 
 
 def joined(before, ids):
