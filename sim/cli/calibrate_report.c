@@ -174,6 +174,7 @@ add_row(moe_grid *grid, const moe_calibrated_row *row, const moe_measured *table
     moe_grid_addf(grid, "%.2f", row->measured_us);
     moe_grid_addf(grid, "%.2f", row->predicted_us);
     moe_grid_addf(grid, "%+.0f %%", 100 * (row->predicted_us / row->measured_us - 1));
+    moe_grid_addf(grid, "%s%s", row->odd ? "odd" : "", row->held ? " held back" : "");
     if (row->row->line)
         moe_grid_addf(grid, "%s:%" PRIu64, file, row->row->line);
     else
@@ -184,7 +185,7 @@ add_row(moe_grid *grid, const moe_calibrated_row *row, const moe_measured *table
 static void
 print_worst(const moe_calibration *c, const moe_measured *table, size_t worst)
 {
-    static const char *const heads[] = {"", "measured us", "predicted", "off", "where", "row"};
+    static const char *const heads[] = {"", "measured us", "predicted", "off", "", "where", "row"};
     size_t n = 0;
     const moe_calibrated_row *rows = moe_calibration_rows(c, &n);
     g_autofree const moe_calibrated_row **order = g_new(const moe_calibrated_row *, n + 1);
