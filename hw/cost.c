@@ -175,7 +175,7 @@ moe_cost_attention(const moe_hardware *hw, const moe_device *device, const moe_a
     } else if (work->kv_bytes > 0) {
         units = larger(work->rows, work->flops / work->kv_bytes);
     }
-    return finish((moe_cost){
+    moe_cost cost = {
         .launch_ps = ATTENTION_KERNELS * device->launch_ps + device->attention_fixed_ps +
                      (int64_t)(work->heads * (double)device->head_ps),
         .bytes = work->kv_bytes,
@@ -184,7 +184,12 @@ moe_cost_attention(const moe_hardware *hw, const moe_device *device, const moe_a
         .flops_per_s = peak * units / (units + half),
         .kernels = ATTENTION_KERNELS,
         .formula = roofline,
-    });
+    };
+    if (device->attention_pass_efficiency > 0) {
+        cost.pass_bytes = 2 * work->new_bytes;
+        cost.pass_bytes_per_s = streaming_rate(hw, device, device->attention_pass_efficiency);
+    }
+    return finish(cost);
 }
 
 moe_cost

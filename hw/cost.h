@@ -17,6 +17,8 @@
  * a token with one of its experts), the sum reads the down product's (hidden). vLLM's buffers hold
  * the rows of other ranks' experts, too, and the passes go over them: without this term its H100
  * tables of ai-dynamo/aiconfigurator@095f58a are off by 30 % at the mean, with it by half of that.
+ * Before an attention, at attention_pass_efficiency: new keys and values are read, and written into
+ * the cache.
  * Attention of a prompt: rate(keys) = peak * attention_efficiency * keys / (keys +
  * attention_half_keys), keys being how many a query sees on average: a block of queries has a fixed
  * part that its loop over the keys must outweigh. (FlashAttention 3 on an H100, the context tables
@@ -71,9 +73,10 @@ moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
  * Decode always does. */
 typedef struct moe_attention_work {
     double queries, kv_bytes, flops;
-    double rows;  /* 1: a decode; else of the prompts */
-    double keys;  /* that a query sees on average */
-    double heads; /* sequences times KV heads */
+    double rows;      /* 1: a decode; else of the prompts */
+    double keys;      /* that a query sees on average */
+    double heads;     /* sequences times KV heads */
+    double new_bytes; /* keys and values of the queries, which go into the cache */
     double activation_bits;
 } moe_attention_work;
 moe_cost moe_cost_attention(const moe_hardware *hw, const moe_device *device,

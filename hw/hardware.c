@@ -39,6 +39,7 @@ build_device(const moe_hardware_spec *spec, const moe_device_spec *d)
         .expert_stream_efficiency = either(d->expert_stream_efficiency, d->stream_efficiency),
         .attention_stream_efficiency = either(d->attention_stream_efficiency, d->stream_efficiency),
         .expert_pass_efficiency = d->expert_pass_efficiency,
+        .attention_pass_efficiency = d->attention_pass_efficiency,
         .half_rows = d->half_rows,
         .expert_half_rows = either(d->expert_half_rows, d->half_rows),
         .attention_half_keys = d->attention_half_keys,

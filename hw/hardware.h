@@ -27,8 +27,9 @@ typedef struct moe_device {
     /* Achieved share of the place's bandwidth: of products that stream their weights, of grouped
        expert kernels, of attention that reads the KV cache. */
     double stream_efficiency, expert_stream_efficiency, attention_stream_efficiency;
-    double expert_pass_efficiency; /* of the passes over activations between grouped expert kernels;
-                                      0: there are none, it happens inside */
+    /* Of passes over activations: between grouped expert kernels, and of new keys and values into
+       the cache; 0: there are none, it happens inside. */
+    double expert_pass_efficiency, attention_pass_efficiency;
     /* Rows of a product, tokens of an expert, at which it reaches half of its highest rate. */
     double half_rows, expert_half_rows;
     double attention_half_keys; /* keys that a query of a prompt sees at which attention reaches

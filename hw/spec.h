@@ -21,7 +21,7 @@ typedef struct moe_device_spec {
     moe_rates peak;
     double gemm_efficiency, expert_efficiency, attention_efficiency;
     double stream_efficiency, expert_stream_efficiency, attention_stream_efficiency;
-    double expert_pass_efficiency;
+    double expert_pass_efficiency, attention_pass_efficiency;
     double half_rows, expert_half_rows, attention_half_keys;
     int64_t tile, launch, launch_in_graph, gemm_fixed, expert_fixed, attention_fixed;
     int64_t per_expert, per_head;

@@ -67,6 +67,9 @@ static const moe_param rows[] = {
     ROW("devices.*.expert_pass_efficiency", SHARE, D(expert_pass_efficiency), "0", 0, 1, SOURCED,
         "The same of the passes over activations between grouped expert kernels: the gate's "
         "function, the sum over a token's experts; 0: inside the kernels, free."),
+    ROW("devices.*.attention_pass_efficiency", SHARE, D(attention_pass_efficiency), "0", 0, 1,
+        SOURCED,
+        "The same of writing new keys and values into the cache; 0: inside the kernels, free."),
     ROW("devices.*.attention_stream_efficiency", SHARE, D(attention_stream_efficiency), "0", 0, 1,
         SOURCED, "The same of attention that reads the KV cache; default: as stream_efficiency."),
     ROW("devices.*.half_rows", REAL, D(half_rows), "0", 0, 1e6, SOURCED,

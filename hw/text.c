@@ -41,6 +41,7 @@ canonical_kernels(const moe_device *d, GString *out)
     real_unless(out, "attention_stream_efficiency", d->attention_stream_efficiency,
                 d->stream_efficiency);
     real_unless(out, "expert_pass_efficiency", d->expert_pass_efficiency, 0);
+    real_unless(out, "attention_pass_efficiency", d->attention_pass_efficiency, 0);
     real_unless(out, "expert_half_rows", d->expert_half_rows, d->half_rows);
     real_unless(out, "attention_half_keys", d->attention_half_keys, 0);
     integer_unless(out, "tile", d->tile, 1);

@@ -382,7 +382,7 @@ static const plan of_kernels[] = {
     {MOE_MEASURED_ATTENTION,
      NULL,
      {"attention_efficiency", "attention_stream_efficiency", "attention_fixed",
-      "attention_half_keys", "per_head"}},
+      "attention_half_keys", "per_head", "attention_pass_efficiency"}},
 };
 
 static const plan of_links[] = {

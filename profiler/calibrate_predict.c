@@ -114,6 +114,8 @@ static const struct {
     {"tile", MOE_MEASURED_EXPERTS, MOE_NUMBER_WHOLE, D(tile), 0, 1, 128, 1},
     {"attention_stream_efficiency", MOE_MEASURED_ATTENTION, MOE_NUMBER_SHARE,
      D(attention_stream_efficiency), D(stream_efficiency), 0.01, 1, 0.8},
+    {"attention_pass_efficiency", MOE_MEASURED_ATTENTION, MOE_NUMBER_SHARE,
+     D(attention_pass_efficiency), 0, 0.01, 1, 0.5},
     {"attention_efficiency", MOE_MEASURED_ATTENTION, MOE_NUMBER_SHARE, D(attention_efficiency),
      D(gemm_efficiency), 0.01, 1, 0.6},
     {"attention_half_keys", MOE_MEASURED_ATTENTION, MOE_NUMBER_REAL, D(attention_half_keys), 0,
@@ -197,9 +199,11 @@ of_attention(const moe_hardware *hw, const moe_device *device, const moe_measure
     double sequences = (double)row->sequences, q = (double)row->queries;
     double context = (double)row->context, dim = (double)row->head_dim;
     double scored = sequences * q * (context - (q - 1) / 2);
+    double key_bytes = 2 * (double)row->kv_heads * dim * row->weight_bits / 8;
     moe_attention_work work = {
         .queries = sequences * q,
-        .kv_bytes = sequences * context * 2 * (double)row->kv_heads * dim * row->weight_bits / 8,
+        .kv_bytes = sequences * context * key_bytes,
+        .new_bytes = sequences * q * key_bytes,
         .flops = 4 * (double)row->heads * dim * scored,
         .rows = row->queries > 1 ? sequences * q : 1,
         .keys = scored / (sequences * q),

@@ -225,6 +225,7 @@ typedef struct reach {
     double scored; /* sum over query tokens of the keys they attend to */
     double read;   /* keys read from memory: each request's once in prefill, per token in decode */
     double caches; /* how many KV caches are read: requests in prefill, tokens in decode */
+    double added;  /* keys that are written before */
 } reach;
 
 /* Keys that a request's prompt tokens reach together: from the first that the first of them sees to
@@ -262,6 +263,7 @@ prompt_reach(moe_lowering *lowering, const moe_step *step, const moe_attention *
         if (moe_schedule_decodes(schedule, step, t))
             continue;
         r.scored += (double)moe_attention_span(attention, schedule->context[t]);
+        r.added++;
         extent_add(lowering, t, attention, &r);
     }
     return r;
@@ -270,7 +272,7 @@ prompt_reach(moe_lowering *lowering, const moe_step *step, const moe_attention *
 static reach
 decode_reach(const moe_schedule *schedule, const moe_step *step, const moe_attention *attention)
 {
-    reach r = {.caches = step->decoded};
+    reach r = {.caches = step->decoded, .added = step->decoded};
     for (uint64_t t = step->first; t < step->first + step->n; t++)
         if (moe_schedule_decodes(schedule, step, t))
             r.scored += (double)moe_attention_span(attention, schedule->context[t]);
@@ -294,12 +296,14 @@ attend(const moe_lowering *lowering, uint32_t n, moe_phase phase, const moe_atte
        reach r)
 {
     bool latent = attention->kind == MOE_ATTENTION_MLA;
+    double key_bytes = (double)moe_attention_kv(attention) * lowering->bits.kv / 8;
     moe_attention_work work = {
         .queries = n,
-        .kv_bytes = r.read * (double)moe_attention_kv(attention) * lowering->bits.kv / 8,
+        .kv_bytes = r.read * key_bytes,
         .flops = r.scored * moe_attention_score_flops(attention, 1),
         .rows = phase == MOE_DECODE ? 1 : n,
         .keys = r.scored / n,
+        .new_bytes = r.added * key_bytes,
         .heads = r.caches * (latent ? 1 : attention->kv_heads),
         .activation_bits = lowering->bits.activations,
     };

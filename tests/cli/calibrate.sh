@@ -53,7 +53,7 @@ while read -r kind fitted held; do
 done <<'S'
 gemm 12 12.5
 experts 12 15
-attention 13 15.5
+attention 12 14
 S
 sed 's/^hardware: .*/hardware: h100.yaml/' s.yaml >t.yaml
 "$moesim" check t.yaml >/dev/null

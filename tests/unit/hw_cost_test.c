@@ -255,6 +255,12 @@ kinds_of_kernels(void)
     apart.rows = 340;
     CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &apart, tokens, 3).pass_bytes, 340 * 2000 * 2);
     d.expert_pass_efficiency = 0;
+    decode.new_bytes = 1e6;
+    decoded = moe_cost_attention(&hw, &d, &decode).total_ps;
+    d.attention_pass_efficiency = 0.25; /* 1 MB read and written at 0.25 TB/s */
+    MOE_CHECK(near(moe_cost_attention(&hw, &d, &decode).total_ps - decoded, ps(8e-6)), "%lld",
+              (long long)decoded);
+    d.attention_pass_efficiency = 0;
 
     /* a prompt's rate follows its keys once the device says so; a decode's does not */
     d.attention_efficiency = 0.6;
