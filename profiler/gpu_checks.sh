@@ -98,13 +98,6 @@ bench()
     "$(find "$build" -name moesim_gpu_bench -type f | head -n 1)" --seconds 0.1 --out "$keep/table.csv"
 }
 
-shipped()
-{
-    "$moesim" capture -m "$source/profiler/smallmoe" \
-        -t "$source/profiler/smallmoe/prompts/mixed.ids.jsonl" --decode 32 --batch 7 --lookahead 2 \
-        --ignore-end "$@"
-}
-
 # The shipped model, recorded in every way; all files are small.
 capture_shipped()
 {
@@ -163,29 +156,35 @@ profile_large()
     done
 }
 
-# Every policy at three capacities, from host memory and from disk; the logs replay in the simulator.
+# Every policy at three capacities; the logs replay in the simulator. Then layers of published
+# shapes, whose experts come from pinned memory of the host.
 offload()
 {
-    trace=$source/traces/samples/smallmoe/mixed.safetensors
+    small=$source/profiler/smallmoe
+    "$moesim" capture -m "$small" -t "$small/prompts/mixed.ids.jsonl" --decode 16 --batch 7 \
+        --lookahead 2 --ignore-end --backend cuda -o own >/dev/null || return 1
     status=0
     for evict in lru fifo lfu arc s3fifo sieve belady static; do
         for capacity in 12.5% 25% 50%; do
             for prefetch in none next-layer; do
                 echo "== $evict $capacity $prefetch"
-                "$moesim" capture -m "$source/profiler/smallmoe" --follow "$trace" --batch 7 \
-                    --lookahead 2 --offload "$capacity" --evict $evict --prefetch $prefetch \
-                    --backend cuda --dry-run --decisions run.log | tail -n 16 &&
-                    "$moesim" trace replay run.log "$trace" || status=1
+                "$moesim" capture -m "$small" --follow own.safetensors --batch 7 --lookahead 2 \
+                    --offload "$capacity" --offload-home dram --evict $evict --prefetch $prefetch \
+                    --backend cuda --dry-run --decisions run.log >run.txt &&
+                    "$moesim" trace replay run.log own.safetensors >>run.txt || status=1
+                tail -n 5 run.txt
             done
         done
     done
     for shape in mixtral olmoe; do
-        for capacity in 25% 50%; do
-            for prefetch in none next-layer; do
-                echo "== $shape $capacity $prefetch"
-                "$moesim" capture -m "$big/$shape" -t ids1.jsonl --decode 32 --ignore-end \
-                    --lookahead 1 --offload $capacity --scope layer --prefetch $prefetch \
-                    --backend cuda --times -o "offload-$shape" || status=1
+        for home in dram disk; do
+            for capacity in 25% 50%; do
+                for prefetch in none next-layer; do
+                    echo "== $shape $home $capacity $prefetch"
+                    "$moesim" capture -m "$big/$shape" -t ids1.jsonl --decode 16 --ignore-end \
+                        --lookahead 1 --offload $capacity --offload-home $home --scope layer \
+                        --prefetch $prefetch --backend cuda --times -o "offload-$shape" || status=1
+                done
             done
         done
     done
@@ -292,6 +291,7 @@ if [ -n "$pack" ]; then
     trap 'rm -rf "$folder"' EXIT
     mkdir -p "$folder/tests" "$folder/lib"
     list_tests >"$folder/gpu_tests.txt"
+    echo "$source" >"$folder/source.txt"
     for file in moesim libmoesim_inject.so libmoesim_cuda.so; do
         cp "$build/$file" "$folder/" || exit 3
     done
@@ -315,6 +315,10 @@ if [ -d "$build/lib" ]; then
     export LD_LIBRARY_PATH="$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 fi
 export MOESIM_DATA="$source"
+# Tests know their sources by where they were built.
+if [ -f "$build/source.txt" ] && there=$(cat "$build/source.txt") && [ ! -e "$there" ]; then
+    mkdir -p "$(dirname "$there")" && ln -s "$source" "$there"
+fi
 moesim=$build/moesim
 export build source
 "$moesim" --version >/dev/null || {
