@@ -178,7 +178,7 @@ descend(solver *s, double *x)
             damping /= 16;
             break;
         }
-        if (!(loss < before * (1 - 1e-9)))
+        if (!(loss < before * (1 - 1e-6)))
             return;
     }
 }

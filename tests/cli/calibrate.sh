@@ -58,8 +58,7 @@ S
 sed 's/^hardware: .*/hardware: h100.yaml/' s.yaml >t.yaml
 "$moesim" check t.yaml >/dev/null
 command -v gnuplot >/dev/null || exit 0
-python3 -B "$source/tests/fidelity/aiconfigurator.py" "$measured" experts.csv experts
-"$moesim" calibrate experts.csv --device my-h100 --plot f \
+"$moesim" calibrate h100.csv --device my-h100 --only kind=experts --plot f \
     >/dev/null
 [ -s f/experts.png ] && [ -s f/experts.pdf ] && [ -s f/experts.gp ] && [ -s f/page.png ] ||
     fail "no figures"
