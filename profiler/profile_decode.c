@@ -1,9 +1,5 @@
 #include "profiler/profile_decode.h"
 
-#include "profiler/profile_routing.h"
-#include "sim/base/error.h"
-
-#include <errno.h>
 #include <string.h>
 
 /* ---- texts and times ---- */
@@ -89,7 +85,8 @@ decode_text_copy(moe_decode *d, uint32_t id)
     size_t n;
     const char *text = moe_rawread_text(d->file, id, &n);
     d->unknown_texts += !text && id;
-    return text ? g_strndup(text, n) : NULL;
+    g_autofree char *copy = text ? g_strndup(text, n) : NULL;
+    return copy ? g_utf8_make_valid(copy, -1) : NULL;
 }
 
 static void
@@ -157,6 +154,20 @@ decode_node(moe_decode *d, const void *entry)
         g_array_append_val(d->of_node, node);
     else if (at != MOE_NONE) /* numbers of nodes that are gone come again */
         g_array_index(d->of_node, moe_decode_node, at) = node;
+    else
+        d->odd++;
+}
+
+static void
+decode_given_name(moe_decode *d, const void *entry)
+{
+    const moe_raw_name *said = entry;
+    bool thread = said->kind == MOE_RAW_NAME_THREAD;
+    g_autofree char *domain = decode_text_copy(d, said->domain);
+    g_autofree char *name = decode_text_copy(d, said->text);
+    if (name && (thread || said->kind == MOE_RAW_NAME_CATEGORY))
+        moe_profile_add_name(d->writer, d->pid, thread ? "thread" : "category", said->number,
+                             domain, name);
     else
         d->odd++;
 }
@@ -338,8 +349,8 @@ decode_meta(moe_decode *d)
         moe_profile_meta(d->writer, keys[i], moe_rawread_hello(d->file, keys[i]));
 }
 
-static void
-decode_file(moe_raw_file *file, int64_t pid, moe_profile_writer *writer)
+void
+moe_decode_process(moe_raw_file *file, int64_t pid, moe_profile_writer *writer)
 {
     g_autoptr(moe_decode) d = decode_new(file, pid, writer);
     decode_entries(d, MOE_RAW_CLOCK, sizeof(moe_raw_clock), decode_clock);
@@ -349,6 +360,7 @@ decode_file(moe_raw_file *file, int64_t pid, moe_profile_writer *writer)
     decode_entries(d, MOE_RAW_STEPS, sizeof(moe_raw_step), decode_step);
     decode_entries(d, MOE_RAW_RANGES, sizeof(moe_raw_range), decode_range);
     decode_entries(d, MOE_RAW_NODES, sizeof(moe_raw_node), decode_node);
+    decode_entries(d, MOE_RAW_NAMES, sizeof(moe_raw_name), decode_given_name);
     decode_entries(d, MOE_RAW_CLOSE, sizeof(moe_raw_close), decode_close);
     if (moe_nest_first_ns(d->ranges) <= moe_nest_last_ns(d->ranges)) {
         d->first_ns = MIN(d->first_ns, moe_nest_first_ns(d->ranges));
@@ -361,113 +373,4 @@ decode_file(moe_raw_file *file, int64_t pid, moe_profile_writer *writer)
     decode_meta(d);
     decode_process(d);
     decode_notes(d);
-}
-
-/* ---- a folder ---- */
-
-typedef struct decode_name {
-    char *name;
-    int64_t pid, image; /* PID.raw, PID.1.raw … */
-} decode_name;
-
-static void
-decode_clear_name(gpointer data)
-{
-    g_free(((decode_name *)data)->name);
-}
-
-static gint
-decode_by_pid(gconstpointer a, gconstpointer b)
-{
-    const decode_name *x = a, *y = b;
-    if (x->pid != y->pid)
-        return x->pid < y->pid ? -1 : 1;
-    return (x->image > y->image) - (x->image < y->image);
-}
-
-/* PID.raw and PID.N.raw; other names are none of ours. */
-static bool
-decode_parse_name(const char *name, decode_name *out)
-{
-    char *end;
-    if (!g_ascii_isdigit(*name))
-        return false;
-    out->pid = g_ascii_strtoll(name, &end, 10);
-    out->image = 0;
-    if (*end == '.' && g_ascii_isdigit(end[1]))
-        out->image = g_ascii_strtoll(end + 1, &end, 10);
-    return strcmp(end, ".raw") == 0 && out->pid > 0 && out->pid < MOE_PROFILE_IMAGE &&
-           out->image < 1000;
-}
-
-static GArray *
-decode_names(const char *folder, GError **error)
-{
-    GDir *dir = g_dir_open(folder, 0, NULL);
-    if (!dir) {
-        moe_error_path(error, MOE_ERROR_FILE, folder, errno, "cannot be opened");
-        return NULL;
-    }
-    GArray *names = g_array_new(FALSE, FALSE, sizeof(decode_name));
-    g_array_set_clear_func(names, decode_clear_name);
-    for (const char *name; (name = g_dir_read_name(dir));) {
-        decode_name found;
-        if (!decode_parse_name(name, &found))
-            continue;
-        found.name = g_build_filename(folder, name, NULL);
-        g_array_append_val(names, found);
-    }
-    g_dir_close(dir);
-    g_array_sort(names, decode_by_pid);
-    return names;
-}
-
-static bool
-decode_all(const GArray *names, moe_profile_writer *writer, GError **error)
-{
-    for (guint i = 0; i < names->len; i++) {
-        const decode_name *name = &g_array_index(names, decode_name, i);
-        g_autoptr(moe_raw_file) file = moe_rawread_open(name->name, error);
-        if (!file)
-            return false;
-        decode_file(file, name->pid + name->image * MOE_PROFILE_IMAGE, writer);
-    }
-    return true;
-}
-
-void
-moe_profile_begin(moe_profile_writer *writer, const char *source,
-                  const moe_profile_options *options)
-{
-    moe_profile_meta(writer, "tool", "moesim");
-    moe_profile_meta(writer, "version", MOE_VERSION);
-    moe_profile_meta(writer, "source", source);
-    for (size_t i = 0; options && i < options->n_meta; i++)
-        moe_profile_meta(writer, options->meta[i].name, options->meta[i].value);
-    for (size_t i = 0; options && i < options->n_diagnostics; i++) {
-        const moe_profile_pair *pair = &options->diagnostics[i];
-        const moe_profile_code *code = moe_profile_code_find(pair->name);
-        moe_profile_note_as(writer, MOE_PROFILE_NULL, MOE_PROFILE_NULL,
-                            code ? code->severity : MOE_PROFILE_WARN, pair->name, 1, pair->value);
-    }
-}
-
-bool
-moe_profile_decode(const char *folder, const char *path, const moe_profile_options *options,
-                   moe_profile_summary *summary, GError **error)
-{
-    g_autoptr(GArray) names = decode_names(folder, error);
-    g_autoptr(moe_profile_writer) writer = names ? moe_profile_writer_new(path, error) : NULL;
-    if (!writer)
-        return false;
-    moe_profile_begin(writer, "moesim", options);
-    moe_profile_meta(writer, "clock", "monotonic");
-    if (names->len == 0)
-        moe_profile_note(writer, MOE_PROFILE_NULL, MOE_PROFILE_NULL, "not_loaded", 1, NULL);
-    if (!decode_all(names, writer, error))
-        return false;
-    moe_profile_add_loads(writer);
-    if (options && options->trace && !moe_profile_routing(writer, options, error))
-        return false;
-    return moe_profile_writer_finish(g_steal_pointer(&writer), summary, error);
 }

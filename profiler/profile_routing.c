@@ -3,7 +3,6 @@
 #include "profiler/decoder.h"
 #include "profiler/profile_rows.h"
 #include "profiler/profile_times.h"
-#include "sim/base/error.h"
 
 #include <math.h>
 #include <string.h>
@@ -75,7 +74,7 @@ routing_room(routing_job *j, uint32_t n)
 static uint32_t
 routing_count(routing_job *j, const moe_routing_group *group, int64_t step)
 {
-    enum { HOLES = 1 << 16 };
+    enum { HOLES = 1 << 16, MOST_CELLS = 1 << 28 }; /* cells: gigabytes, of one step */
     int64_t last = 0, rows = 0;
     for (guint p = 0; p < group->pids->len; p++) {
         routing_bind(j->routing, g_array_index(group->pids, int64_t, p), step);
@@ -86,7 +85,8 @@ routing_count(routing_job *j, const moe_routing_group *group, int64_t step)
             rows += n;
         }
     }
-    if (last > rows + HOLES) {
+    int64_t cells = (int64_t)j->plan->n_layers * j->plan->k;
+    if (last > rows + HOLES || last > MOST_CELLS / cells) {
         j->huge++;
         return 0;
     }
@@ -236,29 +236,27 @@ routing_add(routing_job *j, guint g, uint32_t index)
     }
 }
 
-static bool
-routing_steps(routing_job *j, GError **error)
+static void
+routing_steps(routing_job *j)
 {
     for (guint i = 0; i < j->plan->steps->len; i++) {
         int64_t step = g_array_index(j->plan->steps, int64_t, i);
         for (guint g = 0; g < j->plan->groups->len; g++) {
             const moe_routing_group *group = j->plan->groups->pdata[g];
             uint32_t n = routing_count(j, group, step);
-            if (n && !routing_room(j, n)) {
-                g_set_error(error, moe_error_quark(), MOE_ERROR_MEMORY,
-                            "not enough memory for the %u rows of step %lld", n, (long long)step);
-                return false;
+            if (n == 0)
+                continue;
+            if (!routing_room(j, n)) {
+                j->huge++;
+                continue;
             }
-            if (n) {
-                routing_read(j, group, step);
-                routing_who(j, g, step);
-                routing_add(j, g, i);
-            }
+            routing_read(j, group, step);
+            routing_who(j, g, step);
+            routing_add(j, g, i);
         }
         if (j->times)
             moe_routing_builder_times(j->builder, moe_times_step(j->times, step));
     }
-    return true;
 }
 
 /* ---- the trace ---- */
@@ -307,8 +305,10 @@ routing_notes(const routing_job *j)
     routing_note(j, "route_gap", j->partly,
                  "rows that some layers did not route are marked as not run there");
     routing_note(j, "route_gap", j->unnamed, "rows without a token id are left out of the trace");
-    routing_note(j, "route_gap", j->huge,
-                 "steps whose rows are numbered with absurd holes are left out of the trace");
+    routing_note(
+        j, "route_gap", j->huge,
+        "steps whose rows are numbered with absurd holes, or fit into no memory, are left out "
+        "of the trace");
     routing_note(j, "route_invalid", j->invalid,
                  "rows that name an expert twice, one that the model does not have, or one after "
                  "'none' are marked as not run");
@@ -389,8 +389,10 @@ moe_profile_routing(moe_profile_writer *writer, const moe_profile_options *optio
         return true;
     routing_job job = {.writer = writer, .plan = plan};
     routing_begin(&job, options);
-    bool ok = moe_profile_writer_failed(writer) || routing_steps(&job, error);
-    if (ok && !moe_profile_writer_failed(writer)) {
+    bool ok = true;
+    if (!moe_profile_writer_failed(writer))
+        routing_steps(&job);
+    if (!moe_profile_writer_failed(writer)) {
         routing_meta(&job);
         routing_notes(&job);
         ok = routing_write(&job, options->trace, error);

@@ -221,6 +221,27 @@ plan_steps(moe_profile_writer *w, moe_routing_plan *plan)
     sqlite3_finalize(steps);
 }
 
+/* A trace has a cell for every token, layer and rank: of routing that is mostly holes it would be
+ * far larger than what was recorded. */
+static bool
+plan_absurd(moe_profile_writer *w, const moe_routing_plan *plan)
+{
+    enum { RATIO = 16 };
+    const double few = 1e9;
+    uint64_t rows = 0; /* summed over layers: too many by their number, as is the right side */
+    for (guint g = 0; g < plan->groups->len; g++)
+        rows += ((const moe_routing_group *)plan->groups->pdata[g])->rows;
+    double most = (double)rows * plan->n_layers * plan->k;
+    double cells = (double)plan_number(w, "SELECT sum(tokens * k) FROM routing");
+    if (most < few || most < cells * RATIO * plan->n_layers)
+        return false;
+    moe_profile_note(w, MOE_PROFILE_NULL, MOE_PROFILE_NULL, "route_gap", 1,
+                     "no trace was written: of %u layers and %u experts per token nearly all are "
+                     "missing",
+                     plan->n_layers, plan->k);
+    return true;
+}
+
 moe_routing_plan *
 moe_routing_plan_new(moe_profile_writer *w)
 {
@@ -243,6 +264,8 @@ moe_routing_plan_new(moe_profile_writer *w)
                         " WHERE t.pid = r.pid AND t.step = r.step))");
     if (plan_number(w, "SELECT min(k) <> max(k) FROM routing"))
         moe_profile_note(w, MOE_PROFILE_NULL, MOE_PROFILE_NULL, "route_shape", 1, NULL);
+    if (plan_absurd(w, plan))
+        return NULL;
     bool empty = plan->k == 0 || plan->k > MOE_ROUTING_MAX_K || plan->n_experts == 0;
     return moe_profile_writer_failed(w) || empty ? NULL : g_steal_pointer(&plan);
 }

@@ -9,6 +9,10 @@ const char moe_profile_sql[] =
     "CREATE TABLE process(pid INTEGER PRIMARY KEY, parent INTEGER, rank INTEGER, name TEXT,"
     " start_ns INTEGER, end_ns INTEGER, realtime_offset_ns INTEGER, attach TEXT NOT NULL,"
     " ended TEXT);"
+    /* kind: thread, category (of a domain): what the program calls them */
+    "CREATE TABLE named(pid INTEGER NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL,"
+    " domain TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY(pid, kind, number, domain))"
+    " WITHOUT ROWID;"
     "CREATE TABLE device(pid INTEGER NOT NULL, device INTEGER NOT NULL, uuid TEXT, name TEXT,"
     " capability TEXT, sms INTEGER, memory_bytes INTEGER, memory_clock_khz INTEGER,"
     " PRIMARY KEY(pid, device)) WITHOUT ROWID;"

@@ -72,6 +72,10 @@ typedef struct moe_profile_device {
 } moe_profile_device;
 void moe_profile_add_device(moe_profile_writer *writer, const moe_profile_device *row);
 
+/* The last name counts. */
+void moe_profile_add_name(moe_profile_writer *writer, int64_t pid, const char *kind, int64_t number,
+                          const char *domain, const char *name);
+
 /* Where something belongs. */
 typedef struct moe_profile_place {
     int64_t range, step, layer;

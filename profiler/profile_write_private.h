@@ -11,6 +11,7 @@ typedef enum profile_insert {
     INSERT_DIAGNOSTIC,
     INSERT_PROCESS,
     INSERT_DEVICE,
+    INSERT_NAMED,
     INSERT_KERNEL,
     INSERT_MEMOP,
     INSERT_API,

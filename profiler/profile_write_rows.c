@@ -52,6 +52,13 @@ moe_profile_add_device(moe_profile_writer *w, const moe_profile_device *r)
 }
 
 void
+moe_profile_add_name(moe_profile_writer *w, int64_t pid, const char *kind, int64_t number,
+                     const char *domain, const char *name)
+{
+    ROW(INSERT_NAMED, "ititt", pid, kind, number, domain ? domain : "", name);
+}
+
+void
 moe_profile_add_kernel(moe_profile_writer *w, const moe_profile_kernel *r)
 {
     w->summary.kernels++;
@@ -170,17 +177,19 @@ moe_profile_add_counter(moe_profile_writer *w, const moe_profile_counter *r)
 /* Tokens of each expert of the (process, step, layer) at hand. */
 typedef struct load_counts {
     int64_t pid, step, layer;
+    uint32_t n; /* the largest expert and 1 */
     uint32_t counts[65536];
 } load_counts;
 
 static void
 load_write(moe_profile_writer *w, load_counts *loads)
 {
-    for (uint32_t expert = 0; expert < MOE_COUNT(loads->counts); expert++)
+    for (uint32_t expert = 0; expert < loads->n; expert++)
         if (loads->counts[expert])
             ROW(INSERT_LOAD, "iiiii", loads->pid, loads->step, loads->layer, (int64_t)expert,
                 (int64_t)loads->counts[expert]);
-    memset(loads->counts, 0, sizeof loads->counts);
+    memset(loads->counts, 0, loads->n * sizeof *loads->counts);
+    loads->n = 0;
 }
 
 static void
@@ -189,8 +198,10 @@ load_add(load_counts *loads, const uint8_t *ids, size_t n)
     enum { NO_EXPERT = 0xFFFE }; /* and 0xFFFF */
     for (size_t i = 0; i < n; i++) {
         uint32_t id = (uint32_t)ids[2 * i] | (uint32_t)ids[2 * i + 1] << 8;
-        if (id < NO_EXPERT)
-            loads->counts[id]++;
+        if (id >= NO_EXPERT)
+            continue;
+        loads->counts[id]++;
+        loads->n = MAX(loads->n, id + 1);
     }
 }
 

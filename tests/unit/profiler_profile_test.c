@@ -440,6 +440,9 @@ extra_said(GByteArray *log)
     static const moe_raw_diagnostic said[] = {
         {5, 1, 1, 60, 61}, {6, 1, 4, 60, 61}, {7, 99, 0, 64, 0}};
     static const moe_raw_loss lost[] = {{62, 63, 10}, {62, 63, 5}, {62, 63, UINT64_MAX}};
+    static const moe_raw_name names[] = {
+        {1, 71, 0, 61}, {2, 5, 62, 63}, {1, 71, 0, 64}, {9, 1, 0, 64}};
+    rawlog_chunk(log, MOE_RAW_NAMES, names, sizeof names);
     rawlog_chunk(log, MOE_RAW_DIAGNOSTIC, said, sizeof said);
     rawlog_chunk(log, MOE_RAW_LOSS, lost, sizeof lost);
 }
@@ -449,7 +452,10 @@ keeps_what_the_process_said(void)
 {
     check_extra(extra_said, NULL, "SELECT time_ns, severity, code, text, n FROM diagnostic",
                 "5|warn|cupti_busy|held by nsys|5;7|error|made up|made up|1;"
-                "|warn|route_lost|routing was lost inside the process|9223372036854775807;");
+                "|warn|route_lost|routing was lost inside the process|9223372036854775807;"
+                "|warn|log_odd|a raw log holds entries that make no sense: left out|1;");
+    check_extra(extra_said, NULL, "SELECT kind, number, domain, name FROM named",
+                "category|5|route|lost;thread|71||made up;");
     check_extra(extra_said, NULL, "SELECT source, what, n FROM loss",
                 "route|lost|9223372036854775807;");
 }
