@@ -278,23 +278,16 @@ nsys_is_export(moe_nsys *s)
     return false;
 }
 
-static bool
-nsys_open(moe_nsys *s, GError **error)
+static void
+nsys_prepare(moe_nsys *s)
 {
     static const char *const text_columns[] = {"value", "id"};
-    if (sqlite3_open_v2(s->file, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) !=
-        SQLITE_OK) {
-        moe_error_path(error, MOE_ERROR_DATABASE, s->file, 0, "cannot be opened: %s",
-                       sqlite3_errmsg(s->db));
-        return false;
-    }
     /* the schema is the input's: no functions or virtual tables by way of it */
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_exec(s->db, "PRAGMA cell_size_check = ON; PRAGMA query_only = ON", NULL, NULL, NULL);
     if (nsys_is_export(s))
         s->find_text = moe_nsys_select(s, "StringIds", text_columns, 2, 2, "WHERE id = ?");
-    return !s->failed;
 }
 
 static void
@@ -331,25 +324,38 @@ nsys_read(moe_nsys *s)
 }
 
 bool
+moe_nsys_import(sqlite3 *db, const char *file, moe_profile_writer *writer, moe_diag *diag)
+{
+    moe_nsys s = {.db = db, .file = file, .writer = writer, .diag = diag, .calls = moe_calls_new()};
+    s.processes = g_array_new(FALSE, FALSE, sizeof(moe_nsys_process));
+    s.of_text = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    s.of_domain = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    s.of_node = g_array_new(FALSE, FALSE, sizeof(moe_nsys_node));
+    nsys_prepare(&s);
+    if (!s.failed)
+        nsys_read(&s);
+    nsys_clear(&s);
+    return !s.failed;
+}
+
+bool
 moe_profile_import_nsys(const char *file, const char *path, const moe_profile_options *options,
                         moe_profile_summary *summary, moe_diag *diag, GError **error)
 {
+    sqlite3 *db = NULL;
     if (!nsys_is_database(file, diag, error))
         return false;
     g_autoptr(moe_profile_writer) writer = moe_profile_writer_new(path, error);
     if (!writer)
         return false;
-    moe_nsys s = {.file = file, .writer = writer, .diag = diag, .calls = moe_calls_new()};
-    s.processes = g_array_new(FALSE, FALSE, sizeof(moe_nsys_process));
-    s.of_text = g_array_new(FALSE, FALSE, sizeof(int64_t));
-    s.of_domain = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-    s.of_node = g_array_new(FALSE, FALSE, sizeof(moe_nsys_node));
     moe_profile_begin(writer, "nsys", options);
     moe_profile_meta(writer, "clock", "nsys");
-    bool ok = nsys_open(&s, error);
-    if (ok)
-        nsys_read(&s);
-    ok = ok && !s.failed;
-    nsys_clear(&s);
-    return ok && moe_profile_writer_finish(g_steal_pointer(&writer), summary, error);
+    if (sqlite3_open_v2(file, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        moe_error_path(error, MOE_ERROR_DATABASE, file, 0, "cannot be opened: %s",
+                       sqlite3_errmsg(db));
+        sqlite3_close(db);
+        return false;
+    }
+    return moe_nsys_import(db, file, writer, diag) &&
+           moe_profile_writer_finish(g_steal_pointer(&writer), summary, error);
 }

@@ -35,6 +35,9 @@ typedef struct moe_nsys {
     uint64_t odd, outside;
 } moe_nsys;
 
+/* An open export; false: messages. Closes it. */
+bool moe_nsys_import(sqlite3 *db, const char *file, moe_profile_writer *writer, moe_diag *diag);
+
 /* Selects columns of a table, NULL for those it lacks; further SQL after the table's name. NULL: no
  * such table, or it lacks the first `wanted` columns (noted), or it failed (a message). */
 sqlite3_stmt *moe_nsys_select(moe_nsys *nsys, const char *table, const char *const *columns,

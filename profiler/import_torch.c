@@ -320,12 +320,12 @@ torch_facts(torch_job *job)
 /* ---- the file ---- */
 
 static bool
-torch_import(torch_job *job, const char *file, moe_diag *diag, GError **error)
+torch_read(torch_job *job, const moe_torch_input *input, moe_diag *diag, GError **error)
 {
-    if (!moe_torch_read(file, &job->head, torch_learn, job, diag, error))
+    if (!moe_torch_read(input, &job->head, torch_learn, job, diag, error))
         return false;
     if (!job->head.events) {
-        moe_diag_error(diag, (moe_loc){.file = file},
+        moe_diag_error(diag, (moe_loc){.file = input->file},
                        "has no list 'traceEvents': it is no trace of the PyTorch profiler");
         return false;
     }
@@ -333,7 +333,7 @@ torch_import(torch_job *job, const char *file, moe_diag *diag, GError **error)
         job->pid = 0;
     moe_nest_number(job->nest, job->pid);
     torch_settle(job);
-    if (!moe_torch_read(file, NULL, torch_write, job, diag, error))
+    if (!moe_torch_read(input, NULL, torch_write, job, diag, error))
         return false;
     torch_facts(job);
     torch_notes(job);
@@ -341,12 +341,9 @@ torch_import(torch_job *job, const char *file, moe_diag *diag, GError **error)
 }
 
 bool
-moe_profile_import_torch(const char *file, const char *path, const moe_profile_options *options,
-                         moe_profile_summary *summary, moe_diag *diag, GError **error)
+moe_torch_import(const moe_torch_input *input, moe_profile_writer *writer, moe_diag *diag,
+                 GError **error)
 {
-    g_autoptr(moe_profile_writer) writer = moe_profile_writer_new(path, error);
-    if (!writer)
-        return false;
     torch_job job = {.writer = writer,
                      .pid = MOE_PROFILE_NULL,
                      .other_pid = MOE_PROFILE_NULL,
@@ -357,14 +354,26 @@ moe_profile_import_torch(const char *file, const char *path, const moe_profile_o
                      .others = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
                      .first_ns = UINT64_MAX};
     moe_torch_head_init(&job.head);
-    moe_profile_begin(writer, "torch", options);
-    moe_profile_meta(writer, "clock", "torch");
-    bool ok = torch_import(&job, file, diag, error);
+    bool ok = torch_read(&job, input, diag, error);
     moe_torch_head_clear(&job.head);
     moe_nest_free(job.nest);
     g_array_unref(job.spans);
     g_array_unref(job.launches);
     moe_calls_free(job.calls);
     g_hash_table_unref(job.others);
-    return ok && moe_profile_writer_finish(g_steal_pointer(&writer), summary, error);
+    return ok;
+}
+
+bool
+moe_profile_import_torch(const char *file, const char *path, const moe_profile_options *options,
+                         moe_profile_summary *summary, moe_diag *diag, GError **error)
+{
+    g_autoptr(moe_profile_writer) writer = moe_profile_writer_new(path, error);
+    moe_torch_input input = {.file = file};
+    if (!writer)
+        return false;
+    moe_profile_begin(writer, "torch", options);
+    moe_profile_meta(writer, "clock", "torch");
+    return moe_torch_import(&input, writer, diag, error) &&
+           moe_profile_writer_finish(g_steal_pointer(&writer), summary, error);
 }

@@ -44,9 +44,18 @@ typedef bool moe_torch_visit(void *context, moe_torch_event *event);
 
 void moe_torch_head_init(moe_torch_head *head);
 void moe_torch_head_clear(moe_torch_head *head);
-/* Reads the file and gives each event to `visit`, until that says false. False: a message, or
+/* A file, or bytes under its name. */
+typedef struct moe_torch_input {
+    const char *file;
+    const void *bytes; /* NULL: of the file */
+    size_t n;
+} moe_torch_input;
+
+bool moe_torch_import(const moe_torch_input *input, moe_profile_writer *writer, moe_diag *diag,
+                      GError **error);
+/* Reads the input and gives each event to `visit`, until that says false. False: a message, or
  * `error`. `head` may be NULL. */
-bool moe_torch_read(const char *file, moe_torch_head *head, moe_torch_visit *visit, void *context,
-                    moe_diag *diag, GError **error);
+bool moe_torch_read(const moe_torch_input *input, moe_torch_head *head, moe_torch_visit *visit,
+                    void *context, moe_diag *diag, GError **error);
 
 #endif

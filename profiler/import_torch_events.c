@@ -316,13 +316,14 @@ torch_document(torch_reader *r)
 }
 
 bool
-moe_torch_read(const char *file, moe_torch_head *head, moe_torch_visit *visit, void *context,
-               moe_diag *diag, GError **error)
+moe_torch_read(const moe_torch_input *input, moe_torch_head *head, moe_torch_visit *visit,
+               void *context, moe_diag *diag, GError **error)
 {
-    const char *name = moe_diag_intern(diag, file);
+    const char *name = moe_diag_intern(diag, input->file);
     unsigned before = moe_diag_errors(diag);
     GError *failure = NULL;
-    moe_text_source *source = moe_text_source_open(file, &failure);
+    moe_text_source *source = input->bytes ? moe_text_source_memory(name, input->bytes, input->n)
+                                           : moe_text_source_open(input->file, &failure);
     if (!source) {
         g_propagate_error(error, failure);
         return false;

@@ -50,7 +50,7 @@ typedef struct moe_profile_options {
 typedef struct moe_profile_summary {
     uint64_t processes, kernels, memops, calls, graph_launches, ranges, stages, steps, routed_rows;
     uint64_t records; /* activity records read, of every kind */
-    uint64_t lost;    /* sum of the table `loss` */
+    uint64_t lost;    /* sum of the table `loss`, bytes that could not be read left out */
     uint64_t diagnostics[MOE_PROFILE_ERROR + 1];
     bool trace; /* the routing trace was written */
 } moe_profile_summary;

@@ -40,6 +40,9 @@ typedef struct moe_decode {
     bool activity, routes;
 } moe_decode;
 
+/* All that the log of a process says. */
+void moe_decode_process(moe_raw_file *file, int64_t pid, moe_profile_writer *writer);
+
 /* The profile's id of a text of the log; 0: none. */
 int64_t moe_decode_text(moe_decode *decode, uint64_t id);
 /* The n-th structure of a chunk of them. */

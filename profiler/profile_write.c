@@ -137,6 +137,8 @@ write_free_note(gpointer data)
 static bool
 write_create(moe_profile_writer *w, GError **error)
 {
+    if (!w->temporary)
+        return sqlite3_open(":memory:", &w->db) == SQLITE_OK;
     int fd = g_mkstemp_full(w->temporary, O_RDWR | O_CLOEXEC, 0666);
     if (fd < 0) {
         moe_error_path(error, MOE_ERROR_FILE, w->path, errno, "cannot create");
@@ -157,7 +159,7 @@ moe_profile_writer_new(const char *path, GError **error)
 {
     g_autoptr(moe_profile_writer) w = g_new0(moe_profile_writer, 1);
     w->path = g_strdup(path);
-    w->temporary = g_strconcat(path, ".XXXXXX", NULL);
+    w->temporary = path ? g_strconcat(path, ".XXXXXX", NULL) : NULL;
     w->texts =
         g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
     w->by_id = g_ptr_array_new_with_free_func(g_free);
@@ -198,7 +200,7 @@ moe_profile_writer_discard(moe_profile_writer *w)
     if (!w)
         return;
     write_close(w);
-    if (!w->kept)
+    if (w->temporary && !w->kept)
         unlink(w->temporary);
     g_clear_error(&w->failure);
     g_hash_table_unref(w->texts);
@@ -251,7 +253,7 @@ moe_profile_writer_finish(moe_profile_writer *writer, moe_profile_summary *summa
     if (summary)
         *summary = w->summary;
     write_close(w);
-    return write_keep(w, error);
+    return !w->temporary || write_keep(w, error);
 }
 
 sqlite3 *

@@ -14,7 +14,7 @@
 
 typedef struct moe_profile_writer moe_profile_writer;
 
-/* NULL with `error`. */
+/* NULL with `error`. Path NULL: a database in memory, for tests. */
 moe_profile_writer *moe_profile_writer_new(const char *path, GError **error);
 /* Indexes, losses, diagnostics; synced and renamed to its path; frees. `summary` may be NULL. */
 bool moe_profile_writer_finish(moe_profile_writer *writer, moe_profile_summary *summary,

@@ -122,7 +122,8 @@ note_write_losses(moe_profile_writer *w)
         g_autofree char *what = g_utf8_make_valid(parts[2], -1);
         moe_profile_row(w, INSERT_LOSS, "itti", g_ascii_strtoll(parts[0], NULL, 10), source, what,
                         (int64_t)*n);
-        if (__builtin_add_overflow(w->summary.lost, *n, &w->summary.lost))
+        bool records = strcmp(what, "unread_bytes") != 0; /* bytes beside them say how much */
+        if (records && __builtin_add_overflow(w->summary.lost, *n, &w->summary.lost))
             w->summary.lost = UINT64_MAX;
     }
 }
