@@ -73,7 +73,7 @@ if(TARGET moe_cuda_emulated AND EXISTS ${PROJECT_SOURCE_DIR}/profiler/cuda/atten
   target_link_libraries(gpu_bench_emulated PRIVATE moe_cuda_emulated moe_emulation)
 endif()
 
-if(TARGET moe_cuda_objects AND cuda_tests)
+if(TARGET moe_cuda_objects AND cuda_tests AND NOT MOE_SANITIZE)
   # Compiled in a folder of their own, where these sources are CUDA.
   add_subdirectory(cuda)
   if(EXISTS ${PROJECT_SOURCE_DIR}/profiler/cuda/attention.cu)

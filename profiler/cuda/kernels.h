@@ -4,8 +4,8 @@
  * (0) or the cudaError_t of a launch. Pointers of arrays are the device's unless they say "host",
  * and are borrowed for as long as the work runs. Launches depend on the numbers given here alone,
  * never on what is routed where: offsets are read on the device, so that a whole step can be
- * captured in a graph. The same input gives the same bits: no sum depends on the order in which
- * blocks run.
+ * captured in a graph; the first call of each kind loads its kernels, which belongs before it. The
+ * same input gives the same bits: no sum depends on the order in which blocks run.
  *
  * Two precisions of activations. f32: CUDA cores, every product and sum in float. bf16: tensor
  * cores, sums in float. Weights of matrices are bf16, those of routers float; norms and biases are
