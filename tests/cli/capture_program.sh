@@ -98,6 +98,29 @@ PYTHON
     rm -f signal.db
 done
 
+# Of a terminal the program gets its interrupt itself, and once.
+python3 - "$moesim" <<'PYTHON' >said 2>&1 || { echo "the terminal's interrupt:"; cat said; failed=1; }
+import os, pty, sys
+program = ("import signal, time; n = [0]\nsignal.signal(signal.SIGINT, lambda *_: n.append(1))\n"
+           "print('ready', flush=True); time.sleep(0.7); print('got %d' % (len(n) - 1))")
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "capture", "-o", "typed", "--", sys.executable, "-c", program])
+said = b""
+while True:
+    try:
+        part = os.read(fd, 4096)
+    except OSError:
+        break
+    if not part:
+        break
+    if b"ready" not in said and b"ready" in said + part:
+        os.write(fd, b"\x03")
+    said += part
+assert os.waitpid(pid, 0)[1] == 0, said
+assert b"got 1" in said and b"typed.db written" in said, said
+PYTHON
+
 # moesim killed: the program goes on to its end, and its folder can still be decoded.
 python3 - "$moesim" <<'PYTHON' || failed=1
 import os, signal, subprocess, sys, time

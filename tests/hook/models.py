@@ -11,16 +11,19 @@ import recipe  # noqa: E402
 
 
 def older(config):
-    """The config as 4.x reads it: its rope in keys of its own."""
-    rope = dict(config.pop("rope_parameters"))
-    config["rope_theta"] = rope.pop("rope_theta")
+    """The config as 4.x reads it: its rope and Qwen3's experts in keys of its own."""
+    if config["model_type"] == "qwen3_moe" and "num_local_experts" in config:
+        config["num_experts"] = config.pop("num_local_experts")
+    rope = config.pop("rope_parameters", {})
+    if "rope_theta" in rope:
+        config["rope_theta"] = rope.pop("rope_theta")
     if rope.get("rope_type", "default") != "default":
         config["rope_scaling"] = rope
 
 
 for name in recipe.names():
     model, folder = recipe.Recipe(name), os.path.join(sys.argv[1], name)
-    if transformers.__version__ < "5" and "rope_parameters" in model.config:
+    if transformers.__version__ < "5":
         older(model.config)
     os.makedirs(folder)
     golden.write_folder(model, folder)
