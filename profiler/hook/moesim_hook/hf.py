@@ -20,6 +20,7 @@ import torch
 from moesim_hook import abi, hf_router, hf_step
 
 _local = threading.local()
+_preparing = threading.RLock()
 _is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", lambda: False)
 _seen = {"model": None, "step": False}
 
@@ -140,10 +141,20 @@ def attach(model):
 
 
 def prepare(model):
-    """Hooks below a model that runs: by now its modules are those that stay."""
+    """Hooks below a model that runs: by now its modules are those that stay. Other threads that run
+    it wait for them."""
     if hooked(model, prepared):
         return
-    before(model, prepared)
+    with _preparing:
+        if hooked(model, prepared):
+            return
+        try:
+            hook_below(model)
+        finally:
+            before(model, prepared)
+
+
+def hook_below(model):
     layers = moe_layers(model)
     head = model.get_output_embeddings()
     if head is not None and not hooked(head, pop_stage):
