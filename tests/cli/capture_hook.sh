@@ -5,6 +5,11 @@
 moesim=$1 source=$2
 . "$source/tests/cli/scenario.inc"
 needs python3
+# A library with sanitizers is none for a program without.
+python3 -c "import ctypes; ctypes.CDLL('$(dirname "$moesim")/libmoesim_inject.so')" 2>/dev/null || {
+    echo "skipped: this Python cannot load libmoesim_inject.so (built with sanitizers?)"
+    exit 77
+}
 unset CUDA_INJECTION64_PATH NVTX_INJECTION64_PATH MOESIM_INJECT_LIB MOESIM_CAPTURE PYTHONPATH
 capture() { "$moesim" capture -f "$@"; }
 

@@ -10,6 +10,11 @@ python=${MOE_TRANSFORMERS_PYTHON:-python3}
     echo "wheels), and name that Python in MOE_TRANSFORMERS_PYTHON"
     exit 77
 }
+# A library with sanitizers is none for a program without.
+python3 -c "import ctypes; ctypes.CDLL('$(dirname "$moesim")/libmoesim_inject.so')" 2>/dev/null || {
+    echo "skipped: this Python cannot load libmoesim_inject.so (built with sanitizers?)"
+    exit 77
+}
 unset CUDA_INJECTION64_PATH NVTX_INJECTION64_PATH MOESIM_INJECT_LIB MOESIM_CAPTURE
 hook=$source/tests/hook
 
