@@ -67,7 +67,7 @@ static struct {
     uint32_t device;
     CUpti_Profiler_Host_Object *host;
     CUpti_RangeProfiler_Object *object;
-    uint8_t *config, *image;
+    uint8_t *available, *config, *image; /* CUPTI refers to them as long as it counts */
     size_t config_bytes, image_bytes;
     uint32_t ranges;     /* in the image */
     uint64_t open_range; /* that is being measured; 0: none */
@@ -101,7 +101,14 @@ say_failed(const char *call, CUptiResult result)
             "%s: %s (%d); no counters", call, moe_cupti_words(result), (int)result);
 }
 
-/* Calls and goes on when it went well. */
+/* For MOESIM_LOG: what a crash within CUPTI was last asked. */
+static bool
+about_to(const char *call)
+{
+    moe_note("counters: %s", call);
+    return true;
+}
+
 static bool
 went_well(CUptiResult result, const char *call)
 {
@@ -109,34 +116,33 @@ went_well(CUptiResult result, const char *call)
         say_failed(call, result);
     return result == CUPTI_SUCCESS;
 }
-#define TRY(function, params) went_well(api.function(params), #function)
+/* Calls and goes on when it went well. */
+#define TRY(function, params) (about_to(#function) && went_well(api.function(params), #function))
 
 /* ---- the session ---- */
 
 static bool
-get_availability(CUcontext context, uint8_t **image)
+get_availability(CUcontext context)
 {
     PARAMS(CUpti_Profiler_GetCounterAvailability_Params, p, .ctx = context);
     if (!TRY(cuptiProfilerGetCounterAvailability, &p))
         return false;
-    *image = calloc(1, p.counterAvailabilityImageSize);
-    p.pCounterAvailabilityImage = *image;
-    return *image != NULL && TRY(cuptiProfilerGetCounterAvailability, &p);
+    session.available = calloc(1, p.counterAvailabilityImageSize);
+    p.pCounterAvailabilityImage = session.available;
+    return session.available != NULL && TRY(cuptiProfilerGetCounterAvailability, &p);
 }
 
 static bool
 open_host(CUcontext context)
 {
-    uint8_t *available = NULL;
     PARAMS(CUpti_Device_GetChipName_Params, chip, .deviceIndex = session.device);
     PARAMS(CUpti_Profiler_Host_Initialize_Params, p,
            .profilerType = CUPTI_PROFILER_TYPE_RANGE_PROFILER);
-    bool ok = TRY(cuptiDeviceGetChipName, &chip) && get_availability(context, &available);
+    bool ok = TRY(cuptiDeviceGetChipName, &chip) && get_availability(context);
     p.pChipName = chip.pChipName;
-    p.pCounterAvailabilityImage = available;
+    p.pCounterAvailabilityImage = session.available;
     ok = ok && TRY(cuptiProfilerHostInitialize, &p);
     session.host = ok ? p.pHostObject : NULL;
-    free(available);
     return ok;
 }
 
