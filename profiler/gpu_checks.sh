@@ -109,23 +109,49 @@ capture_shipped()
     cp -r shipped.d shipped.db shipped-trace.safetensors "$keep/"
 }
 
-# The same run with every set of kinds; the program prints its own tokens per second.
+# The same run with every set of kinds in turn; a run tells its own tokens per second. Decode steps
+# are of 8 ms and more (64 sequences) and of half a millisecond (one).
 overhead()
 {
-    tokens=ids64.jsonl
-    set -- -m "$big/olmoe" -t $tokens --batch 64 --decode 32 --ignore-end --lookahead 0 --backend cuda
-    for round in 1 2; do
-        echo "== round $round, nothing recorded"
-        "$moesim" capture "$@" --dry-run || return 1
-        for kinds in nvtx nvtx,route kernel kernel,memop,nvtx kernel,memop,api,nvtx,route; do
-            for graph in node graph; do
-                case $kinds$graph in nvtx*graph) continue ;; esac
-                echo "== round $round, --trace=$kinds --graph=$graph"
-                "$moesim" capture -f -o overhead --trace=$kinds --graph=$graph -- \
-                    "$moesim" capture "$@" --dry-run || return 1
+    for round in 1 2 3 4 5; do
+        for kinds in none nvtx nvtx,route,kernel:graph nvtx,kernel:node kernel,memop,api,nvtx,route:node; do
+            for run in ids64:64:64 ids1:1:512; do
+                ids=${run%%:*} batch=${run#*:}
+                decode=${batch#*:} batch=${batch%:*}
+                set -- "$moesim" capture -m "$big/deepseek" -t "$ids.jsonl" --batch "$batch" --decode \
+                    "$decode" --ignore-end --lookahead 0 --backend cuda --dry-run
+                how=${kinds##*:}
+                [ "$how" = "$kinds" ] && how=node
+                [ "$kinds" = none ] || set -- "$moesim" capture -f -o overhead --trace="${kinds%:*}" \
+                    --graph="$how" -- "$@"
+                "$@" >said.txt 2>&1 || {
+                    cat said.txt
+                    return 1
+                }
+                grep 'records lost' said.txt
+                sed -n 's|.*prompt tokens, \([0-9.e+]*\) tokens/s; .* decoded, \([0-9.e+]*\) tokens/s.*|\1 \2|p' said.txt |
+                    sed "s/^/$kinds $ids /" >>rates.txt
             done
         done
     done
+    # Medians: kinds, run, prefill and decode tokens/s, each against nothing recorded.
+    sort rates.txt | awk '
+        function median(list, n,   i, j, x) {
+            for (i = 2; i <= n; i++)
+                for (j = i; j > 1 && list[j - 1] > list[j]; j--) {
+                    x = list[j]; list[j] = list[j - 1]; list[j - 1] = x
+                }
+            return list[int((n + 1) / 2)]
+        }
+        { key = $1 "\t" $2; n[key]++; prefill[key, n[key]] = $3; decode[key, n[key]] = $4 }
+        END {
+            print "kinds\trun\tprefill tokens/s\tdecode tokens/s"
+            for (key in n) {
+                for (i = 1; i <= n[key]; i++) { a[i] = prefill[key, i] + 0; b[i] = decode[key, i] + 0 }
+                printf "%s\t%g\t%g\n", key, median(a, n[key]), median(b, n[key])
+            }
+        }' | tee "$keep/overhead.tsv"
+    cp rates.txt "$keep/overhead-all.txt"
 }
 
 # Steps of several kinds of the large shapes, with the times of their stages: what the calibration
@@ -194,9 +220,14 @@ offload()
 counters()
 {
     for set in moe tensor; do
-        "$moesim" counters -f -o "counters-$set" --set $set -- "$moesim" capture -m "$big/olmoe" \
+        MOESIM_LOG=counters.log "$moesim" counters -f -o "counters-$set" --set $set -- "$moesim" capture -m "$big/olmoe" \
             -t ids64.jsonl --batch 64 --decode 4 --ignore-end --lookahead 0 --backend cuda --eager \
-            --dry-run || return 1
+            --dry-run || {
+            status=$?
+            tail -n 3 counters.log
+            return $status
+        }
+        "$moesim" profile stats "counters-$set.db" --only counters
         gzip -9 <"counters-$set.db" >"$keep/counters-$set.db.gz"
     done
 }
