@@ -6,6 +6,7 @@
  * order of the tokens. */
 #include "profiler/capture_record.h"
 
+#include "profiler/listener.h"
 #include "sim/base/error.h"
 #include "sim/base/units.h"
 
@@ -24,6 +25,7 @@ typedef struct record_ahead {
 struct moe_recorder {
     moe_decoder_observer observer;
     moe_routing_builder *builder;
+    moe_listener *listener; /* NULL: nobody */
     uint32_t n_layers, k, n_experts, hidden, n_ahead;
     uint16_t *ids;  /* [max_rows, layers, k] */
     float *weights; /* likewise */
@@ -125,6 +127,7 @@ moe_recorder_new(const moe_arch *arch, const moe_capture_config *config, uint32_
     };
     r->builder = moe_routing_builder_new(r->n_layers, r->n_experts, r->k);
     moe_routing_builder_spill(r->builder, config->scratch, config->scratch_bytes);
+    r->listener = moe_listener_new(arch, max_rows);
     record_layers(r, stack);
     record_allocate(r, config, max_rows, &memory);
     if (memory.lacks) {
@@ -146,6 +149,7 @@ moe_recorder_free(moe_recorder *r)
     if (!r)
         return;
     moe_routing_builder_free(r->builder);
+    moe_listener_free(r->listener);
     g_free(r->ids);
     g_free(r->weights);
     g_free(r->logits);
@@ -338,6 +342,11 @@ void
 moe_recorder_step(moe_recorder *r, const moe_recorded_rows *rows, const float *times)
 {
     size_t row = (size_t)r->n_layers * r->k;
+    if (r->listener) {
+        moe_listener_rows heard = {rows->step,  rows->n, rows->sequence, rows->position,
+                                   rows->token, r->ids,  r->weights};
+        moe_listener_tell(r->listener, &heard);
+    }
     for (uint32_t i = 0; i < rows->n; i++) {
         moe_routing_builder_add(r->builder, rows->sequence[i], rows->position[i],
                                 (moe_phase)rows->phase[i], r->ids + i * row, r->weights + i * row);

@@ -289,10 +289,15 @@ decode(moe_program_job *job, GError **error)
         {"moesim", MOE_VERSION},
         {"wall_without_recording_s", plain}, /* last: left out where there is none */
     };
+    /* The program may have written a trace of that name itself, and knows more. */
+    bool there = g_file_test(job->trace, G_FILE_TEST_EXISTS);
+    if (there && (job->launch.trace & MOE_LAUNCH_route))
+        moe_say("%s is the program's own: what was heard of its routing is in the profile alone",
+                job->trace);
     moe_profile_options options = {
         .meta = meta,
         .n_meta = MOE_COUNT(meta) - !job->plain.wall_ns,
-        .trace = job->launch.trace & MOE_LAUNCH_route ? job->trace : NULL,
+        .trace = job->launch.trace & MOE_LAUNCH_route && !there ? job->trace : NULL,
     };
     return moe_profile_decode(job->folder, job->database, &options, &job->summary, error);
 }

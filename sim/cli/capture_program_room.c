@@ -54,8 +54,10 @@ moe_capture_room(const moe_program_job *job)
         moe_capture_clear(job);
     else if (say_there(job))
         return MOE_EXIT_OUTPUT;
-    if (mkdir(job->folder, 0777) == 0)
+    if (mkdir(job->folder, 0777) == 0) {
+        unlink(job->trace); /* -f: what stands there at the end is the program's */
         return MOE_EXIT_OK;
+    }
     if (errno == EEXIST)
         moe_say("%s is there already and holds other files than raw logs", job->folder);
     else
