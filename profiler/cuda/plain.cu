@@ -1,11 +1,18 @@
 /* Products on CUDA cores, of any type and alignment: the path of float activations, and routers.
  *
  * Sums run over the columns in a fixed order that does not depend on the other rows. Few rows: a
- * block for each row of the matrix, whose threads share out the columns. Many: tiles of 64 x 64. */
+ * block for each row of the matrix, whose threads share out the columns. Many: tiles of 64 x 64. In
+ * between, where those would leave most of the device idle: tiles of 8 x 8, whose threads share out
+ * the columns. */
 #include "profiler/cuda/gemm.cuh"
 
 constexpr uint32_t FEW = 8, THREADS = 256;
 constexpr uint32_t TILE = 64, DEPTH = 16, OWN = 4; /* of each thread: OWN x OWN */
+constexpr uint32_t LOADS = TILE * DEPTH / THREADS; /* of each thread for a slice */
+constexpr uint32_t SMALL = 8;
+/* So many tiles of 64 x 64 take no longer than what those of 8 x 8 read again and again. Not asked
+ * of the device, so that all give the same bits. */
+constexpr uint64_t BUSY = 48;
 
 template <moe_gemm_kind KIND, class W> struct moe_plain_weights {
     const W *first, *second;
@@ -84,21 +91,107 @@ __launch_bounds__(THREADS) multiply_few(const __grid_constant__ moe_gemm g)
                    moe_gemm_finish<KIND, true>(g, own, col, sum, other));
 }
 
+/* ---- few outputs ---- */
+
+/* sums[lane * 2 + {0, 1}] of all lanes together, in sums[0] and sums[1]: lanes D apart exchange
+ * halves of what they have. */
+template <uint32_t D>
+static __device__ __forceinline__ void
+fold_sums(float (&sums)[SMALL * SMALL])
+{
+    const bool upper = threadIdx.x & D;
+#pragma unroll
+    for (uint32_t i = 0; i < 2 * D; i++) {
+        const float give = upper ? sums[i] : sums[i + 2 * D];
+        const float keep = upper ? sums[i + 2 * D] : sums[i];
+        sums[i] = keep + __shfl_xor_sync(MOE_ALL_LANES, give, static_cast<int>(D));
+    }
+    if constexpr (D > 1)
+        fold_sums<D / 2>(sums);
+}
+
+/* Rows blockIdx.y * 8 .. of y, columns blockIdx.x * 8 .., of floats in pairs. Each thread has all
+ * 64 sums over its share of the columns. */
+static __global__ void
+__launch_bounds__(THREADS, 2) multiply_small(const __grid_constant__ moe_gemm g)
+{
+    __shared__ float parts[THREADS / MOE_WARP][SMALL * SMALL];
+    const uint32_t from = blockIdx.y * SMALL, col = blockIdx.x * SMALL;
+    const uint32_t n = min(SMALL, g.n - from), outs = min(SMALL, g.rows - col);
+    const unsigned warp = threadIdx.x / MOE_WARP, lane = threadIdx.x % MOE_WARP;
+    const float *x = static_cast<const float *>(g.x) + static_cast<size_t>(from) * g.x_stride;
+    const float *w = static_cast<const float *>(g.w) + static_cast<size_t>(col) * g.w_stride;
+    float sums[SMALL * SMALL] = {};
+
+#pragma unroll 1
+    for (uint32_t k = threadIdx.x * 2; k < g.cols; k += THREADS * 2) {
+        float2 a[SMALL], b[SMALL];
+#pragma unroll
+        for (uint32_t i = 0; i < SMALL; i++) { /* beyond the last: that once more */
+            a[i] = __ldg(reinterpret_cast<const float2 *>(
+                x + static_cast<size_t>(min(i, n - 1)) * g.x_stride + k));
+            b[i] = __ldg(reinterpret_cast<const float2 *>(
+                w + static_cast<size_t>(min(i, outs - 1)) * g.w_stride + k));
+        }
+#pragma unroll
+        for (uint32_t i = 0; i < SMALL; i++)
+#pragma unroll
+            for (uint32_t j = 0; j < SMALL; j++) {
+                float *sum = &sums[i * SMALL + j];
+                *sum = fmaf(a[i].x, b[j].x, *sum);
+                *sum = fmaf(a[i].y, b[j].y, *sum);
+            }
+    }
+    fold_sums<MOE_WARP / 2>(sums);
+    parts[warp][lane * 2] = sums[0];
+    parts[warp][lane * 2 + 1] = sums[1];
+    __syncthreads();
+    const uint32_t i = threadIdx.x / SMALL, j = threadIdx.x % SMALL;
+    if (i >= n || j >= outs)
+        return;
+    float sum = 0;
+#pragma unroll
+    for (uint32_t p = 0; p < THREADS / MOE_WARP; p++)
+        sum += parts[p][threadIdx.x];
+    const moe_gemm_weights own = moe_gemm_expert<MOE_OUTER>(g, 0);
+    moe_gemm_store(g, from + i, col + j, moe_gemm_finish<MOE_OUTER, true>(g, own, col + j, sum, 0));
+}
+
+static bool
+paired(const void *at, uint32_t cols, uint32_t stride)
+{
+    return reinterpret_cast<uintptr_t>(at) % 8 == 0 && cols % 2 == 0 && stride % 2 == 0;
+}
+
+/* Matrices of floats: routers. */
+static bool
+few_outputs(const moe_gemm &g)
+{
+    return !g.items && !g.pick && g.n > FEW && paired(g.x, g.cols, g.x_stride) &&
+           paired(g.w, g.cols, g.w_stride) &&
+           static_cast<uint64_t>((g.n + TILE - 1) / TILE) * ((g.rows + TILE - 1) / TILE) < BUSY;
+}
+
 /* ---- many rows ---- */
 
-/* A slice of DEPTH columns of up to TILE rows into shared memory, columns outermost. */
-template <class T, class ROW>
+/* What this thread brings of a slice of DEPTH columns from k on; rows: NULL where none is. */
+template <class T>
 static __device__ __forceinline__ void
-load_slice(const T *from, ROW row_at, uint32_t rows, uint32_t k, uint32_t cols,
-           float (*to)[TILE + 4])
+fetch_slice(const T *const *rows, uint32_t k, uint32_t cols, float *to)
 {
-    const uint32_t depth = threadIdx.x % DEPTH;
+    const uint32_t at = k + threadIdx.x % DEPTH;
 #pragma unroll
-    for (uint32_t i = 0; i < TILE * DEPTH / THREADS; i++) {
-        const uint32_t r = threadIdx.x / DEPTH + i * (THREADS / DEPTH);
-        const bool there = r < rows && k + depth < cols;
-        to[depth][r] = there ? moe_widen(from[row_at(r) + k + depth]) : 0.0f;
-    }
+    for (uint32_t i = 0; i < LOADS; i++)
+        to[i] = rows[i] && at < cols ? moe_widen(rows[i][at]) : 0.0f;
+}
+
+/* That goes into shared memory, columns outermost. */
+static __device__ __forceinline__ void
+store_slice(const float *from, float (*to)[TILE + 4])
+{
+#pragma unroll
+    for (uint32_t i = 0; i < LOADS; i++)
+        to[threadIdx.x % DEPTH][threadIdx.x / DEPTH + i * (THREADS / DEPTH)] = from[i];
 }
 
 /* 64 rows of an item from `from` on, 64 columns of y from `col` on. */
@@ -113,18 +206,37 @@ multiply_tile(const moe_gemm &g, const moe_cuda_item &item, uint32_t from, uint3
     const uint32_t n = min(TILE, item.n - from), outs = min(TILE, g.rows - col);
     const uint32_t row0 = threadIdx.x / (TILE / OWN) * OWN, col0 = threadIdx.x % (TILE / OWN) * OWN;
     float sums[MATRICES][OWN][OWN] = {};
-    const auto x_row = [&](uint32_t r) {
-        return static_cast<size_t>(input_row(g, item.first + from + r)) * g.x_stride;
-    };
-    const auto w_row = [&](uint32_t r) { return static_cast<size_t>(col + r) * g.w_stride; };
+    float fetched[1 + MATRICES][LOADS]; /* of the slice after the one in shared memory */
+    const X *x_row[LOADS];
+    const W *w_row[MATRICES][LOADS];
 
+#pragma unroll
+    for (uint32_t i = 0; i < LOADS; i++) {
+        const uint32_t r = threadIdx.x / DEPTH + i * (THREADS / DEPTH);
+        x_row[i] = r < n ? static_cast<const X *>(g.x) +
+                               static_cast<size_t>(input_row(g, item.first + from + r)) * g.x_stride
+                         : nullptr;
+#pragma unroll
+        for (uint32_t m = 0; m < MATRICES; m++)
+            w_row[m][i] = r < outs
+                              ? (m ? w.second : w.first) + static_cast<size_t>(col + r) * g.w_stride
+                              : nullptr;
+    }
+    const auto fetch = [&](uint32_t k) {
+        fetch_slice(x_row, k, g.cols, fetched[MATRICES]);
+#pragma unroll
+        for (uint32_t m = 0; m < MATRICES; m++)
+            fetch_slice(w_row[m], k, g.cols, fetched[m]);
+    };
+    fetch(0);
     for (uint32_t k = 0; k < g.cols; k += DEPTH) {
         __syncthreads(); /* the slice before was read */
-        load_slice(static_cast<const X *>(g.x), x_row, n, k, g.cols, xs);
-        load_slice(w.first, w_row, outs, k, g.cols, ws[0]);
-        if (KIND == MOE_INNER)
-            load_slice(w.second, w_row, outs, k, g.cols, ws[MATRICES - 1]);
+        store_slice(fetched[MATRICES], xs);
+#pragma unroll
+        for (uint32_t m = 0; m < MATRICES; m++)
+            store_slice(fetched[m], ws[m]);
         __syncthreads();
+        fetch(k + DEPTH);
 #pragma unroll
         for (uint32_t d = 0; d < DEPTH; d++) {
             const float4 a4 = *reinterpret_cast<const float4 *>(&xs[d][row0]);
@@ -155,7 +267,7 @@ multiply_tile(const moe_gemm &g, const moe_cuda_item &item, uint32_t from, uint3
 
 template <moe_gemm_kind KIND, class X, class W>
 static __global__ void
-__launch_bounds__(THREADS) multiply_many(const __grid_constant__ moe_gemm g)
+__launch_bounds__(THREADS, 2) multiply_many(const __grid_constant__ moe_gemm g)
 {
     const uint32_t columns = (g.rows + TILE - 1) / TILE, all = moe_gemm_items(g) * columns;
     for (uint32_t i = blockIdx.x; i < all; i += gridDim.x) {
@@ -189,6 +301,10 @@ moe_gemm_plain(cudaStream_t stream, moe_gemm_kind kind, const moe_gemm &g, moe_c
     if (kind == MOE_INNER)
         return x16 ? launch<MOE_INNER, bf16, bf16>(stream, g, most_items)
                    : launch<MOE_INNER, float, bf16>(stream, g, most_items);
+    if (!x16 && !w16 && few_outputs(g))
+        return moe_launch(multiply_small,
+                          dim3((g.rows + SMALL - 1) / SMALL, (g.n + SMALL - 1) / SMALL), THREADS, 0,
+                          stream, g);
     if (x16)
         return w16 ? launch<MOE_OUTER, bf16, bf16>(stream, g, most_items) : cudaErrorInvalidValue;
     return w16 ? launch<MOE_OUTER, float, bf16>(stream, g, most_items)
