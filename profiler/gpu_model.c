@@ -155,7 +155,7 @@ moe_gpu_model_init(moe_gpu_model *out, const moe_weights *weights)
 {
     const moe_arch *arch = weights->arch;
     const moe_stack *stack = moe_model_decoder(arch->model);
-    out->layers = g_new0(moe_cuda_layer, stack->n_layers);
+    out->layers = g_new0(moe_cuda_layer, (gsize)stack->n_layers);
     out->experts = g_ptr_array_new_with_free_func(g_free);
     for (int l = 0; l < stack->n_layers; l++) {
         const moe_layer_weights *w = &weights->layers[l];

@@ -46,8 +46,8 @@ def main():
     scenarios = [p for p in paths if p.startswith("tests/golden/")]
     if not policies or not scenarios:
         sys.exit("README.md shows no policy file, or no golden scenario for it")
-    must("cmake", "-S", "tree", "-B", "build", "-G", "Ninja", "-DMOE_TESTS=OFF", "-DMOE_CUDA=OFF", "-DCMAKE_BUILD_TYPE=Debug",
-         "-DCMAKE_C_FLAGS_DEBUG=-O0")
+    must("cmake", "-S", "tree", "-B", "build", "-G", "Ninja", "-DMOE_TESTS=OFF", "-DMOE_CUDA=OFF",
+         "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS_DEBUG=-O0")
     must("cmake", "--build", "build", "--target", "moesim")
     listed = must("build/moesim", "list", "policies")
     for path in policies:
