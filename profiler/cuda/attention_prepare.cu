@@ -61,6 +61,30 @@ head_at(const moe_prepare_args &p, uint32_t row, uint32_t index, T **to)
             index < a.heads + kv};
 }
 
+/* 1 / sqrt(mean of squares + eps) of what all heads of a projection are, for a block whose heads
+ * are all of it. */
+static __device__ inline float
+block_rms(const float *x, uint32_t n, float eps)
+{
+    __shared__ float parts[MOE_PREPARE_WARPS];
+    float sum = 0;
+#pragma unroll 8
+    for (uint32_t i = threadIdx.x; i < n; i += 32 * MOE_PREPARE_WARPS)
+        sum += x[i] * x[i];
+    return 1 / sqrtf(moe_block_sum(sum, parts) / (float)n + eps);
+}
+
+/* What a head is multiplied with to be normalised. */
+static __device__ inline float
+head_factor(const moe_cuda_attention &a, const head &h)
+{
+    if (a.norm != MOE_CUDA_HEAD_NORM_FULL)
+        return moe_warp_rms(h.x, a.head_dim, a.eps);
+    bool whole = a.heads % MOE_PREPARE_WARPS == 0 && a.kv_heads % MOE_PREPARE_WARPS == 0;
+    return whole ? block_rms(h.row, h.heads * a.head_dim, a.eps)
+                 : moe_warp_rms(h.row, h.heads * a.head_dim, a.eps);
+}
+
 template <class T>
 static __global__ void
 heads_prepare(const moe_prepare_args p)
@@ -75,10 +99,7 @@ heads_prepare(const moe_prepare_args p)
     T *to;
     head h = head_at(p, row, index, &to);
     bool normed = a.norm != MOE_CUDA_HEAD_NORM_NONE && h.weight;
-    float factor = 1;
-    if (normed)
-        factor = a.norm == MOE_CUDA_HEAD_NORM_FULL ? moe_warp_rms(h.row, h.heads * dim, a.eps)
-                                                   : moe_warp_rms(h.x, dim, a.eps);
+    float factor = normed ? head_factor(a, h) : 1;
     for (uint32_t e = lane; e < dim; e += 32) {
         float value = normed ? h.x[e] * factor * h.weight[e] : h.x[e];
         x[e] = a.clip > 0 ? value < -a.clip ? -a.clip : value > a.clip ? a.clip : value : value;

@@ -218,6 +218,19 @@ launch_deep(cudaStream_t stream, const moe_gemm &g, uint32_t most_items)
     return launch<KIND, BN, 3>(stream, g, most_items);
 }
 
+/* How long tiles of such a height and width take, in units of a hundredth of a microsecond for each
+ * slice: a slice takes as long as an H100 was seen to take for one, and tiles that do not fit onto
+ * the device at once take turns. */
+static uint64_t
+tile_time(const moe_gemm &g, uint32_t height, uint32_t wide, uint64_t slice)
+{
+    static const uint64_t processors =
+        static_cast<uint64_t>(moe_device_has(cudaDevAttrMultiProcessorCount));
+    const uint64_t tiles =
+        static_cast<uint64_t>((g.n + height - 1) / height) * ((g.rows + wide - 1) / wide);
+    return (tiles + processors - 1) / processors * slice;
+}
+
 cudaError_t
 moe_gemm_tile(cudaStream_t stream, moe_gemm_kind kind, const moe_gemm &given, uint32_t most_items)
 {
@@ -226,12 +239,11 @@ moe_gemm_tile(cudaStream_t stream, moe_gemm_kind kind, const moe_gemm &given, ui
         return launch_deep<MOE_INNER, 256>(stream, g, most_items);
     if (g.items)
         return launch_deep<MOE_OUTER, 256>(stream, g, most_items);
-    /* Smaller tiles, so that there is one for each processor. */
-    static const uint32_t processors =
-        static_cast<uint32_t>(moe_device_has(cudaDevAttrMultiProcessorCount));
-    if ((g.rows + 255) / 256 * most_items >= processors)
+    const uint64_t large = tile_time(g, BM, 256, 125), narrow = tile_time(g, BM, 128, 75),
+                   low = tile_time(g, BM / 2, 128, 66);
+    if (large <= narrow && large <= low)
         return launch_deep<MOE_OUTER, 256>(stream, g, most_items);
-    if ((g.rows + 127) / 128 * most_items < processors)
+    if (low < narrow)
         g.height = BM / 2;
     return launch_deep<MOE_OUTER, 128>(stream, g, (g.n + g.height - 1) / g.height);
 }

@@ -5,7 +5,8 @@
  * waits for its first slices. Rows of a slice are 128 bytes, whose 16-byte parts are exchanged by
  * row (part ^ row % 8), so that neither copies nor loads of fragments meet in a bank. Tiles go
  * round in groups of 16 items, all matrix rows of a group before the next, so that what blocks read
- * at the same time stays in L2. */
+ * at the same time stays in L2; each time round a block is one item further on, for the items of an
+ * expert may be one full and one half full, and no block shall have all the full ones. */
 #ifndef MOE_PROFILER_CUDA_TILE_CUH
 #define MOE_PROFILER_CUDA_TILE_CUH
 
@@ -34,7 +35,8 @@ tile_place(uint32_t i, uint32_t items, uint32_t columns)
 {
     const uint32_t group = i / (GROUP * columns), rest = i % (GROUP * columns);
     const uint32_t wide = min(GROUP, items - group * GROUP);
-    return {group * GROUP + rest % wide, rest / wide};
+    const uint32_t col = rest / wide, round = col * wide / gridDim.x;
+    return {group * GROUP + (rest + round) % wide, col};
 }
 
 /* What is copied next: slice `slice` of tile `index`, by this thread. */

@@ -207,6 +207,8 @@ cases()
          false},
         {"norm of all", with(heads_of(4, 4, 128, 128), MOE_CUDA_HEAD_NORM_FULL, 1.5f), &PLAIN, 1,
          false, false},
+        {"norm of all, of whole blocks", with(heads_of(8, 8, 32, 32), MOE_CUDA_HEAD_NORM_FULL),
+         &PLAIN, 1, false, false},
         {"sinks, window", seeing(heads_of(8, 1, 64, 64), 20, 160), &PLAIN, 1.3f, true, true},
         {"sinks", heads_of(4, 1, 64, 64), &PLAIN, 1.3f, true, false},
         {"groups of 7, pairs", paired(heads_of(14, 2, 80, 32)), &PLAIN, 1, false, false},
