@@ -113,7 +113,7 @@ capture_shipped()
 # are of 8 ms and more (64 sequences) and of half a millisecond (one).
 overhead()
 {
-    for round in 1 2 3 4 5; do
+    for round in 1 2 3; do
         for kinds in none nvtx nvtx,route,kernel:graph nvtx,kernel:node kernel,memop,api,nvtx,route:node; do
             for run in ids64:64:64 ids1:1:512; do
                 ids=${run%%:*} batch=${run#*:}
@@ -205,11 +205,14 @@ offload()
     for shape in mixtral olmoe; do
         for home in dram disk; do
             for capacity in 25% 50%; do
+                [ $home$capacity = disk50% ] && continue
                 for prefetch in none next-layer; do
                     echo "== $shape $home $capacity $prefetch"
                     "$moesim" capture -m "$big/$shape" -t ids1.jsonl --decode 16 --ignore-end \
                         --lookahead 1 --offload $capacity --offload-home $home --scope layer \
                         --prefetch $prefetch --backend cuda --times -o "offload-$shape" || status=1
+                    cp "offload-$shape.safetensors" \
+                        "$keep/offload-$shape-$home-${capacity%\%}-$prefetch.safetensors"
                 done
             done
         done
@@ -254,7 +257,7 @@ model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=tor
 ids = torch.arange(5, 69).reshape(2, 32).cuda()
 print(model.generate(ids, max_new_tokens=16, do_sample=False, pad_token_id=0)[:, -8:].tolist())
 PYTHON
-    "$moesim" capture -f -o hf --overhead -- python3 generate.py "$source/profiler/smallmoe" || return 1
+    "$moesim" capture -f -o hf -- python3 generate.py "$source/profiler/smallmoe" || return 1
     "$moesim" profile info hf.db
     gzip -9 <hf.db >"$keep/hf.db.gz"
     cp hf.safetensors "$keep/"
