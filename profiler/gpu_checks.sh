@@ -4,7 +4,7 @@
 # archive that is unpacked into profiler/recorded/GPU and committed.
 #
 #   sh profiler/gpu_checks.sh [--build DIR] [--out FILE.tar.gz] [--seconds N] [--only STEP,…]
-#   sh profiler/gpu_checks.sh --pack FILE.tar.gz [--build DIR]
+#   sh profiler/gpu_checks.sh --pack FILE.tar.xz [--build DIR]
 #
 # A step that fails is noted and the next one runs: the first run on a GPU should tell the most.
 # Nothing is fetched. Without --build it builds in build/release; a machine that lacks what building
@@ -339,7 +339,7 @@ if [ -n "$pack" ]; then
         grep -Ev '/(libc|libm|libdl|librt|libpthread|libcuda|ld-linux[^/]*)\.so' |
         while read -r file; do cp -L "$file" "$folder/lib/"; done
     find "$folder" -type f \( -name '*.so*' -o -perm -u+x \) -exec strip --strip-debug {} \; 2>/dev/null
-    tar -C "$folder" -czf "$pack" . && ls -l "$pack"
+    tar -C "$folder" -caf "$pack" . && ls -l "$pack"
     exit
 fi
 
