@@ -34,7 +34,7 @@ torch_thousandths(const char *text)
     const char *at = text + negative;
     int64_t value = 0;
     int digits = 0;
-    for (; g_ascii_isdigit(*at) && value < INT64_MAX / 100000; at++)
+    for (; g_ascii_isdigit(*at) && value < INT64_MAX / 10000; at++)
         value = value * 10 + (*at - '0');
     bool plain = *at == '.' || *at == '\0';
     if (*at == '.')

@@ -131,6 +131,17 @@ static const char gpu_trace[] =
     "\"python\"}}\n"
     "], \"traceName\": \"x.json\"}\n";
 
+/* As versions wrote them that count from 1970. */
+static void
+keeps_nanoseconds_of_long_times(void)
+{
+    imported got = import_torch(
+        "{\"traceEvents\": [{\"ph\": \"X\", \"cat\": \"cpu_op\", \"name\": \"a\", \"pid\": 1,"
+        " \"tid\": 1, \"ts\": 1691414141234567.891, \"dur\": 1.001}]}");
+    check_rows(&got, "SELECT start_ns, end_ns - start_ns FROM range", "1691414141234567891|1001;");
+    import_clear(&got);
+}
+
 static void
 reads_a_trace_of_a_gpu(void)
 {
@@ -396,6 +407,7 @@ refuses_what_is_no_export(void)
 
 MOE_TESTS({"reads a trace of a CPU", reads_a_trace_of_a_cpu},
           {"reads a trace of a GPU", reads_a_trace_of_a_gpu},
+          {"keeps nanoseconds of long times", keeps_nanoseconds_of_long_times},
           {"refuses what is no trace", refuses_what_is_no_trace},
           {"reads an export", reads_an_export}, {"reads partial exports", reads_partial_exports},
           {"refuses what is no export", refuses_what_is_no_export})
