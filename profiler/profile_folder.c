@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { MOST_IMAGES = 10000 }; /* as profiler/inject/chunk.c names them */
+
 typedef struct folder_log {
     char *name;
     int64_t pid, image; /* PID.raw, PID.1.raw … */
@@ -38,7 +40,7 @@ folder_parse(const char *name, folder_log *out)
     if (*end == '.' && g_ascii_isdigit(end[1]))
         out->image = g_ascii_strtoll(end + 1, &end, 10);
     return strcmp(end, ".raw") == 0 && out->pid > 0 && out->pid < MOE_PROFILE_IMAGE &&
-           out->image < 1000;
+           out->image < MOST_IMAGES;
 }
 
 static GArray *

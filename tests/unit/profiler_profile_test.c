@@ -189,11 +189,12 @@ tells_images_of_a_process_apart(void)
     g_autoptr(GByteArray) log = rawlog_of(&small);
     profile_folder_add(&folder, "7.raw", log->data, log->len);
     profile_folder_add(&folder, "7.1.raw", log->data, log->len);
+    profile_folder_add(&folder, "7.9999.raw", log->data, log->len);
     profile_folder_decode(&folder, NULL);
     g_autofree char *got =
         profile_rows(folder.db, "SELECT pid, (SELECT count(*) FROM kernel AS k WHERE k.pid = p.pid)"
                                 " FROM process AS p ORDER BY pid");
-    CU_ASSERT_STRING_EQUAL(got, "7|36;10000007|36;");
+    CU_ASSERT_STRING_EQUAL(got, "7|36;10000007|36;99990000007|36;");
     profile_folder_clear(&folder);
 }
 
