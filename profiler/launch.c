@@ -197,6 +197,14 @@ find_program(const char *name, const char *const *env, int *failed)
     return NULL;
 }
 
+int
+moe_launch_missing(const char *name, const char *const *env)
+{
+    int failed = 0;
+    g_autofree char *path = find_program(name, env, &failed);
+    return path ? 0 : failed;
+}
+
 /* Signals that are sent on, and the one that says that the program ended. */
 static void
 watched(sigset_t *set)
@@ -213,16 +221,11 @@ spawn(const char *path, const char *const *argv, const char *const *env, const s
       pid_t *pid)
 {
     posix_spawnattr_t attributes;
-    sigset_t defaults;
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE); /* ignored here, see sim/cli/main.c */
-    sigaddset(&defaults, SIGXFSZ);
     int failed = posix_spawnattr_init(&attributes);
     if (failed)
         return failed;
     posix_spawnattr_setsigmask(&attributes, mask);
-    posix_spawnattr_setsigdefault(&attributes, &defaults);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     char **words = (char **)(uintptr_t)argv, **variables = (char **)(uintptr_t)env;
     failed = posix_spawn(pid, path, NULL, &attributes, words, variables);
     if (failed == ENOEXEC) {

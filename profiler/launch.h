@@ -60,6 +60,9 @@ typedef struct moe_launch_end {
     int forwarded; /* the last signal that was sent on to it; 0: none */
 } moe_launch_end;
 
+/* 0 where `name` can be run, looked for in env's PATH; else the errno that says why not. */
+int moe_launch_missing(const char *name, const char *const *env);
+
 /* Starts argv[0] (looked for in env's PATH) with this process's standard streams and waits for it.
  * Until then SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1 and SIGUSR2 that are sent to this process
  * are sent on; those of the terminal reach the program by themselves. */

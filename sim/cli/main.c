@@ -74,14 +74,23 @@ print_version(void)
     moe_out("gnuplot    %s\n", gnuplot ? gnuplot : "not found (no figures are drawn)");
 }
 
-/* Writing to a pipe without a reader, and beyond a file size limit, are errors like others. */
+static void
+ignore_signal(int signal)
+{
+    (void)signal;
+}
+
+/* Writing to a pipe without a reader, and beyond a file size limit, are errors like others. By a
+ * handler: programs that are started here get what this one got, for exec takes handlers away. */
 static void
 ignore_signals(void)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    static const int ignored[] = {SIGPIPE, SIGXFSZ};
+    struct sigaction ignore = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART}, got;
     sigemptyset(&ignore.sa_mask);
-    sigaction(SIGPIPE, &ignore, NULL);
-    sigaction(SIGXFSZ, &ignore, NULL);
+    for (size_t i = 0; i < MOE_COUNT(ignored); i++)
+        if (sigaction(ignored[i], NULL, &got) == 0 && got.sa_handler == SIG_DFL)
+            sigaction(ignored[i], &ignore, NULL);
 }
 
 static int

@@ -173,18 +173,37 @@ sends_signals_on(void)
     CU_ASSERT_EQUAL(waitpid(end.pid, NULL, WNOHANG), -1);
 }
 
-/* What moesim ignores, the program does not. */
 static void
-resets_signals(void)
+handle_signal(int signal)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
-    sigemptyset(&ignore.sa_mask);
-    sigaction(SIGPIPE, &ignore, &before);
+    (void)signal;
+}
+
+/* What this process was told to ignore, the program ignores; what it handles, it does not. */
+static void
+hands_signals_down(void)
+{
+    struct sigaction ours = {.sa_handler = SIG_IGN}, before;
+    sigemptyset(&ours.sa_mask);
+    sigaction(SIGPIPE, &ours, &before);
+    CU_ASSERT_EQUAL(run_words("PATH=/bin:/usr/bin", "sh", "-c", "kill -PIPE $$; exit 3"), 3);
+    ours.sa_handler = handle_signal;
+    sigaction(SIGPIPE, &ours, NULL);
     CU_ASSERT_EQUAL(run_words("PATH=/bin:/usr/bin", "sh", "-c", "kill -PIPE $$; exit 3"),
                     128 + SIGPIPE);
     sigaction(SIGPIPE, &before, NULL);
 }
 
+static void
+says_what_is_missing(void)
+{
+    static const char *const env[] = {"PATH=/bin:/usr/bin", NULL};
+    CU_ASSERT_EQUAL(moe_launch_missing("sh", env), 0);
+    CU_ASSERT_EQUAL(moe_launch_missing("no-such-program", env), ENOENT);
+    CU_ASSERT_EQUAL(moe_launch_missing("/etc/passwd", env), EACCES);
+}
+
 MOE_TESTS({"environment", sets_the_environment}, {"asked", sets_only_what_is_asked},
           {"taken", names_what_is_taken}, {"ends", tells_how_it_ended},
-          {"signals", sends_signals_on}, {"reset", resets_signals})
+          {"signals", sends_signals_on}, {"handed down", hands_signals_down},
+          {"missing", says_what_is_missing})
