@@ -204,7 +204,14 @@ static int
 run(moe_program_job *job)
 {
     int code = refuse(job);
-    code = code ? code : moe_capture_room(job);
+    if (code)
+        return code;
+    g_auto(GStrv) env = moe_launch_environment(&job->launch, job->environment);
+    /* before -f removes anything */
+    job->end.failed = moe_launch_missing(job->argv[0], (const char *const *)env);
+    if (job->end.failed)
+        return say_not_started(job, &job->end);
+    code = moe_capture_room(job);
     if (code)
         return code;
     code = run_plain(job);
@@ -212,7 +219,6 @@ run(moe_program_job *job)
         moe_capture_clear(job);
         return code;
     }
-    g_auto(GStrv) env = moe_launch_environment(&job->launch, job->environment);
     moe_launch_run(job->argv, (const char *const *)env, &job->end);
     if (job->end.failed) {
         moe_capture_clear(job);

@@ -27,7 +27,7 @@ typedef struct moe_program_job {
     const moe_program_values *values;
     const char *const *argv;         /* ended by NULL */
     const char *const *environment;  /* moesim's own, ended by NULL */
-    char *folder, *database, *trace; /* NAME.d, NAME.db, NAME.safetensors */
+    char *folder, *database, *trace; /* NAME.d, NAME.db; NAME.safetensors or NULL */
     char *inject, *hook;
     moe_launch_config launch;
     moe_launch_end plain, end; /* without and with recording */
@@ -47,6 +47,10 @@ int moe_capture_check(const moe_program_job *job);
 int moe_capture_room(const moe_program_job *job);
 /* Removes the raw logs, and their folder when nothing else is in it. */
 void moe_capture_clear(const moe_program_job *job);
+/* How long each raw log is now, by name; asked before they are decoded. */
+GHashTable *moe_capture_logs(const moe_program_job *job);
+/* As moe_capture_clear, but logs that are not in `decoded`, or have grown since, stay; how many. */
+size_t moe_capture_clear_decoded(const moe_program_job *job, GHashTable *decoded);
 
 /* Decodes, reports and says what this program ends with. */
 int moe_capture_finish(moe_program_job *job);

@@ -126,7 +126,7 @@ say_losses(const moe_program_job *job, sqlite3 *db)
     }
     sqlite3_finalize(row);
     uint64_t all = job->summary.records + job->summary.lost;
-    moe_say("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " records lost (%.2g %%): %s",
+    moe_say("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " records lost (%.3g %%): %s",
             job->summary.lost, all, 100.0 * (double)job->summary.lost / (double)all, line->str);
 }
 
@@ -310,6 +310,7 @@ moe_capture_finish(moe_program_job *job)
     if (WIFSIGNALED(job->end.status))
         moe_say("'%s' was ended by signal %d (%s)", job->argv[0], WTERMSIG(job->end.status),
                 strsignal(WTERMSIG(job->end.status)));
+    g_autoptr(GHashTable) logs = moe_capture_logs(job);
     if (!decode(job, &error)) {
         moe_say_error(error);
         moe_say("what was recorded stays in %s: `moesim profile decode %s -o %s` makes the profile "
@@ -322,7 +323,9 @@ moe_capture_finish(moe_program_job *job)
     int code = report(job, &running);
     if (running || job->values->keep_raw)
         moe_say("%s holds the raw logs", job->folder);
-    else
-        moe_capture_clear(job);
+    else if (moe_capture_clear_decoded(job, logs))
+        moe_say("%s holds what processes recorded after the program ended: `moesim profile decode "
+                "%s -o NEW.db` makes a profile of it",
+                job->folder, job->folder);
     return code;
 }

@@ -16,16 +16,64 @@ is_raw(const char *name)
     return digits > 0 && !strcmp(name + digits, "raw");
 }
 
-void
-moe_capture_clear(const moe_program_job *job)
+/* Of each raw log how long it is, its name with it. */
+static void
+each_log(const moe_program_job *job, void (*visit)(void *, const char *, const char *, gint64),
+         void *context)
 {
     g_autoptr(GDir) dir = g_dir_open(job->folder, 0, NULL);
     for (const char *name = NULL; dir && (name = g_dir_read_name(dir));) {
         g_autofree char *path = g_build_filename(job->folder, name, NULL);
-        if (is_raw(name))
-            unlink(path);
+        struct stat status;
+        if (is_raw(name) && lstat(path, &status) == 0)
+            visit(context, name, path, status.st_size);
     }
+}
+
+static void
+note_log(void *logs, const char *name, const char *path, gint64 bytes)
+{
+    (void)path;
+    g_hash_table_replace(logs, g_strdup(name), g_memdup2(&bytes, sizeof bytes));
+}
+
+typedef struct cleared {
+    GHashTable *decoded; /* NULL: all go */
+    size_t kept;
+} cleared;
+
+static void
+clear_log(void *context, const char *name, const char *path, gint64 bytes)
+{
+    cleared *c = context;
+    const gint64 *known = c->decoded ? g_hash_table_lookup(c->decoded, name) : &bytes;
+    if (known && *known == bytes)
+        unlink(path);
+    else
+        c->kept++;
+}
+
+GHashTable *
+moe_capture_logs(const moe_program_job *job)
+{
+    GHashTable *logs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    each_log(job, note_log, logs);
+    return logs;
+}
+
+size_t
+moe_capture_clear_decoded(const moe_program_job *job, GHashTable *decoded)
+{
+    cleared c = {.decoded = decoded};
+    each_log(job, clear_log, &c);
     rmdir(job->folder);
+    return c.kept;
+}
+
+void
+moe_capture_clear(const moe_program_job *job)
+{
+    moe_capture_clear_decoded(job, NULL);
 }
 
 static int
@@ -33,7 +81,7 @@ say_there(const moe_program_job *job)
 {
     bool folder = g_file_test(job->folder, G_FILE_TEST_EXISTS);
     const char *others[] = {job->database, job->trace};
-    for (size_t i = 0; i < MOE_COUNT(others) && !folder; i++)
+    for (size_t i = 0; i < MOE_COUNT(others) && !folder && others[i]; i++)
         if (g_file_test(others[i], G_FILE_TEST_EXISTS)) {
             moe_say("%s is there already: name another by -o, or replace it with -f", others[i]);
             return MOE_EXIT_OUTPUT;
@@ -55,7 +103,8 @@ moe_capture_room(const moe_program_job *job)
     else if (say_there(job))
         return MOE_EXIT_OUTPUT;
     if (mkdir(job->folder, 0777) == 0) {
-        unlink(job->trace); /* -f: what stands there at the end is the program's */
+        if (job->trace)
+            unlink(job->trace); /* -f: what stands there at the end is the program's */
         return MOE_EXIT_OK;
     }
     if (errno == EEXIST)

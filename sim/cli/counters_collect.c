@@ -73,9 +73,9 @@ report(const moe_program_job *job)
                            &row, NULL) == SQLITE_OK)
         while (sqlite3_step(row) == SQLITE_ROW) {
             const char *name = (const char *)sqlite3_column_text(row, 0);
+            const char *text = (const char *)sqlite3_column_text(row, 1);
             const moe_profile_code *known = moe_profile_code_find(name);
-            moe_say("%s: %s", known ? known->says : name,
-                    (const char *)sqlite3_column_text(row, 1));
+            moe_say("%s%s%s", known ? known->says : name, text ? ": " : "", text ? text : "");
         }
     sqlite3_finalize(row);
     if (values) {
@@ -135,7 +135,6 @@ moe_counters_collect(const GPtrArray *plan, const char *name, bool force,
     name = name ? name : "counters";
     job.folder = g_strconcat(name, ".d", NULL);
     job.database = g_strconcat(name, ".db", NULL);
-    job.trace = g_strconcat(name, ".safetensors", NULL);
     job.launch = (moe_launch_config){.folder = job.folder,
                                      .inject = job.inject,
                                      .trace = MOE_LAUNCH_nvtx | MOE_LAUNCH_route,
@@ -143,7 +142,6 @@ moe_counters_collect(const GPtrArray *plan, const char *name, bool force,
     int code = collect(&job, plan);
     g_free(job.folder);
     g_free(job.database);
-    g_free(job.trace);
     g_free(job.inject);
     return code;
 }

@@ -17,6 +17,9 @@ expect 0 "^-- -x a b 	$" capture -o words -- printf '%s %s %s %s\n' -- -x 'a b' 
 expect 143 "was ended by signal 15" capture -o term -- sh -c 'kill -TERM $$'
 expect 139 "was ended by signal 11" capture -o segv -- sh -c 'kill -SEGV $$'
 expect 127 "cannot run 'no-such-program'" capture -o absent -- no-such-program
+expect 141 "was ended by signal 13" capture -o pipe -- sh -c 'kill -PIPE $$; exit 3'
+(trap '' PIPE; capture -o ignored -- sh -c 'kill -PIPE $$; exit 3' 2>said) # as systemd starts programs
+[ $? = 3 ] || { echo "SIGPIPE is ignored no more"; failed=1; }
 printf 'exit 4\n' >script
 expect 126 "cannot run './script'" capture -o script -- ./script
 chmod +x script
@@ -48,6 +51,10 @@ expect 5 "first.db is there already" capture -o first -- touch ran
 expect 5 "first.db is there already" capture -o first.db -- touch ran
 cmp first.db copy.db && [ ! -e ran ] || failed=1
 expect 0 "first.db written" capture -f -o first -- true
+touch first.safetensors
+mkdir first.d && touch first.d/1.raw
+expect 127 "cannot run 'no-such-program'" capture -f -o first -- no-such-program
+[ -e first.safetensors ] && [ -e first.d/1.raw ] || { echo "-f removed it for nothing"; failed=1; }
 mkdir held.d && touch held.d/1.raw
 expect 5 "held.d is there already: a capture that was not finished" capture -o held -- touch ran
 touch held.d/mine
@@ -59,6 +66,30 @@ mkdir blocked.db
 expect 5 "blocked.db is there already" capture -o blocked -- touch ran
 expect 5 "stays in blocked.d" capture -f -o blocked -- true
 [ -d blocked.d ] && [ -d blocked.db ] || { ls; failed=1; }
+
+# What a process that the program left behind records while the profile is made stays. Messages wait for
+# room in a pipe here, the first of them until there is such a log.
+python3 - "$moesim" <<'PYTHON' || failed=1
+import os, subprocess, sys, time
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+try:
+    while True:
+        os.write(writer, b"." * 4096)
+except BlockingIOError:
+    os.set_blocking(writer, True)
+process = subprocess.Popen([sys.argv[1], "capture", "-o", "late", "--", "true"], stderr=writer)
+os.close(writer)
+for _ in range(1000):
+    if os.path.exists("late.db"):
+        break
+    time.sleep(0.01)
+open("late.d/77.raw", "w").close()
+said = os.fdopen(reader, "rb").read()
+assert process.wait() == 0
+assert os.path.exists("late.d/77.raw"), "a log that was not decoded went"
+assert b"late.d holds what processes recorded" in said, said
+PYTHON
 
 # Another tool is injected already: nothing runs.
 for name in CUDA_INJECTION64_PATH NVTX_INJECTION64_PATH; do
