@@ -48,13 +48,30 @@ from_unknown(const fit *f, const moe_tunable *t, double x)
     return t->number == MOE_NUMBER_REAL ? moe_exp(x) - 1 : moe_exp(x);
 }
 
+static bool
+is_pageable_rate(const moe_tunable *t)
+{
+    return t->of_link && t->offset == offsetof(moe_hw_link, pageable_bytes_per_s);
+}
+
+/* Copies of pageable memory go by way of pinned memory: where they measure faster, it is noise, and
+ * a machine that says so is refused. Four digits of what is let through, rounded, are not above. */
+static double
+highest(const moe_candidate *candidate, const moe_tunable *t)
+{
+    const double below = 0.9995;
+    if (!is_pageable_rate(t))
+        return t->high;
+    return fmax(t->low, below * candidate->links[t->index].bytes_per_s);
+}
+
 static void
 apply(const fit *f, moe_candidate *candidate, const double *x)
 {
     for (uint32_t j = 0; j < f->n_tunable; j++) {
         const moe_tunable *t = f->tunable[j];
-        double value = from_unknown(f, t, x[j]);
-        moe_tunable_set(t, candidate, value < t->low ? t->low : value > t->high ? t->high : value);
+        double value = from_unknown(f, t, x[j]), high = highest(candidate, t);
+        moe_tunable_set(t, candidate, value < t->low ? t->low : value > high ? high : value);
     }
 }
 
@@ -87,7 +104,7 @@ solve(fit *f, double *x)
     moe_squares p = {.n_rows = f->n, .n = f->n_tunable, .residuals = residuals, .context = f};
     for (uint32_t j = 0; j < f->n_tunable; j++) {
         p.low[j] = to_unknown(f, f->tunable[j], f->tunable[j]->low);
-        p.high[j] = to_unknown(f, f->tunable[j], f->tunable[j]->high);
+        p.high[j] = to_unknown(f, f->tunable[j], highest(&f->c->after, f->tunable[j]));
         p.step[j] = 1e-3;
     }
     return moe_squares_solve(&p, x);
@@ -203,8 +220,9 @@ store(fit *f, const double *x)
         number->kind = f->kind;
         number->value = value;
         number->remark = "";
-        if (value >= t->high * 0.9999)
-            number->remark = "at the end of its range";
+        if (value >= highest(&f->c->after, t) * 0.9999)
+            number->remark = is_pageable_rate(t) ? "no faster than from pinned memory"
+                                                 : "at the end of its range";
         else if (f->insisted[j] && f->rough[j])
             number->remark = "only roughly determined";
     }
@@ -391,6 +409,23 @@ static const plan of_links[] = {
     {MOE_MEASURED_COPY, is_concurrent, {"duplex"}},
 };
 
+/* What the base says of pageable memory is not kept above what was fitted for pinned. */
+static void
+slow_pageable(moe_calibration *c)
+{
+    for (size_t i = 0; i < c->tunable->len; i++) {
+        const moe_tunable *t = &g_array_index(c->tunable, moe_tunable, i);
+        moe_calibrated *number = &g_array_index(c->numbers, moe_calibrated, i);
+        double rate = t->of_link ? c->after.links[t->index].bytes_per_s : 0;
+        if (!is_pageable_rate(t) || moe_tunable_get(t, &c->after) <= rate)
+            continue;
+        moe_tunable_set(t, &c->after, rate);
+        number->fitted = true;
+        number->value = rate;
+        number->remark = "no faster than from pinned memory";
+    }
+}
+
 void
 moe_calibrate_fit(moe_calibration *c)
 {
@@ -400,4 +435,5 @@ moe_calibrate_fit(moe_calibration *c)
     for (size_t l = 0; l < MOE_COUNT(links); l++)
         for (size_t i = 0; i < MOE_COUNT(of_links) && links[l] >= 0; i++)
             run(c, &of_links[i], links[l], NULL);
+    slow_pageable(c);
 }
