@@ -5,6 +5,7 @@
 #include "sim/cli/output.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define AT(field) offsetof(moe_program_values, field)
 #define COMMAND "moesim capture"
@@ -42,7 +43,9 @@ static const moe_option options[] = {
     {"require-gpu", 0, MOE_OPTION_FLAG, AT(require_gpu),
      .help = "Exit with 3, and run nothing, when kernels cannot be recorded here."},
     {"overhead", 0, MOE_OPTION_FLAG, AT(overhead),
-     .help = "Run the program once more, before and without recording, and note both times."},
+     .help =
+         "Run the program once more, before and without recording, and note both times. What it "
+         "reads on standard input must come from a file, to be read twice."},
     {"check", 0, MOE_OPTION_FLAG, AT(check),
      .help = "Run nothing: say what can be recorded on this machine. Exit with 3 when kernels "
              "cannot."},
@@ -183,17 +186,20 @@ refuse(const moe_program_job *job)
     return MOE_EXIT_LAUNCH;
 }
 
-/* Without recording, for --overhead. */
+/* Without recording, for --overhead. Of a file, the second run reads again what the first read. */
 static int
 run_plain(moe_program_job *job)
 {
     if (!job->values->overhead)
         return MOE_EXIT_OK;
+    off_t input = lseek(STDIN_FILENO, 0, SEEK_CUR);
     moe_launch_config plain = {.set = job->launch.set, .n_set = job->launch.n_set};
     g_auto(GStrv) env = moe_launch_environment(&plain, job->environment);
     moe_launch_run(job->argv, (const char *const *)env, &job->plain);
     if (job->plain.failed)
         return say_not_started(job, &job->plain);
+    if (input >= 0)
+        (void)lseek(STDIN_FILENO, input, SEEK_SET);
     int status = moe_launch_exit_status(&job->plain);
     if (status)
         moe_say("without recording it ended with %d", status);

@@ -106,6 +106,9 @@ meta() {
 print(*(v for v, in sqlite3.connect(sys.argv[1]).execute('SELECT value FROM meta WHERE name = ?', sys.argv[2:])))" "$@"
 }
 expect 7 "s with recording, .* s without: " capture --overhead -o twice -- sh -c 'echo x >>runs; exit 7'
+printf 'in\n' >input
+capture --overhead -o reads -- cat <input >out 2>said || failed=1
+[ "$(grep -cx in out)" = 2 ] || { echo "--overhead: the second run reads nothing"; cat out; failed=1; }
 [ "$(wc -l <runs)" = 2 ] || { echo "--overhead ran it $(wc -l <runs) times"; failed=1; }
 [ "$(meta twice.db command)" = "'sh' '-c' 'echo x >>runs; exit 7'" ] || { meta twice.db command; failed=1; }
 [ "$(meta twice.db exit_status)" = 7 ] || failed=1
