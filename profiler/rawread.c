@@ -36,41 +36,39 @@ raw_padded(uint64_t n)
     return (n + 7) & ~(uint64_t)7;
 }
 
-static void
-raw_stop(moe_raw_file *file, size_t at, moe_raw_ending ending)
-{
-    file->ending = ending;
-    file->unread = file->n - at;
-}
-
-/* The chunk at `at`; how far it reaches, 0: it is none. */
-static size_t
-raw_chunk(moe_raw_file *file, size_t at)
+/* The chunk at `at` is there, whole and undamaged, or what it is instead. */
+static moe_raw_ending
+raw_chunk(const moe_raw_file *file, size_t at, moe_raw_chunk *chunk)
 {
     moe_raw_head head;
     size_t left = file->n - at;
-    if (left < sizeof head) {
-        raw_stop(file, at, MOE_RAW_CUT);
-        return 0;
-    }
+    if (left < sizeof head)
+        return MOE_RAW_CUT;
     memcpy(&head, file->bytes + at, sizeof head);
-    if (head.magic != MOE_RAW_CHUNK || head.bytes > MOE_RAW_MAX_PAYLOAD) {
-        raw_stop(file, at, MOE_RAW_DAMAGED);
-        return 0;
+    if (head.magic != MOE_RAW_CHUNK || head.bytes > MOE_RAW_MAX_PAYLOAD)
+        return MOE_RAW_DAMAGED;
+    if (left - sizeof head < head.bytes)
+        return MOE_RAW_CUT;
+    *chunk = (moe_raw_chunk){head.type, head.bytes, file->bytes + at + sizeof head};
+    return crc32(0, chunk->payload, head.bytes) == head.crc ? MOE_RAW_WHOLE : MOE_RAW_DAMAGED;
+}
+
+/* Where the next good chunk begins, from `at` on; the end: there is none. What is summed in vain,
+ * of `budget` bytes, is bounded: a file may be made of heads. */
+static size_t
+raw_next(const moe_raw_file *file, size_t at, size_t *budget)
+{
+    moe_raw_chunk chunk;
+    moe_raw_head head;
+    for (; at + sizeof head <= file->n; at += 8) {
+        memcpy(&head, file->bytes + at, sizeof head);
+        if (head.magic != MOE_RAW_CHUNK || head.bytes > *budget)
+            continue;
+        if (raw_chunk(file, at, &chunk) == MOE_RAW_WHOLE)
+            return at;
+        *budget -= head.bytes;
     }
-    if (left - sizeof head < head.bytes) {
-        raw_stop(file, at, MOE_RAW_CUT);
-        return 0;
-    }
-    const uint8_t *payload = file->bytes + at + sizeof head;
-    if (crc32(0, payload, head.bytes) != head.crc) {
-        raw_stop(file, at, MOE_RAW_DAMAGED);
-        return 0;
-    }
-    moe_raw_chunk chunk = {head.type, head.bytes, payload};
-    g_array_append_val(file->chunks, chunk);
-    /* the padding of the last chunk may be missing: nothing is lost with it */
-    return MIN(left, sizeof head + (size_t)raw_padded(head.bytes));
+    return file->n;
 }
 
 static void
@@ -80,14 +78,24 @@ raw_find_chunks(moe_raw_file *file)
     if (file->n < at || memcmp(file->bytes, MOE_RAW_MAGIC, at) != 0) {
         /* a beginning of the magic is all that a process left which was killed at once */
         bool cut = file->n < at && (file->n == 0 || !memcmp(file->bytes, MOE_RAW_MAGIC, file->n));
-        raw_stop(file, 0, cut ? MOE_RAW_CUT : MOE_RAW_FOREIGN);
+        file->ending = cut ? MOE_RAW_CUT : MOE_RAW_FOREIGN;
+        file->unread = file->n;
         return;
     }
-    while (at < file->n) {
-        size_t reach = raw_chunk(file, at);
-        if (!reach)
-            return;
-        at += reach;
+    for (size_t budget = file->n; at < file->n;) {
+        moe_raw_chunk chunk;
+        moe_raw_ending is = raw_chunk(file, at, &chunk);
+        if (is == MOE_RAW_WHOLE) {
+            g_array_append_val(file->chunks, chunk);
+            /* the padding of the last chunk may be missing: nothing is lost with it */
+            at += MIN(file->n - at, sizeof(moe_raw_head) + (size_t)raw_padded(chunk.bytes));
+            continue;
+        }
+        size_t good = raw_next(file, MIN(at + 8, file->n), &budget);
+        bool last = good == file->n && file->ending != MOE_RAW_DAMAGED;
+        file->ending = last ? is : MOE_RAW_DAMAGED;
+        file->unread += good - at;
+        at = good;
     }
 }
 

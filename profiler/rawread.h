@@ -11,7 +11,7 @@
 typedef enum moe_raw_ending {
     MOE_RAW_WHOLE,   /* ends with CLOSE, or between two chunks */
     MOE_RAW_CUT,     /* ends within a chunk */
-    MOE_RAW_DAMAGED, /* a chunk that is none, or whose sum is wrong */
+    MOE_RAW_DAMAGED, /* holds what is no chunk, or one whose sum is wrong */
     MOE_RAW_FOREIGN, /* no raw log at all */
 } moe_raw_ending;
 
@@ -31,7 +31,7 @@ void moe_rawread_close(moe_raw_file *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_raw_file, moe_rawread_close)
 
 const moe_raw_chunk *moe_rawread_chunks(const moe_raw_file *file, size_t *n);
-/* How the file ends; bytes: what stands from there on, unread. */
+/* How the file ends; bytes: what is unread. Behind damage the next good chunk is read on from. */
 moe_raw_ending moe_rawread_end(const moe_raw_file *file, uint64_t *bytes);
 /* Entries of STRINGS, SIZES and the like that make no sense. */
 uint64_t moe_rawread_odd(const moe_raw_file *file);

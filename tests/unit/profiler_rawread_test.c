@@ -66,7 +66,7 @@ reads_what_stands_before_a_cut(void)
               boundaries);
 }
 
-/* Any byte of a chunk that is changed ends the log before that chunk. */
+/* Any byte of a chunk that is changed costs that chunk, and none behind it. */
 static void
 finds_damage(void)
 {
@@ -83,8 +83,8 @@ finds_damage(void)
         moe_rawread_chunks(file, &n);
         moe_raw_ending end = moe_rawread_end(file, NULL);
         /* kinds of chunks and padding are not summed: a chunk of another kind is passed over */
-        MOE_CHECK(end == MOE_RAW_WHOLE ? n == whole : n < whole, "byte %zu: %zu chunks, ends as %u",
-                  at, n, end);
+        MOE_CHECK(end == MOE_RAW_WHOLE ? n == whole : n == whole - 1,
+                  "byte %zu: %zu chunks, ends as %u", at, n, end);
         damaged += end == MOE_RAW_DAMAGED;
         moe_rawread_close(file);
         g_free(copy);
