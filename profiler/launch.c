@@ -58,30 +58,32 @@ sets(const char *const *list, size_t n, const char *name)
     return false;
 }
 
+/* Whether CUDA loads the injector: the profiler's start and stop are calls of CUDA. */
+static bool
+wants_cuda(const moe_launch_config *config)
+{
+    return (config->trace & MOE_LAUNCH_cuda) || config->counters ||
+           (config->range && !strcmp(config->range, "profiler-api"));
+}
+
 char *
 moe_launch_taken(const moe_launch_config *config, const char *const *env)
 {
-    static const struct {
+    const struct {
         const char *name;
-        unsigned kinds;
+        bool wanted;
     } variables[] = {
-        {"CUDA_INJECTION64_PATH", MOE_LAUNCH_cuda},
-        {"NVTX_INJECTION64_PATH", MOE_LAUNCH_nvtx},
+        {"CUDA_INJECTION64_PATH", wants_cuda(config)},
+        {"NVTX_INJECTION64_PATH", config->trace & MOE_LAUNCH_nvtx},
     };
     g_autoptr(GString) names = g_string_new(NULL);
     for (size_t i = 0; i < MOE_COUNT(variables); i++) {
         const char *name = variables[i].name;
-        bool wanted = config->inject && (config->trace & variables[i].kinds);
+        bool wanted = config->inject && variables[i].wanted;
         if (wanted && (sets(env, SIZE_MAX, name) || sets(config->set, config->n_set, name)))
             g_string_append_printf(names, "%s%s", names->len ? " and " : "", name);
     }
     return names->len ? g_string_free(g_steal_pointer(&names), FALSE) : NULL;
-}
-
-static bool
-wants_cuda(const moe_launch_config *config)
-{
-    return (config->trace & MOE_LAUNCH_cuda) || config->counters;
 }
 
 static char *

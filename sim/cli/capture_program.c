@@ -147,6 +147,8 @@ read_options(const moe_program_values *v, moe_launch_config *launch)
     code = code ? code : read_time("delay", v->delay, &launch->delay_ms);
     code = code ? code : read_time("duration", v->duration, &launch->duration_ms);
     code = code ? code : read_env(v->env);
+    if (code == 0 && v->duration && launch->duration_ms == 0)
+        return moe_say_usage(COMMAND, "'--duration' wants a time above 0, not '%s'", v->duration);
     if (code == 0 && v->range && g_str_has_prefix(v->range, "nvtx:") &&
         !(launch->trace & MOE_LAUNCH_nvtx))
         return moe_say_usage(COMMAND, "'--range %s' wants nvtx in '--trace'", v->range);
@@ -253,7 +255,7 @@ choose(moe_program_job *job, size_t n)
         return n ? moe_say_usage(COMMAND, "'--check' runs no program") : moe_capture_check(job);
     if (n == 0)
         return moe_say_usage(COMMAND, "'-- PROGRAM' is missing: what to run");
-    if (v->output && !*v->output)
+    if (v->output && (!*v->output || g_str_has_suffix(v->output, "/")))
         return moe_say_usage(COMMAND, "'--output' wants a name");
     return run(job);
 }

@@ -44,6 +44,10 @@ if "$moesim" capture --probe | grep -q '^cuda=absent$'; then
 for row in sqlite3.connect('plain.db').execute('SELECT code, text FROM diagnostic'): print('|'.join(row))"
 fi
 
+expect 2 "'--output' wants a name" capture -o ./ -- touch ran
+expect 2 "'--duration' wants a time above 0" capture --duration 0 -- touch ran
+[ ! -e ran ] && [ ! -e .db ] || { ls -a; failed=1; }
+
 # What is there stays there; -f replaces it.
 expect 0 "first.db written" capture -o first -- true
 cp first.db copy.db

@@ -173,6 +173,21 @@ sends_signals_on(void)
     CU_ASSERT_EQUAL(waitpid(end.pid, NULL, WNOHANG), -1);
 }
 
+/* cudaProfilerStart is seen by CUDA's injection alone, also where no kernels are asked for. */
+static void
+windows_of_the_profiler_want_cuda(void)
+{
+    static const char *const before[] = {"PATH=/bin", NULL};
+    static const char *const other[] = {"CUDA_INJECTION64_PATH=/opt/o.so", NULL};
+    moe_launch_config config = whole;
+    config.trace = MOE_LAUNCH_nvtx;
+    config.range = "profiler-api";
+    g_auto(GStrv) env = moe_launch_environment(&config, before);
+    CU_ASSERT_STRING_EQUAL(g_environ_getenv(env, "CUDA_INJECTION64_PATH"), "/opt/i.so");
+    g_autofree char *taken = moe_launch_taken(&config, other);
+    CU_ASSERT_STRING_EQUAL(taken, "CUDA_INJECTION64_PATH");
+}
+
 static void
 handle_signal(int signal)
 {
@@ -206,4 +221,4 @@ says_what_is_missing(void)
 MOE_TESTS({"environment", sets_the_environment}, {"asked", sets_only_what_is_asked},
           {"taken", names_what_is_taken}, {"ends", tells_how_it_ended},
           {"signals", sends_signals_on}, {"handed down", hands_signals_down},
-          {"missing", says_what_is_missing})
+          {"missing", says_what_is_missing}, {"profiler", windows_of_the_profiler_want_cuda})
