@@ -71,7 +71,8 @@ static struct {
     size_t config_bytes, image_bytes;
     uint32_t ranges;     /* in the image */
     uint64_t open_range; /* that is being measured; 0: none */
-    uint64_t order;      /* ranges measured so far */
+    uint64_t order;      /* ranges written so far */
+    uint64_t pushed;     /* ranges begun so far */
 } session = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static char list[4096]; /* what `metrics` points into */
@@ -235,12 +236,16 @@ write_range(moe_batch **batch, size_t index)
     if (!TRY(cuptiRangeProfilerCounterDataGetRangeInfo, &info) ||
         !TRY(cuptiProfilerHostEvaluateToGpuValues, &evaluate))
         return false;
-    char name[128]; /* "experts 7" becomes "experts/7" */
-    snprintf(name, sizeof name, "%s", info.rangeName);
+    /* "experts 7 #12" becomes "experts/7". */
+    char name[128];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(info.rangeName, "#"), info.rangeName);
+    size_t end = strlen(name);
+    while (end > 0 && name[end - 1] == ' ')
+        name[--end] = '\0';
     char *blank = strchr(name, ' ');
     if (blank != NULL)
         *blank = '/';
-    uint32_t range = moe_text_id(name, strlen(name));
+    uint32_t range = moe_text_id(name, end);
     for (size_t m = 0; m < n_metrics; m++) {
         moe_raw_counter counter = {.order = session.order,
                                    .range = range,
@@ -363,10 +368,13 @@ push_stage(const moe_raw_range *range)
                 "stages of further threads are not counted: counters are of one context");
         return;
     }
+    /* Ranges of one name are one to CUPTI, and summed: each gets a number. */
+    unsigned long long number = session.pushed++;
     if (range->payload_type == 1)
-        snprintf(name, sizeof name, "%s %llu", stage, (unsigned long long)range->payload);
+        snprintf(name, sizeof name, "%.64s %llu #%llu", stage, (unsigned long long)range->payload,
+                 number);
     else
-        snprintf(name, sizeof name, "%s", stage);
+        snprintf(name, sizeof name, "%.64s #%llu", stage, number);
     PARAMS(CUpti_RangeProfiler_PushRange_Params, push, .pRangeProfilerObject = session.object,
            .pRangeName = name);
     if (TRY(cuptiRangeProfilerPushRange, &push))

@@ -1,5 +1,6 @@
-/* The range profiler of the fake CUPTI: it insists on the order of calls, and its values are known:
- * metric m of the i-th range of the process is 100 i + m. Behaviour by environment:
+/* The range profiler of the fake CUPTI: it insists on the order of calls, makes one of ranges of
+ * one name as the real one does, and its values are known: metric m of the i-th range of the
+ * process is 100 i + m. Behaviour by environment:
  *
  * FAKE_PASSES      passes that the metrics take together (1)
  * FAKE_DENIED      the result of cuptiRangeProfilerEnable
@@ -18,7 +19,7 @@
 enum { IMAGE = 4096, MOST_RANGES = 4096, MOST_METRICS = 64 };
 
 static struct {
-    bool initialised, enabled, image, configured, running, inside, decoded;
+    bool initialised, enabled, image, configured, running, inside, known, decoded;
     size_t n_metrics, n_ranges, first, most;
     char names[MOST_RANGES][64];
 } fake;
@@ -173,8 +174,12 @@ CUptiResult
 cuptiRangeProfilerPushRange(CUpti_RangeProfiler_PushRange_Params *p)
 {
     CUptiResult result = EXPECT(fake.running && !fake.inside && fake.n_ranges < fake.most);
+    fake.inside = fake.known = true;
+    for (size_t i = 0; i < fake.n_ranges; i++)
+        if (strcmp(fake.names[i], p->pRangeName) == 0)
+            return result;
+    fake.known = false;
     snprintf(fake.names[fake.n_ranges], sizeof fake.names[0], "%s", p->pRangeName);
-    fake.inside = true;
     return result;
 }
 
@@ -183,7 +188,7 @@ cuptiRangeProfilerPopRange(CUpti_RangeProfiler_PopRange_Params *p)
 {
     (void)p;
     CUptiResult result = EXPECT(fake.running && fake.inside);
-    fake.n_ranges++;
+    fake.n_ranges += !fake.known;
     fake.inside = false;
     return result;
 }
