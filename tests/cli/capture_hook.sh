@@ -33,6 +33,25 @@ expect 0 "^2$" env PYTHONPATH=odd "$moesim" capture -f -o odd -- \
     python3 -c 'import transformers.modeling_utils as m; print(m.y)'
 grep -q "the engine could not be hooked: transformers.modeling_utils is not as the hook knows it" said ||
     { cat said; failed=1; }
+# So is a loader that takes no attributes.
+cat >slots.py <<'PYTHON'
+import importlib.machinery, importlib.util, sys
+class Loader:
+    __slots__ = ()
+    def create_module(self, spec): return None
+    def exec_module(self, module): module.y = 3
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "transformers.modeling_utils":
+            return importlib.machinery.ModuleSpec(name, Loader())
+sys.meta_path.append(Finder)
+sys.meta_path[:] = [f for f in sys.meta_path if f is not Finder][:-1] + [Finder, sys.meta_path[-2]]
+import transformers.modeling_utils as m
+print(m.y)
+PYTHON
+expect 0 "^3$" env PYTHONPATH=odd "$moesim" capture -f -o odd -- python3 slots.py
+grep -q "transformers.modeling_utils cannot be patched: AttributeError" said || { cat said; failed=1; }
 echo 'not a library' >broken.so
 expect 0 "^2$" env PYTHONPATH=odd MOESIM_INJECT_LIB=$PWD/broken.so "$moesim" capture -f -o odd -- \
     python3 -c 'import transformers.modeling_utils as m; print(m.y)'

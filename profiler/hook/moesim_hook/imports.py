@@ -23,15 +23,18 @@ class Finder:
         finally:
             self.busy.discard(name)
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            self.extend(spec.loader, *self.wanted[name])
+            with abi.telling("%s cannot be patched" % name):
+                self.extend(spec.loader, name, *self.wanted[name])
         return spec
 
     @staticmethod
-    def extend(loader, file, function):
+    def extend(loader, name, file, function):
         execute = loader.exec_module
 
         def exec_module(module):
             execute(module)
+            if module.__name__ != name:  # of a loader that loads several
+                return
             with abi.telling("%s is not as the hook knows it" % module.__name__):
                 getattr(importlib.import_module(file), function)(module)
 
