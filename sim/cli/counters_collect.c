@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A metric that takes several passes is left out, aloud. */
 static char *
@@ -21,16 +22,19 @@ list_metrics(const moe_counter_group *group)
     return list->len ? g_string_free(g_steal_pointer(&list), FALSE) : NULL;
 }
 
-/* The groups' runs, into one folder. */
+/* The groups' runs, into one folder; of a file on standard input each reads the same. */
 static int
 run_groups(moe_program_job *job, const GPtrArray *plan)
 {
+    off_t input = lseek(STDIN_FILENO, 0, SEEK_CUR);
     guint runs = 0;
     for (guint g = 0; g < plan->len; g++) {
         g_autofree char *metrics = list_metrics(plan->pdata[g]);
         if (!metrics)
             continue;
         job->launch.counters = metrics;
+        if (input >= 0)
+            (void)lseek(STDIN_FILENO, input, SEEK_SET);
         g_auto(GStrv) env = moe_launch_environment(&job->launch, job->environment);
         moe_launch_run(job->argv, (const char *const *)env, &job->end);
         job->launch.counters = NULL;
@@ -102,6 +106,11 @@ collect(moe_program_job *job, const GPtrArray *plan)
     if (taken) {
         moe_say("nothing was run: %s is set already: another tool wants to be injected", taken);
         return MOE_EXIT_LAUNCH;
+    }
+    job->end.failed = moe_launch_missing(job->argv[0], job->environment);
+    if (job->end.failed) { /* before -f removes anything */
+        moe_say("cannot run '%s': %s", job->argv[0], g_strerror(job->end.failed));
+        return moe_launch_exit_status(&job->end);
     }
     int code = moe_capture_room(job);
     if (code)

@@ -40,6 +40,20 @@ run -o one && fail "one.db was replaced"
 run -o one -f -s moe || fail "replacing: $(cat said.txt)"
 [ "$(sql one.db "SELECT count(DISTINCT metric) FROM counter")" = 6 ] || fail "the set moe"
 
+# A trace of that name is another command's; a program that is not there costs nothing.
+touch one.safetensors
+run -o one -f -s moe || fail "replacing: $(cat said.txt)"
+[ -e one.safetensors ] || fail "-f removed a trace"
+mkdir one.d && touch one.d/1.raw
+"$moesim" counters -f -o one -- no-such-program 2>said.txt
+[ $? = 127 ] && [ -e one.d/1.raw ] || fail "no such program: $(cat said.txt)"
+rm -r one.d
+
+# Each run reads the whole of standard input, where it is a file.
+echo in >input
+"$moesim" counters -o input -m dram__bytes_read.sum,nvlrx__bytes.sum -- cat <input >out 2>said.txt
+[ "$(grep -c in out)" = 2 ] || fail "standard input of two runs: $(cat out said.txt)"
+
 # A program that fails: its status, and what was counted until then.
 "$moesim" counters -o failed -- env LD_LIBRARY_PATH="$fakes/cuda" \
     MOESIM_CUPTI_LIB="$fakes/cupti/libcupti.so.13" "$program" cuda push:1:experts pop exit:9 2>said.txt
