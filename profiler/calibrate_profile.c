@@ -88,6 +88,24 @@ check_profile(reader *r, moe_diag *diag)
     return application == MOE_PROFILE_APPLICATION && version == MOE_PROFILE_VERSION;
 }
 
+/* Kernels that were lost make stages too short: more than 1 % of them is refused, as `profile
+ * stats` does. */
+static bool
+check_losses(reader *r, moe_diag *diag)
+{
+    int64_t lost = number_of(r, "SELECT coalesce(sum(n), 0) FROM loss WHERE source = 'cupti'");
+    int64_t kept =
+        number_of(r, "SELECT (SELECT count(*) FROM kernel) + (SELECT count(*) FROM memop)"
+                     " + (SELECT count(*) FROM api)");
+    bool good = !r->failed && lost <= (lost + kept) / 100;
+    if (!r->failed && !good)
+        moe_diag_error(diag, (moe_loc){.file = r->path},
+                       "%" PRId64 " of %" PRId64 " records of CUPTI were lost: its times are too "
+                       "short; record it again with a larger --max-buffer",
+                       lost, lost + kept);
+    return good;
+}
+
 static void
 read_device(reader *r)
 {
@@ -416,7 +434,7 @@ moe_calibrate_profile(moe_measured *table, const char *path, const moe_model *mo
         return false;
     }
     r.path = moe_diag_intern(diag, path);
-    bool good = check_profile(&r, diag);
+    bool good = check_profile(&r, diag) && check_losses(&r, diag);
     if (good) {
         moe_measured_begin(table, path);
         read_device(&r);

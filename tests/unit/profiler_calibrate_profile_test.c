@@ -227,6 +227,10 @@ other_files(void)
               n.launches, n.copies);
 
     sqlite3_open(r.path, &r.db);
+    sql(&r, "INSERT INTO loss VALUES(1, 'cupti', 'dropped', 5)");
+    sqlite3_close(r.db);
+    CU_ASSERT(!moe_calibrate_profile(r.f.table, r.path, NULL, &n, diag, &error));
+    sqlite3_open(r.path, &r.db);
     sql(&r, "PRAGMA user_version = 99");
     sqlite3_close(r.db);
     CU_ASSERT(!moe_calibrate_profile(r.f.table, r.path, NULL, &n, diag, &error));
@@ -235,7 +239,8 @@ other_files(void)
     sqlite3_close(r.db);
     CU_ASSERT(!moe_calibrate_profile(r.f.table, r.path, NULL, &n, diag, &error));
     g_autofree char *said = moe_diag_render(diag);
-    MOE_CHECK(strstr(said, "a profile of version 99, this program reads 1") &&
+    MOE_CHECK(strstr(said, "records of CUPTI were lost") &&
+                  strstr(said, "a profile of version 99, this program reads 1") &&
                   strstr(said, "a database, but no profile"),
               "%s", said);
     sqlite3_open(r.path, &r.db);
