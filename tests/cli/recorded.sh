@@ -30,5 +30,14 @@ for folder in "$source"/profiler/recorded/*/; do
     "$moesim" calibrate "$folder/table.csv" --only kind=copy \
         --device "$(sed -n 2p "$folder/table.csv" | cut -d, -f2)" --base server-h100 -o again.yaml \
         >/dev/null || exit 1
-    "$moesim" list hardware >/dev/null || exit 1
+    [ -f "$folder/torch-trace.json.gz" ] || continue
+    # What the PyTorch profiler recorded there: 60 kernels, as it said itself.
+    rm -f torch.db
+    "$moesim" profile import torch "$folder/torch-trace.json.gz" -o torch.db >/dev/null || exit 1
+    kernels=$(sqlite3 torch.db "SELECT count(*) FROM kernel k JOIN api a USING(correlation)
+        WHERE k.start_ns >= a.start_ns AND k.end_ns > k.start_ns")
+    [ "$kernels" = 60 ] || {
+        echo "$kernels kernels behind their launches in the trace of PyTorch, not 60"
+        exit 1
+    }
 done
