@@ -11,6 +11,8 @@ program=$build/inject_program fakes=$build/fakes
     exit 77
 }
 unset CUDA_INJECTION64_PATH NVTX_INJECTION64_PATH MOESIM_INJECT_LIB MOESIM_CAPTURE
+# A program that crashes does so under a sanitizer too.
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}handle_segv=0"
 libraries=$fakes/cuda
 export LD_LIBRARY_PATH="$libraries" MOESIM_CUPTI_LIB="$fakes/cupti/libcupti.so.13"
 work="cuda push:0:experts launch:k:3 pop"
