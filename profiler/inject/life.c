@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,11 +76,23 @@ die_of(int signal)
     raise(signal);
 }
 
+/* The descriptor, while it still is an event: a program that closes all there are gets the number
+ * for a file of its own, which is left alone. -1: it is none. */
+static int
+event(atomic_int *descriptor)
+{
+    struct stat now;
+    int fd = atomic_load(descriptor);
+    bool ours = fd >= 0 && fstat(fd, &now) == 0 && (now.st_mode & S_IFMT) == 0;
+    return ours ? fd : -1;
+}
+
 static bool
 wake_ticker(void)
 {
     uint64_t one = 1;
-    return write(atomic_load(&wake_fd), &one, sizeof one) == sizeof one;
+    int fd = event(&wake_fd);
+    return fd >= 0 && write(fd, &one, sizeof one) == sizeof one;
 }
 
 /* The signal would end the process. The injector's own thread writes what there is; here, where
@@ -88,7 +101,7 @@ static void
 end_by(int signal)
 {
     atomic_store(&asked_signal, signal);
-    struct pollfd done = {.fd = atomic_load(&done_fd), .events = POLLIN};
+    struct pollfd done = {.fd = event(&done_fd), .events = POLLIN};
     if (wake_ticker())
         while (poll(&done, 1, SIGNAL_PATIENCE_MS) < 0 && errno == EINTR)
             continue;
@@ -184,15 +197,15 @@ ticker(void *unused)
 {
     (void)unused;
     uint64_t next_tick = moe_clock_ns() + tick_ns;
-    struct pollfd wake = {.fd = atomic_load(&wake_fd), .events = POLLIN};
     for (;;) {
+        struct pollfd wake = {.fd = event(&wake_fd), .events = POLLIN};
         uint64_t now = moe_clock_ns();
         if (now >= next_tick) {
             moe_modules_tick();
             next_tick = now + tick_ns;
         }
         uint64_t one;
-        if (poll(&wake, 1, poll_timeout(now, next_tick)) <= 0 ||
+        if (poll(&wake, 1, poll_timeout(now, next_tick)) <= 0 || event(&wake_fd) < 0 ||
             read(wake.fd, &one, sizeof one) != sizeof one)
             continue;
         if (atomic_load(&asked_signal) == 0) {
@@ -202,7 +215,7 @@ ticker(void *unused)
         }
         end(1, (uint32_t)atomic_load(&asked_signal));
         one = 1;
-        ssize_t written = write(atomic_load(&done_fd), &one, sizeof one);
+        ssize_t written = write(event(&done_fd), &one, sizeof one);
         (void)written;
         return NULL;
     }
