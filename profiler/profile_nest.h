@@ -54,7 +54,6 @@ int64_t moe_nest_step_at(const moe_nest *nest, uint64_t time_ns, uint32_t thread
  * external correlation. After moe_nest_index, which is after settling. */
 void moe_nest_index(moe_nest *nest);
 uint64_t moe_nest_at(const moe_nest *nest, uint32_t thread, uint64_t time_ns);
-bool moe_nest_any_step(const moe_nest *nest);
 uint64_t moe_nest_n(const moe_nest *nest);
 uint64_t moe_nest_first_ns(const moe_nest *nest);
 uint64_t moe_nest_last_ns(const moe_nest *nest);
