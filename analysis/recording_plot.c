@@ -278,7 +278,7 @@ moe_figure_gaps(const moe_recording *recording, const moe_figure_config *config,
     g_string_append(figure->data, "# gaps from this many us to twice as many; ms by cause: copy, "
                                   "host, graph, other\n");
     for (int class = low; class <= high; class ++) {
-        g_autofree char *label = g_strdup_printf("%.3g", class_begin(class));
+        g_autofree char *label = g_strdup_printf("%.5g", class_begin(class));
         moe_figure_label(figure->data, label);
         for (int c = 0; c < MOE_IDLE_CAUSES; c++)
             moe_figure_number(figure->data, ns[class][c] / 1e6);
@@ -286,6 +286,8 @@ moe_figure_gaps(const moe_recording *recording, const moe_figure_config *config,
     }
     moe_figure_axes(figure->script, "Idle time between kernels, by cause",
                     "length of the gap, from this to twice (µs)", "idle time (ms)");
+    if (high - low >= 8)
+        g_string_append(figure->script, "set xtics rotate by -45\n");
     append_stack(figure->script, titles, colours, sums, MOE_IDLE_CAUSES, (size_t)(high - low + 1),
                  false);
 }
