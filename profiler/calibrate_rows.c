@@ -43,8 +43,8 @@ shape_numbers(const moe_measured_row *row, int64_t *out)
         row->width,
         row->matrices,
         row->experts,
-        row->n,
-        row->k,
+        row->n + row->request, /* a row has one or the other */
+        row->k + row->depth,
         row->heads,
         row->kv_heads,
         row->head_dim,

@@ -60,6 +60,8 @@ const moe_column moe_columns[] = {
     COLUMN("direction", CHOICE, F(direction), directions, 0, BIT(COPY), BIT(COPY)),
     COLUMN("memory", WORD, F(pageable), memories, 0, BIT(COPY), 0),
     COLUMN("bytes", WHOLE, F(bytes), NULL, 1e15, BYTES, BYTES),
+    COLUMN("request", WHOLE, F(request), NULL, 1e15, BIT(COPY), 0),
+    COLUMN("depth", WHOLE, F(depth), NULL, 65536, BIT(COPY), 0),
     COLUMN("concurrent", WORD, F(concurrent), truths, 0, BIT(COPY), 0),
     COLUMN("mode", WORD, F(graph), modes, 0, ALL, 0),
     COLUMN("kernels", WHOLE, F(kernels), NULL, 1e6, ALL, BIT(LAUNCH)),
@@ -395,6 +397,17 @@ implausible(const moe_measured_row *row)
     return NULL;
 }
 
+static const char *
+complete_copy(const moe_measured_row *row, const char **column)
+{
+    *column = row->request ? "request" : "depth";
+    if ((row->request || row->depth) && row->direction != MOE_MEASURED_DISK)
+        return "only copies from a disk are made of requests";
+    if (row->depth > 1 && !row->request)
+        return "requests in flight, but no 'request' says how large they are";
+    return row->request > row->bytes ? "a request is larger than all bytes" : NULL;
+}
+
 const char *
 moe_measured_complete(moe_measured *table, moe_measured_row *row, const char **column)
 {
@@ -407,6 +420,8 @@ moe_measured_complete(moe_measured *table, moe_measured_row *row, const char **c
         wrong = complete_experts(table, row, column);
     if (row->kind == MOE_MEASURED_ATTENTION)
         wrong = complete_attention(row, column);
+    if (row->kind == MOE_MEASURED_COPY)
+        wrong = complete_copy(row, column);
     if (wrong)
         return wrong;
     *column = "time_us";

@@ -24,10 +24,13 @@
  *   attention  scores, softmax and weighted values of one layer, without projections (MHA, GQA,
  * MQA; MLA has no columns yet): heads, kv_heads, head_dim, sequences, queries (per sequence),
  * context (keys that the last query of a sequence sees, its own included). queries 1 is a decode; a
- * prompt has queries = context, causal. weight_bits: of the KV cache. copy       bytes; direction
- * h2d | d2h | d2d | disk (to host memory); memory pinned | pageable (default pinned); concurrent 1
- * when the other direction was kept busy; default 0 launch     kernels empty kernels, one after
- * another: time_us of all stream     a kernel that reads `bytes` of device memory once */
+ * prompt has queries = context, causal. weight_bits: of the KV cache.
+ *   copy       bytes; direction h2d | d2h | d2d | disk (to host memory); memory pinned | pageable
+ *              (default pinned); concurrent 1 when the other direction was kept busy, default 0;
+ *              of a disk, request: bytes of each read that the bytes are made of, at random places
+ *              (default: all at once), and depth: how many of them are in flight (default 1)
+ *   launch     kernels empty kernels, one after another: time_us of all
+ *   stream     a kernel that reads `bytes` of device memory once */
 #ifndef MOE_PROFILER_MEASURED_H
 #define MOE_PROFILER_MEASURED_H
 
@@ -59,7 +62,7 @@ typedef struct moe_measured_row {
     int64_t hidden, width, matrices, experts, top_k, tokens, distinct;
     int64_t m, n, k;
     int64_t heads, kv_heads, head_dim, queries, context, sequences;
-    int64_t bytes, kernels;
+    int64_t bytes, request, depth, kernels;
     int direction; /* moe_measured_direction */
     bool pageable, concurrent, graph;
     double time_us;

@@ -91,14 +91,15 @@ writes_rows(void)
     static const char text[] =
         "kind,device,source,dtype,weight_bits,activation_bits,hidden,width,matrices,experts,top_k,"
         "tokens,distribution,distinct,loads,m,n,k,heads,kv_heads,head_dim,queries,context,"
-        "sequences,direction,memory,bytes,concurrent,mode,kernels,time_us\n"
-        "experts,\"a \"\"b\"\", c\",us,mxfp4,4.25,16,64,96,2,8,2,7,zipf_1,3,2;7;5,,,,,,,,,,,,,,"
+        "sequences,direction,memory,bytes,request,depth,concurrent,mode,kernels,time_us\n"
+        "experts,\"a \"\"b\"\", c\",us,mxfp4,4.25,16,64,96,2,8,2,7,zipf_1,3,2;7;5,,,,,,,,,,,,,,,,"
         "graph,5,12.25\n"
-        "gemm,d,,,16,16,,,,,,,,,,1,2,3,,,,,,,,,,,plain,,3.5\n"
-        "attention,d,,,8,16,,,,,,,,,,,,,32,8,128,5,9,4,,,,,plain,,11\n"
-        "copy,d,,,16,16,,,,,,,,,,,,,,,,,,,d2h,pageable,7,1,plain,,2\n"
-        "launch,d,,,16,16,,,,,,,,,,,,,,,,,,,,,,,plain,9,25\n"
-        "stream,d,,,16,16,,,,,,,,,,,,,,,,,,,,,4096,,plain,,2.5\n";
+        "gemm,d,,,16,16,,,,,,,,,,1,2,3,,,,,,,,,,,,,plain,,3.5\n"
+        "attention,d,,,8,16,,,,,,,,,,,,,32,8,128,5,9,4,,,,,,,plain,,11\n"
+        "copy,d,,,16,16,,,,,,,,,,,,,,,,,,,d2h,pageable,7,,,1,plain,,2\n"
+        "copy,d,,,16,16,,,,,,,,,,,,,,,,,,,disk,pinned,65536,4096,8,0,plain,,200\n"
+        "launch,d,,,16,16,,,,,,,,,,,,,,,,,,,,,,,,,plain,9,25\n"
+        "stream,d,,,16,16,,,,,,,,,,,,,,,,,,,,,4096,,,,plain,,2.5\n";
     g_autoptr(moe_measured) table = parse(text, NULL);
     g_autoptr(GString) out = g_string_new(NULL);
     moe_measured_header(out);
@@ -144,6 +145,12 @@ refuses(void)
         {"kind,heads,kv_heads,head_dim,queries,context,sequences,time_us\n"
          "attention,32,8,128,9,8,1,50\n",
          "t.csv:2:20: error: more queries than keys"},
+        {"kind,direction,bytes,request,depth,time_us\ncopy,h2d,65536,4096,,100\n",
+         "t.csv:2:16: error: only copies from a disk are made of requests"},
+        {"kind,direction,bytes,request,depth,time_us\ncopy,disk,65536,,8,100\n",
+         "t.csv:2:18: error: requests in flight, but no 'request'"},
+        {"kind,direction,bytes,request,depth,time_us\ncopy,disk,4096,65536,,100\n",
+         "t.csv:2:16: error: a request is larger than all bytes"},
     };
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
         g_autofree char *said = NULL;
