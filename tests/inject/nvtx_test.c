@@ -130,6 +130,7 @@ handles_outlive_forks(void)
         const raw_log *log = g_ptr_array_index(run->logs, i);
         g_autofree char *got = lines_of(log);
         MOE_CHECK(strcmp(got, "mark kept/kept text 0\n") == 0 && log->texts_first, "%s", got);
+        MOE_CHECK(log->whole && log->closed, "%s: not closed", log->name);
     }
     ran_free(run);
 }

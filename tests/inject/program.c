@@ -17,6 +17,7 @@
  * limit:BYTES       no file may become larger
  * load:PATH         loads a library; unload: of the last
  * signal:N, exit:N, _exit:N, quick:N */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
@@ -232,11 +233,61 @@ raise_for_good(int number)
     pause_ms(5000);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+static bool
+sleeps(const char *thread)
+{
+    char path[64], line[256] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/stat", thread);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return false;
+    bool read = fgets(line, sizeof line, file) != NULL;
+    fclose(file);
+    const char *state = read ? strrchr(line, ')') : NULL;
+    return state != NULL && strncmp(state, ") S", 3) == 0;
+}
+
+static bool
+others_sleep(void)
+{
+    DIR *threads = opendir("/proc/self/task");
+    bool all = threads != NULL;
+    for (struct dirent *entry; all && (entry = readdir(threads)) != NULL;)
+        if (*entry->d_name != '.' && strtol(entry->d_name, NULL, 10) != gettid())
+            all = sleeps(entry->d_name);
+    if (threads != NULL)
+        closedir(threads);
+    return all;
+}
+
+/* GCC's AddressSanitizer does not hold the locks of its allocator across a fork, as the C library
+ * holds those of malloc: in a child forked off while another thread is in there, as each is that
+ * begins, no thread can begin. A thread that sleeps is not in there; that it does twice in a row,
+ * it was not just being woken. */
+static void
+settle(void)
+{
+    for (int looks = 0, calm = 0; calm < 2; looks++) {
+        if (looks == 20000)
+            fail("the threads do not come to rest");
+        pause_ms(1);
+        calm = others_sleep() ? calm + 1 : 0;
+    }
+}
+#else
+static void
+settle(void)
+{
+}
+#endif
+
 /* The child goes on behind "fork"; the parent behind "joined". */
 static char **
 do_fork(char **words)
 {
     fflush(NULL);
+    settle();
     pid_t child = fork();
     if (child == 0)
         return words + 1;
