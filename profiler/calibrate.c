@@ -42,7 +42,7 @@ median_factor(const moe_calibration *c, int kind, const moe_candidate *machine, 
     *n = 0;
     for (size_t i = first; i < end; i++) {
         const moe_calibrated_row *row = &g_array_index(c->rows, moe_calibrated_row, i);
-        double predicted = moe_calibrate_predict(machine, row->row);
+        double predicted = moe_predict(machine, row->row);
         if (predicted > 0)
             all[(*n)++] = row->measured_us / predicted;
     }
@@ -101,8 +101,8 @@ predict(moe_calibration *c)
 {
     for (size_t i = 0; i < c->rows->len; i++) {
         moe_calibrated_row *row = &g_array_index(c->rows, moe_calibrated_row, i);
-        row->predicted_us = moe_calibrate_predict(&c->after, row->row);
-        row->base_us = moe_calibrate_predict(&c->before, row->row);
+        row->predicted_us = moe_predict(&c->after, row->row);
+        row->base_us = moe_predict(&c->before, row->row);
         if (!(row->predicted_us > 0))
             c->kinds[row->row->kind].unusable++;
     }

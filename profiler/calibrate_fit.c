@@ -82,7 +82,7 @@ residuals(void *context, const double *x, double *out)
     moe_candidate_copy(&f->trial, &f->c->after);
     apply(f, &f->trial, x);
     for (size_t i = 0; i < f->n; i++)
-        out[i] = moe_ln(moe_calibrate_predict(&f->trial, f->rows[i])) - f->measured[i];
+        out[i] = moe_ln(moe_predict(&f->trial, f->rows[i])) - f->measured[i];
 }
 
 static double
@@ -301,7 +301,7 @@ take_rows(fit *f, const plan *p, int link)
     for (size_t i = first; i < end; i++) {
         const moe_calibrated_row *row = &g_array_index(f->c->rows, moe_calibrated_row, i);
         if (row->held || (p->wanted && !p->wanted(&f->c->before, row->row, link)) ||
-            !(moe_calibrate_predict(&f->c->before, row->row) > 0))
+            !(moe_predict(&f->c->before, row->row) > 0))
             continue;
         times[f->n] = row->measured_us;
         f->rows[f->n] = row->row;
@@ -373,19 +373,19 @@ is_graph(const moe_candidate *machine, const moe_measured_row *row, int link)
 static bool
 is_pinned(const moe_candidate *machine, const moe_measured_row *row, int link)
 {
-    return moe_calibrate_link(machine, row) == link && !row->pageable && !row->concurrent;
+    return moe_predict_link(machine, row) == link && !row->pageable && !row->concurrent;
 }
 
 static bool
 is_pageable(const moe_candidate *machine, const moe_measured_row *row, int link)
 {
-    return moe_calibrate_link(machine, row) == link && row->pageable && !row->concurrent;
+    return moe_predict_link(machine, row) == link && row->pageable && !row->concurrent;
 }
 
 static bool
 is_concurrent(const moe_candidate *machine, const moe_measured_row *row, int link)
 {
-    return moe_calibrate_link(machine, row) == link && row->concurrent;
+    return moe_predict_link(machine, row) == link && row->concurrent;
 }
 
 static const plan of_kernels[] = {

@@ -2,16 +2,8 @@
 #ifndef MOE_PROFILER_CALIBRATE_PRIVATE_H
 #define MOE_PROFILER_CALIBRATE_PRIVATE_H
 
-#include "hw/cost.h"
 #include "profiler/calibrate.h"
-
-/* A machine whose numbers may be changed. */
-typedef struct moe_candidate {
-    moe_hardware hw;
-    moe_device *devices;
-    moe_hw_link *links;
-    int h2d, d2h, disk; /* links by what a copy's direction says; -1: none */
-} moe_candidate;
+#include "profiler/predict.h"
 
 /* Where a number is in a candidate. */
 typedef struct moe_tunable {
@@ -36,18 +28,10 @@ struct moe_calibration {
     size_t first[MOE_MEASURED_KINDS + 1]; /* of each kind's rows */
 };
 
-void moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw);
-void moe_candidate_copy(moe_candidate *to, const moe_candidate *from); /* numbers only */
-void moe_candidate_clear(moe_candidate *candidate);
 double moe_tunable_get(const moe_tunable *tunable, const moe_candidate *candidate);
 void moe_tunable_set(const moe_tunable *tunable, moe_candidate *candidate, double value);
 /* All numbers that rows can say something about. */
 void moe_tunable_list(GArray *tunable, const moe_candidate *candidate);
-
-/* The link that a row is a copy over, -1: none of the machine's. */
-int moe_calibrate_link(const moe_candidate *candidate, const moe_measured_row *row);
-/* Microseconds that the machine takes for a row; 0: it has no link for it. */
-double moe_calibrate_predict(const moe_candidate *candidate, const moe_measured_row *row);
 
 /* Sorted, merged, held back; counts in kinds. */
 void moe_calibrate_rows(moe_calibration *c, moe_diag *diag);

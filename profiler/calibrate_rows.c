@@ -20,7 +20,11 @@ regime(const moe_measured_row *row)
     if (row->kind == MOE_MEASURED_COPY)
         return row->direction * 4 + row->pageable * 2 + row->concurrent;
     if (row->kind == MOE_MEASURED_ATTENTION)
-        return row->queries > 1;
+        return row->variant * 2 + (row->queries > 1);
+    if (row->kind == MOE_MEASURED_COLLECTIVE)
+        return row->collective;
+    if (row->kind == MOE_MEASURED_OPERATION)
+        return row->operation;
     return row->kind == MOE_MEASURED_LAUNCH && row->graph;
 }
 
@@ -30,27 +34,41 @@ compare_reals(double a, double b)
     return a < b ? -1 : a > b;
 }
 
-/* What makes a shape, whole numbers of it; the regime comes first. */
-enum { SHAPE_NUMBERS = 14 };
+/* What makes a shape, whole numbers of it; the regime comes first. Experts and heads are counted,
+ * and widths taken, over all devices that share them: one layer of a model is one shape. */
+enum { SHAPE_NUMBERS = 26, FIRST_NUMBERS = 14 };
 static void
 shape_numbers(const moe_measured_row *row, int64_t *out)
 {
-    bool sized = row->kind == MOE_MEASURED_COPY || row->kind == MOE_MEASURED_STREAM;
+    bool sized = row->kind == MOE_MEASURED_COPY || row->kind == MOE_MEASURED_STREAM ||
+                 row->kind == MOE_MEASURED_COLLECTIVE;
     const int64_t numbers[SHAPE_NUMBERS] = {
         row->kind,
         regime(row),
         row->hidden,
-        row->width,
+        row->width * row->tp,
         row->matrices,
-        row->experts,
-        row->n + row->request, /* a row has one or the other */
-        row->k + row->depth,
-        row->heads,
+        row->experts * row->ep,
+        row->n,
+        row->k,
+        row->heads * row->tp,
         row->kv_heads,
         row->head_dim,
         row->group,
         sized ? row->bytes : 0,
         row->kind == MOE_MEASURED_LAUNCH ? row->kernels : 0,
+        row->part,
+        row->variant,
+        row->kv_rank,
+        row->rope_dim,
+        row->window,
+        row->selected,
+        row->collective,
+        row->ranks,
+        row->nodes > 1 ? row->nodes : 0,
+        row->operation,
+        row->request,
+        row->depth,
     };
     memcpy(out, numbers, sizeof numbers);
 }
@@ -81,28 +99,55 @@ compare_shapes(const moe_measured_row *a, const moe_measured_row *b)
 static int
 compare_loads(const moe_measured_row *a, const moe_measured_row *b)
 {
-    if (a->n_loads != b->n_loads)
-        return a->n_loads < b->n_loads ? -1 : 1;
+    if (a->loads == b->loads || a->n_loads != b->n_loads)
+        return (a->n_loads > b->n_loads) - (a->n_loads < b->n_loads);
     for (uint32_t i = 0; i < a->n_loads; i++)
         if (a->loads[i] != b->loads[i])
             return a->loads[i] < b->loads[i] ? -1 : 1;
     return 0;
 }
 
+/* What else is measured of a shape. */
+enum { WORK_NUMBERS = 12 };
+static void
+work_numbers(const moe_measured_row *row, int64_t *out)
+{
+    const int64_t numbers[WORK_NUMBERS] = {
+        row->graph,   row->ep,      row->tp,      row->top_k,     row->tokens,    row->m,
+        row->queries, row->context, row->kernels, row->sequences, row->value_dim, row->sms,
+    };
+    memcpy(out, numbers, sizeof numbers);
+}
+
+static int
+compare_texts(const moe_measured_row *a, const moe_measured_row *b)
+{
+    const char *const x[] = {a->framework, a->version,      a->kernel, a->kv_dtype,
+                             a->algorithm, a->distribution, a->source};
+    const char *const y[] = {b->framework, b->version,      b->kernel, b->kv_dtype,
+                             b->algorithm, b->distribution, b->source};
+    int order = 0;
+    for (size_t i = 0; i < MOE_COUNT(x) && !order; i++)
+        order = x[i] == y[i] ? 0 : strcmp(x[i], y[i]);
+    return order;
+}
+
 /* Rows that are equal here measure the same, in the same way. */
 static int
 compare_work(const moe_measured_row *a, const moe_measured_row *b)
 {
-    const int64_t x[] = {a->graph,   a->top_k,   a->tokens,    a->m,
-                         a->queries, a->context, a->sequences, a->kernels};
-    const int64_t y[] = {b->graph,   b->top_k,   b->tokens,    b->m,
-                         b->queries, b->context, b->sequences, b->kernels};
+    int64_t x[WORK_NUMBERS], y[WORK_NUMBERS];
     int order = compare_shapes(a, b);
+    if (order)
+        return order;
+    work_numbers(a, x);
+    work_numbers(b, y);
+    order = compare_numbers(x, y, WORK_NUMBERS);
     if (!order)
-        order = compare_numbers(x, y, MOE_COUNT(x));
+        order = compare_reals(a->kv_bits, b->kv_bits);
     if (!order)
         order = compare_loads(a, b);
-    return order ? order : strcmp(a->source, b->source);
+    return order ? order : compare_texts(a, b);
 }
 
 static int
@@ -178,7 +223,12 @@ hash_shape(const moe_measured_row *row)
 {
     int64_t numbers[SHAPE_NUMBERS];
     shape_numbers(row, numbers);
-    uint64_t hash = hash_bytes(14695981039346656037u, numbers, sizeof numbers);
+    uint64_t hash = hash_bytes(14695981039346656037u, numbers, FIRST_NUMBERS * sizeof *numbers);
+    for (int64_t i = FIRST_NUMBERS; i < SHAPE_NUMBERS; i++)
+        if (numbers[i]) { /* what a row does not say moves nothing */
+            hash = hash_bytes(hash, &i, sizeof i);
+            hash = hash_bytes(hash, &numbers[i], sizeof numbers[i]);
+        }
     hash = hash_bytes(hash, row->dtype, strlen(row->dtype));
     hash ^= hash >> 32;
     hash *= 0x9E3779B97F4A7C15u;

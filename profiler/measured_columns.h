@@ -5,13 +5,19 @@
 
 #include "profiler/measured.h"
 
+enum {
+    MOE_MEASURED_MOST_EXPERTS = 65533,
+    MOE_MEASURED_MOST_TOKENS = 1 << 24,
+    MOE_MEASURED_MOST_COLUMNS = 96,
+};
+
 typedef enum moe_column_type {
     MOE_COLUMN_TEXT,   /* const char * */
     MOE_COLUMN_CHOICE, /* int: index into choices */
     MOE_COLUMN_WORD,   /* bool: the second of two choices */
-    MOE_COLUMN_WHOLE,  /* int64_t, 0: empty */
+    MOE_COLUMN_WHOLE,  /* int64_t, `none`: empty */
     MOE_COLUMN_REAL,   /* double, 0: empty */
-    MOE_COLUMN_LOADS,  /* loads and n_loads */
+    MOE_COLUMN_LOADS,  /* loads, n_loads, draws, ends */
 } moe_column_type;
 
 typedef struct moe_column {
@@ -21,6 +27,7 @@ typedef struct moe_column {
     const char *const *choices; /* NULL-terminated; "" stands for none */
     double max;                 /* of numbers, which are above 0 */
     unsigned may, must;         /* kinds that have it, that lack it in vain; bits 1 << kind */
+    int64_t none;               /* what a whole number is where it is not written */
 } moe_column;
 
 extern const moe_column moe_columns[];
@@ -33,8 +40,13 @@ const char *moe_measured_intern(moe_measured *table, const char *text);
 /* Derives what a row leaves out (defaults, loads) and checks it; NULL or what is wrong with it
  * (*column: where, or NULL for the row as a whole). Loads that are derived are the table's. */
 const char *moe_measured_complete(moe_measured *table, moe_measured_row *row, const char **column);
+/* A row whose texts are all "". */
+moe_measured_row moe_measured_blank(moe_measured *table);
 /* Appends a complete row as it is. */
 void moe_measured_append(moe_measured *table, const moe_measured_row *row);
+/* Loads as the row's distribution says; NULL or what is wrong. */
+const char *moe_measured_spread(moe_measured *table, moe_measured_row *row);
+/* n zeros of the table's: loads of a row, or the ends of its draws. */
 uint32_t *moe_measured_loads(moe_measured *table, uint32_t n);
 
 #endif

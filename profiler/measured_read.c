@@ -13,9 +13,10 @@ typedef struct reader {
     moe_text_lines lines;
     moe_csv_fields fields;
     const moe_column *columns[MOE_CSV_MAX_FIELDS];
-    const char *places[64]; /* in the line at hand, by column of the list; NULL: not written */
+    const char *places[MOE_MEASURED_MOST_COLUMNS]; /* in the line at hand, by column of the list;
+                                                      NULL: not written */
     uint32_t n_columns, errors, rows;
-    GArray *loads; /* uint32_t, of the row at hand */
+    GArray *loads, *ends; /* uint32_t, of the row at hand */
 } reader;
 
 static size_t
@@ -38,7 +39,7 @@ find_column(const char *name)
 static bool
 unknown_column(const reader *r, const char *at, const char *name)
 {
-    const char *names[64];
+    const char *names[MOE_MEASURED_MOST_COLUMNS];
     for (size_t i = 0; i < moe_n_columns; i++)
         names[i] = moe_columns[i].name;
     const char *close = moe_suggest(name, names, moe_n_columns);
@@ -51,7 +52,7 @@ unknown_column(const reader *r, const char *at, const char *name)
 static bool
 read_header(reader *r)
 {
-    bool seen[64] = {false}, good = true;
+    bool seen[MOE_MEASURED_MOST_COLUMNS] = {false}, good = true;
     moe_assert(moe_n_columns <= MOE_COUNT(seen), "%zu columns", moe_n_columns);
     if (!moe_csv_split(&r->fields, &r->lines))
         return false;
@@ -126,7 +127,7 @@ read_real(const reader *r, const moe_column *column, const char *at, const char 
                                text);
 }
 
-/* "3;0;5": idle experts are left out. */
+/* "3;0;5|4;4;0": idle experts are left out. */
 static bool
 read_loads(reader *r, const moe_column *column, const moe_csv_field *field)
 {
@@ -136,16 +137,19 @@ read_loads(reader *r, const moe_column *column, const moe_csv_field *field)
         const char *first = at;
         for (; at < end && g_ascii_isdigit(*at) && at - first < 9; at++)
             load = 10 * load + (uint64_t)(*at - '0');
-        if (at == first || (at < end && *at != ';') || (double)load > column->max)
+        if (at == first || (at < end && *at != ';' && *at != '|') || (double)load > column->max)
             return moe_text_lines_fail(&r->lines, field->place + (first - field->at),
                                        "'loads' wants numbers of tokens joined by ';'");
         uint32_t tokens = (uint32_t)load;
         if (tokens > 0)
             g_array_append_val(r->loads, tokens);
+        if (at < end && *at == ';')
+            continue;
+        g_array_append_val(r->ends, r->loads->len);
         if (at == end)
             break;
     }
-    if (r->loads->len == 0 || r->loads->len > 65533)
+    if (r->loads->len == 0 || r->loads->len > (guint)MOE_MEASURED_MOST_EXPERTS * r->ends->len)
         return moe_text_lines_fail(&r->lines, field->place, "'loads' names %u experts with tokens",
                                    r->loads->len);
     return true;
@@ -213,6 +217,7 @@ read_fields(reader *r, moe_measured_row *row)
     bool good = true;
     memset(r->places, 0, sizeof r->places);
     g_array_set_size(r->loads, 0);
+    g_array_set_size(r->ends, 0);
     for (uint32_t i = 0; i < r->n_columns; i++) {
         const moe_csv_field *field = &r->fields.fields[i];
         if (field->n == 0)
@@ -223,16 +228,29 @@ read_fields(reader *r, moe_measured_row *row)
     return good;
 }
 
+static uint32_t *
+keep_numbers(reader *r, const GArray *numbers)
+{
+    uint32_t *kept = moe_measured_loads(r->table, numbers->len);
+    memcpy(kept, numbers->data, numbers->len * sizeof *kept);
+    return kept;
+}
+
+static void
+keep_loads(reader *r, moe_measured_row *row)
+{
+    if (!r->loads->len)
+        return;
+    row->loads = keep_numbers(r, r->loads);
+    row->n_loads = r->loads->len;
+    row->draws = r->ends->len;
+    row->ends = row->draws > 1 ? keep_numbers(r, r->ends) : NULL;
+}
+
 static bool
 read_row(reader *r)
 {
-    const char *empty = moe_measured_intern(r->table, "");
-    moe_measured_row row = {.device = empty,
-                            .source = empty,
-                            .dtype = empty,
-                            .distribution = empty,
-                            .line = r->lines.line,
-                            .file = moe_measured_files(r->table) - 1};
+    moe_measured_row row = moe_measured_blank(r->table);
     const char *column = NULL;
 
     if (!moe_csv_split(&r->fields, &r->lines))
@@ -242,12 +260,9 @@ read_row(reader *r)
                                    r->fields.n, r->n_columns);
     if (!read_fields(r, &row) || !check_fields(r, &row))
         return false;
-    if (r->loads->len) {
-        uint32_t *loads = moe_measured_loads(r->table, r->loads->len);
-        memcpy(loads, r->loads->data, r->loads->len * sizeof *loads);
-        row.loads = loads;
-        row.n_loads = r->loads->len;
-    }
+    row.line = r->lines.line;
+    row.file = moe_measured_files(r->table) - 1;
+    keep_loads(r, &row);
     const char *wrong = moe_measured_complete(r->table, &row, &column);
     if (wrong) {
         const char *at = column ? r->places[number_of(find_column(column))] : NULL;
@@ -297,13 +312,16 @@ static bool
 read_source(moe_measured *table, moe_text_source *source, const char *name, moe_diag *diag,
             GError **error)
 {
-    reader r = {.table = table, .loads = g_array_new(false, false, sizeof(uint32_t))};
+    reader r = {.table = table,
+                .loads = g_array_new(false, false, sizeof(uint32_t)),
+                .ends = g_array_new(false, false, sizeof(uint32_t))};
     moe_measured_begin(table, name);
     moe_text_lines_init(&r.lines, source, name, LONGEST_LINE, diag);
     bool good = read_all(&r, error);
     moe_text_lines_clear(&r.lines);
     moe_csv_fields_clear(&r.fields);
     g_array_unref(r.loads);
+    g_array_unref(r.ends);
     return good;
 }
 

@@ -28,6 +28,27 @@ append_text(const char *text, GString *out)
     g_string_append_c(out, '"');
 }
 
+/* A draw without a token is a zero. */
+static void
+append_draw(const moe_measured_row *row, uint32_t draw, GString *out)
+{
+    uint32_t n = 0;
+    const uint32_t *loads = moe_measured_draw(row, draw, &n);
+    if (draw)
+        g_string_append_c(out, '|');
+    for (uint32_t i = 0; i < n; i++)
+        g_string_append_printf(out, "%s%u", i ? ";" : "", loads[i]);
+    if (!n)
+        g_string_append_c(out, '0');
+}
+
+/* Loads that are drawn again, the same ones, when the row is read. */
+static bool
+is_drawn(const moe_measured_row *row)
+{
+    return row->drawn && (row->draws > 1 || !row->n_loads);
+}
+
 void
 moe_measured_field(const moe_column *column, const moe_measured_row *row, GString *out)
 {
@@ -45,7 +66,7 @@ moe_measured_field(const moe_column *column, const moe_measured_row *row, GStrin
         g_string_append(out, column->choices[*(const bool *)field]);
         return;
     case MOE_COLUMN_WHOLE:
-        if (*(const int64_t *)field)
+        if (*(const int64_t *)field != column->none)
             g_string_append_printf(out, "%" PRId64, *(const int64_t *)field);
         return;
     case MOE_COLUMN_REAL:
@@ -53,8 +74,8 @@ moe_measured_field(const moe_column *column, const moe_measured_row *row, GStrin
             g_string_append(out, moe_format_real(number, *(const double *)field));
         return;
     case MOE_COLUMN_LOADS:
-        for (uint32_t i = 0; i < row->n_loads; i++)
-            g_string_append_printf(out, "%s%u", i ? ";" : "", row->loads[i]);
+        for (uint32_t d = 0; d < row->draws && !is_drawn(row); d++)
+            append_draw(row, d, out);
         return;
     }
 }
@@ -78,9 +99,10 @@ moe_measured_describe(const moe_measured_row *row, GString *out)
     for (size_t i = 1; i < moe_n_columns; i++) { /* behind the kind */
         const moe_column *column = &moe_columns[i];
         const void *field = (const char *)row + column->offset;
-        bool said = column->type == MOE_COLUMN_WHOLE  ? *(const int64_t *)field != 0
-                    : column->type == MOE_COLUMN_WORD ? *(const bool *)field
-                                                      : column->type == MOE_COLUMN_CHOICE;
+        bool said = column->type == MOE_COLUMN_WHOLE    ? *(const int64_t *)field != column->none
+                    : column->type == MOE_COLUMN_WORD   ? *(const bool *)field
+                    : column->type == MOE_COLUMN_CHOICE ? *(const int *)field != 0
+                                                        : false;
         if (!said || !(column->may & 1u << row->kind))
             continue;
         g_string_append_printf(out, "%s%s=", out->len > start ? " " : "", column->name);

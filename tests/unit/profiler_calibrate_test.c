@@ -243,7 +243,7 @@ recovers(void)
             fixture_expect_kept(c, "devices.0.tile", "the rows do not determine it");
             fixture_expect_kept(c, "devices.0.launch", "no rows");
         }
-        for (int kind = MOE_MEASURED_GEMM; c && kind < MOE_MEASURED_KINDS; kind++) {
+        for (int kind = MOE_MEASURED_GEMM; c && kind <= MOE_MEASURED_COPY; kind++) {
             const moe_calibrated_kind *k = moe_calibration_kind(c, kind);
             MOE_CHECK(k->held.rows > 0 && k->held.mean <= cases[i].mean &&
                           k->held.base_mean > 2 * cases[i].mean,

@@ -46,6 +46,16 @@ reads_rows(void)
     CU_ASSERT_EQUAL(row->line, 6);
 }
 
+static char *
+written(const moe_measured *table)
+{
+    GString *out = g_string_new(NULL);
+    moe_measured_header(out);
+    for (size_t i = 0; i < moe_measured_count(table); i++)
+        moe_measured_write(moe_measured_at(table, i), out);
+    return g_string_free(out, FALSE);
+}
+
 /* Loads that are derived, and their sum. */
 static void
 derives_loads(void)
@@ -84,28 +94,59 @@ derives_loads(void)
     }
 }
 
-/* What is written reads back as the same text. */
+/* What is written reads back as the same text; columns that no row uses are left out of the texts
+ * here, so the first reading adds them. */
 static void
 writes_rows(void)
 {
-    static const char text[] =
+    static const char *const texts[] = {
         "kind,device,source,dtype,weight_bits,activation_bits,hidden,width,matrices,experts,top_k,"
-        "tokens,distribution,distinct,loads,m,n,k,heads,kv_heads,head_dim,queries,context,"
-        "sequences,direction,memory,bytes,request,depth,concurrent,mode,kernels,time_us\n"
-        "experts,\"a \"\"b\"\", c\",us,mxfp4,4.25,16,64,96,2,8,2,7,zipf_1,3,2;7;5,,,,,,,,,,,,,,,,"
-        "graph,5,12.25\n"
-        "gemm,d,,,16,16,,,,,,,,,,1,2,3,,,,,,,,,,,,,plain,,3.5\n"
-        "attention,d,,,8,16,,,,,,,,,,,,,32,8,128,5,9,4,,,,,,,plain,,11\n"
-        "copy,d,,,16,16,,,,,,,,,,,,,,,,,,,d2h,pageable,7,,,1,plain,,2\n"
-        "copy,d,,,16,16,,,,,,,,,,,,,,,,,,,disk,pinned,65536,4096,8,0,plain,,200\n"
-        "launch,d,,,16,16,,,,,,,,,,,,,,,,,,,,,,,,,plain,9,25\n"
-        "stream,d,,,16,16,,,,,,,,,,,,,,,,,,,,,4096,,,,plain,,2.5\n";
-    g_autoptr(moe_measured) table = parse(text, NULL);
-    g_autoptr(GString) out = g_string_new(NULL);
-    moe_measured_header(out);
-    for (size_t i = 0; i < moe_measured_count(table); i++)
-        moe_measured_write(moe_measured_at(table, i), out);
-    MOE_CHECK(!strcmp(out->str, text), "\n%s\n%s", out->str, text);
+        "tokens,distribution,distinct,loads,mode,kernels,odd,time_us\n"
+        "experts,\"a \"\"b\"\", c\",us,mxfp4,4.25,16,64,96,2,8,2,7,zipf_1,3,2;7;5,graph,5,why,"
+        "12.25\n",
+        "kind,framework,version,kernel,part,hidden,width,experts,top_k,ep,tp,tokens,distribution,"
+        "loads,time_us\n"
+        "experts,vllm,0.24.0,triton,,64,96,4,2,2,4,9,power_law_1.2,,50\n"
+        "experts,vllm,0.24.0,triton,up,64,96,4,2,,,9,,2;7;5|1;8|0,50\n"
+        "experts,vllm,0.24.0,triton,down,64,96,2,2,8,,1,balanced,,50\n",
+        "kind,m,n,k,heads,kv_heads,head_dim,queries,context,sequences,weight_bits,direction,memory,"
+        "bytes,request,depth,concurrent,mode,kernels,time_us\n"
+        "gemm,1,2,3,,,,,,,,,,,,,,,,3.5\n"
+        "attention,,,,32,8,128,5,9,4,8,,,,,,,,,11\n"
+        "copy,,,,,,,,,,,d2h,pageable,7,,,1,,,2\n"
+        "copy,,,,,,,,,,,disk,,65536,4096,32,,,,200\n"
+        "launch,,,,,,,,,,,,,,,,,plain,9,25\n"
+        "stream,,,,,,,,,,,,,4096,,,,graph,,2.5\n",
+        "kind,kv_dtype,kv_bits,hidden,heads,kv_heads,head_dim,variant,kv_rank,rope_dim,value_dim,"
+        "q_rank,window,selected,queries,context,sequences,tp,time_us\n"
+        "attention,fp8,8,7168,16,1,128,mla_module,512,64,128,1536,,,1,4096,8,8,300\n"
+        "attention,,,,64,8,64,,,,,,128,,1,4096,8,,30\n"
+        "attention,,,,128,1,512,sparse,,64,,,,2048,1,4096,8,,300\n",
+        "kind,collective,algorithm,ranks,nodes,sms,bytes,tokens,hidden,experts,top_k,operation,"
+        "time_us\n"
+        "collective,all_reduce,nccl,8,,,1048576,,,,,,30\n"
+        "collective,dispatch,deepep_normal,16,2,20,,4096,7168,256,8,,900\n"
+        "operation,,,,,,,128,4096,,,norm,3\n",
+    };
+    for (size_t i = 0; i < MOE_COUNT(texts); i++) {
+        g_autoptr(moe_measured) table = parse(texts[i], NULL);
+        g_autofree char *once = written(table);
+        g_autoptr(moe_measured) again = parse(once, NULL);
+        g_autofree char *twice = written(again);
+        MOE_CHECK(!strcmp(once, twice), "\n%s\n%s", once, twice);
+        MOE_CHECK(moe_measured_count(again) == moe_measured_count(table) &&
+                      moe_measured_count(table) > 0,
+                  "%s", once);
+    }
+    g_autoptr(moe_measured) table = parse(texts[1], NULL);
+    const moe_measured_row *row = moe_measured_at(table, 1);
+    uint32_t n = 0;
+    CU_ASSERT_EQUAL_FATAL(row->draws, 3);
+    CU_ASSERT(moe_measured_draw(row, 1, &n)[1] == 8 && n == 2);
+    moe_measured_draw(row, 2, &n);
+    CU_ASSERT_EQUAL(n, 0);
+    row = moe_measured_at(table, 2); /* the token takes experts 0 and 8 of sixteen */
+    CU_ASSERT(row->n_loads == 1 && row->draws == 1 && row->ep == 8 && row->tp == 1);
 }
 
 /* Each wrong table and the start of what is said of it. */
@@ -140,17 +181,26 @@ refuses(void)
          "t.csv:2:17: error: 'loads' wants numbers of tokens"},
         {"kind,hidden,width,experts,loads,time_us\nexperts,64,64,1,3;2,5\n",
          "t.csv:2:17: error: more experts with tokens than experts"},
-        {"kind,hidden,width,top_k,tokens,distribution,time_us\nexperts,64,64,2,8,power_law_1.2,5\n",
+        {"kind,hidden,width,top_k,tokens,distribution,time_us\nexperts,64,64,2,8,zipf_1,5\n",
          "t.csv:2: error: wants loads or distinct"},
-        {"kind,heads,kv_heads,head_dim,queries,context,sequences,time_us\n"
-         "attention,32,8,128,9,8,1,50\n",
-         "t.csv:2:20: error: more queries than keys"},
+        {"kind,hidden,width,top_k,tokens,distribution,time_us\nexperts,64,64,2,8,power_law_1.2,5\n",
+         "t.csv:2: error: wants experts, at least top_k"},
         {"kind,direction,bytes,request,depth,time_us\ncopy,h2d,65536,4096,,100\n",
          "t.csv:2:16: error: only copies from a disk are made of requests"},
         {"kind,direction,bytes,request,depth,time_us\ncopy,disk,65536,,8,100\n",
          "t.csv:2:18: error: requests in flight, but no 'request'"},
         {"kind,direction,bytes,request,depth,time_us\ncopy,disk,4096,65536,,100\n",
          "t.csv:2:16: error: a request is larger than all bytes"},
+        {"kind,collective,ranks,nodes,bytes,time_us\ncollective,all_reduce,8,3,9,5\n",
+         "t.csv:2:23: error: ranks is no multiple of nodes"},
+        {"kind,collective,ranks,bytes,time_us\ncollective,dispatch,8,9,5\n",
+         "t.csv:2: error: dispatch and combine want tokens"},
+        {"kind,heads,kv_heads,head_dim,queries,context,sequences,variant,time_us\n"
+         "attention,32,1,128,1,8,1,mla,50\n",
+         "t.csv:2: error: MLA wants kv_rank"},
+        {"kind,heads,kv_heads,head_dim,queries,context,sequences,time_us\n"
+         "attention,32,8,128,9,8,1,50\n",
+         "t.csv:2:20: error: more queries than keys"},
     };
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
         g_autofree char *said = NULL;

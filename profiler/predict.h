@@ -1,0 +1,36 @@
+/* What a machine takes for a measured row: each kind of row becomes a call of a cost function of
+ * hw/, with the row's shape put in. One file a kind, profiler/predict_KIND.c. */
+#ifndef MOE_PROFILER_PREDICT_H
+#define MOE_PROFILER_PREDICT_H
+
+#include "hw/cost.h"
+#include "profiler/measured.h"
+
+/* A machine whose numbers may be changed. */
+typedef struct moe_candidate {
+    moe_hardware hw;
+    moe_device *devices;
+    moe_hw_link *links;
+    int h2d, d2h, disk; /* links by what a copy's direction says; -1: none */
+} moe_candidate;
+
+void moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw);
+void moe_candidate_copy(moe_candidate *to, const moe_candidate *from); /* numbers only */
+void moe_candidate_clear(moe_candidate *candidate);
+
+/* Microseconds; 0: the machine has no link, no network or no model for it. */
+double moe_predict(const moe_candidate *candidate, const moe_measured_row *row);
+/* The cost that it is from; total_ps 0 where there is none. */
+moe_cost moe_predict_cost(const moe_candidate *candidate, const moe_measured_row *row);
+
+/* The same, kind by kind: `device` is the machine's first, as it is when its kernels are launched
+ * as the row says (from a graph or not). */
+typedef moe_cost moe_predict_fn(const moe_candidate *candidate, const moe_device *device,
+                                const moe_measured_row *row);
+moe_predict_fn moe_predict_launch, moe_predict_stream, moe_predict_gemm, moe_predict_experts,
+    moe_predict_attention, moe_predict_copy, moe_predict_collective, moe_predict_operation;
+
+/* The link that a row is a copy over, -1: none of the machine's. */
+int moe_predict_link(const moe_candidate *candidate, const moe_measured_row *row);
+
+#endif

@@ -1,0 +1,42 @@
+/* How tokens spread over the experts of one device in measured tables that name a distribution.
+ *
+ * The rules are those by which ai-dynamo/aiconfigurator's tables were measured:
+ *   balanced      with stride = ceil(E / k), token t takes the experts (t + j * stride) mod E for
+ *                 j < k; where there are fewer tokens than strides, (floor(t * stride / T) + j *
+ *                 stride) mod E. The device is the first of `ranks`, with the first E / ranks.
+ *   power_law_a   an expert draws u, uniform in (0, 1), and x = ((xmax^(1-a) - xmin^(1-a)) u +
+ *                 xmin^(1-a))^(1/(1-a)), from 1 to 0.8 T where T * k > E, else from 0.01 to 2. x is
+ *                 scaled to the sum T * k, rounded, and capped at T; what is then missing (too
+ *                 much) goes one by one, round-robin over the ranks, to (from) the least (most)
+ *                 loaded expert of each. The device is the rank with the largest sum: it is the one
+ *                 that was timed. The tables' times are means over such draws, so there are
+ *                 MOE_POWER_LAW_DRAWS of them.
+ * Draws come from named random streams keyed by what is asked: the same question, the same loads,
+ * whatever else is read. */
+#ifndef MOE_PROFILER_ROUTING_DRAWS_H
+#define MOE_PROFILER_ROUTING_DRAWS_H
+
+#include "sim/base/base.h"
+
+enum { MOE_POWER_LAW_DRAWS = 5 };
+
+typedef struct moe_spread {
+    int64_t tokens, top_k; /* that enter the layer */
+    int64_t experts;       /* of all ranks, a multiple of `ranks` */
+    int64_t ranks;
+} moe_spread;
+
+/* Loads of the device's experts that have some, draw after draw; ends[i] is where draw i ends. */
+typedef struct moe_draws {
+    uint32_t *loads, *ends;
+    uint32_t n; /* draws */
+} moe_draws;
+
+/* NULL, or what is wrong (static text): an unknown distribution, or a spread that cannot be. Free
+ * with moe_draws_clear. */
+const char *moe_draws_make(const moe_spread *spread, const char *distribution, moe_draws *out);
+void moe_draws_clear(moe_draws *draws);
+/* Whether the text is power_law_a; *exponent is then a. */
+bool moe_is_power_law(const char *distribution, double *exponent);
+
+#endif

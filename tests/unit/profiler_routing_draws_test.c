@@ -1,0 +1,123 @@
+#include "profiler/routing_draws.h"
+#include "tests/test.h"
+
+#include <glib.h>
+#include <inttypes.h>
+
+static uint32_t
+sum_of(const uint32_t *loads, uint32_t first, uint32_t end)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = first; i < end; i++)
+        sum += loads[i];
+    return sum;
+}
+
+/* Balanced loads, by hand from the rule: (t + j * stride) mod E. */
+static void
+balanced(void)
+{
+    static const struct {
+        moe_spread spread;
+        uint32_t n, loads[8];
+    } cases[] = {
+        {{1, 2, 8, 1}, 2, {1, 1}},                   /* experts 0 and 4 */
+        {{3, 2, 8, 1}, 6, {1, 1, 1, 1, 1, 1}},       /* firsts 0, 1, 2 */
+        {{5, 2, 8, 1}, 8, {2, 1, 1, 1, 2, 1, 1, 1}}, /* the fifth token takes 4 and 0 */
+        {{3, 2, 8, 2}, 3, {1, 1, 1}},                /* the first four of the second case */
+        {{3, 2, 8, 8}, 1, {1}},                      /* the first one */
+        {{1, 2, 16, 8}, 1, {1}},
+        {{2, 2, 8, 4}, 1, {1}}, /* experts 0, 4, 2, 6: of 0 and 1 one */
+    };
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        moe_draws draws = {0};
+        const char *wrong = moe_draws_make(&cases[i].spread, "balanced", &draws);
+        MOE_CHECK(!wrong && draws.n == 1 && draws.ends[0] == cases[i].n, "case %zu: %s, %u", i,
+                  wrong ? wrong : "", draws.n ? draws.ends[0] : 0);
+        for (uint32_t e = 0; !wrong && e < cases[i].n; e++)
+            MOE_CHECK(draws.loads[e] == cases[i].loads[e], "case %zu, expert %u: %u", i, e,
+                      draws.loads[e]);
+        moe_draws_clear(&draws);
+    }
+}
+
+/* Every choice is some expert's, no expert has more than all tokens; of several ranks it is the
+ * busiest, which has its share at least; the same question gets the same answer. */
+static void
+power_law(void)
+{
+    static const moe_spread spreads[] = {
+        {1, 2, 8, 1},     {4, 8, 128, 1},      {4096, 8, 128, 1}, {4096, 8, 128, 8},
+        {64, 8, 256, 32}, {16384, 1, 16, 16},  {7, 6, 60, 4},     {65536, 2, 8, 8},
+        {3, 8, 8, 2},     {100000, 8, 256, 4},
+    };
+    static const char *const laws[] = {"power_law_1.01", "power_law_1.2", "power_law_1"};
+    for (size_t i = 0; i < MOE_COUNT(spreads); i++)
+        for (size_t j = 0; j < MOE_COUNT(laws); j++) {
+            const moe_spread *s = &spreads[i];
+            moe_draws draws = {0}, again = {0};
+            const char *wrong = moe_draws_make(s, laws[j], &draws);
+            moe_draws_make(s, laws[j], &again);
+            MOE_CHECK(!wrong && draws.n == MOE_POWER_LAW_DRAWS, "case %zu: %s", i, wrong);
+            uint64_t wanted = (uint64_t)(s->tokens * s->top_k);
+            for (uint32_t d = 0, first = 0; d < draws.n; first = draws.ends[d++]) {
+                uint64_t sum = sum_of(draws.loads, first, draws.ends[d]);
+                MOE_CHECK(s->ranks == 1 ? sum == wanted
+                                        : sum <= wanted && sum * (uint64_t)s->ranks >= wanted,
+                          "case %zu, %s: %" PRIu64 " choices", i, laws[j], sum);
+                for (uint32_t e = first; e < draws.ends[d]; e++)
+                    MOE_CHECK(draws.loads[e] > 0 && draws.loads[e] <= s->tokens, "case %zu: %u", i,
+                              draws.loads[e]);
+            }
+            CU_ASSERT(!memcmp(draws.ends, again.ends, draws.n * sizeof *draws.ends));
+            CU_ASSERT(
+                !memcmp(draws.loads, again.loads, draws.ends[draws.n - 1] * sizeof *draws.loads));
+            moe_draws_clear(&draws);
+            moe_draws_clear(&again);
+        }
+}
+
+/* A larger exponent gathers more tokens on fewer experts. */
+static void
+skew(void)
+{
+    static const char *const laws[] = {"power_law_0.5", "power_law_1.01", "power_law_2"};
+    double last = 0;
+    for (size_t j = 0; j < MOE_COUNT(laws); j++) {
+        moe_draws draws = {0};
+        double squares = 0;
+        CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&(moe_spread){4096, 8, 128, 1}, laws[j], &draws));
+        for (uint32_t e = 0; e < draws.ends[draws.n - 1]; e++)
+            squares += (double)draws.loads[e] * draws.loads[e];
+        MOE_CHECK(squares > last, "%s: %g after %g", laws[j], squares, last);
+        last = squares;
+        moe_draws_clear(&draws);
+    }
+}
+
+static void
+refuses(void)
+{
+    static const struct {
+        moe_spread spread;
+        const char *distribution, *said;
+    } cases[] = {
+        {{8, 2, 8, 1}, "zipf", "wants loads or distinct"},
+        {{8, 2, 8, 1}, "power_law_", "wants loads or distinct"},
+        {{8, 2, 8, 1}, "power_law_-1", "wants loads or distinct"},
+        {{8, 2, 8, 1}, "power_law_1e9", "wants loads or distinct"},
+        {{0, 2, 8, 1}, "balanced", "wants loads, or tokens"},
+        {{8, 9, 8, 1}, "balanced", "wants experts, at least"},
+        {{8, 2, 8, 3}, "balanced", "the experts cannot"},
+        {{8, 2, 8, 16}, "balanced", "too many"},
+        {{1 << 25, 2, 8, 1}, "balanced", "too many"},
+    };
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        moe_draws draws = {0};
+        const char *wrong = moe_draws_make(&cases[i].spread, cases[i].distribution, &draws);
+        MOE_CHECK(wrong && g_str_has_prefix(wrong, cases[i].said), "case %zu: %s", i,
+                  wrong ? wrong : "nothing");
+    }
+}
+
+MOE_TESTS({"balanced", balanced}, {"power law", power_law}, {"skew", skew}, {"refuses", refuses})
