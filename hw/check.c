@@ -139,6 +139,9 @@ check_device(const checker *c, size_t i)
     if (d->peak_watt > 0 && d->idle_watt > d->peak_watt)
         moe_diag_error(c->diag, at(c, "devices", i, "power"),
                        "'%s' takes more power when idle than under load", d->name);
+    if (d->peak_watt > 0 && d->base_watt > d->peak_watt)
+        moe_diag_error(c->diag, at(c, "devices", i, "board_energy"),
+                       "'%s' takes more power before any FLOP or byte than under load", d->name);
 }
 
 /* How many links before i have its wire; at most one may, and it leads the other way. */

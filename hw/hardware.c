@@ -7,6 +7,13 @@
 
 #include <string.h>
 
+/* A write takes what a read does unless it says otherwise. */
+static moe_place_energy
+both_ways(moe_place_energy energy)
+{
+    return (moe_place_energy){energy.read, energy.write < 0 ? energy.read : energy.write};
+}
+
 static void
 build_places(moe_hardware_set *set, const moe_hardware_spec *spec)
 {
@@ -14,8 +21,15 @@ build_places(moe_hardware_set *set, const moe_hardware_spec *spec)
 
     set->places = g_new0(moe_place, spec->places.n);
     for (size_t i = 0; i < spec->places.n; i++)
-        set->places[i] =
-            (moe_place){from[i].name, from[i].capacity, from[i].reserved, from[i].read};
+        set->places[i] = (moe_place){
+            .name = from[i].name,
+            .capacity = from[i].capacity,
+            .reserved = from[i].reserved,
+            .read_bytes_per_s = from[i].read,
+            .idle_watt = from[i].idle_watt,
+            .device_energy = both_ways(from[i].device_energy),
+            .board_energy = both_ways(from[i].board_energy),
+        };
 }
 
 static double
@@ -54,6 +68,9 @@ build_device(const moe_hardware_spec *spec, const moe_device_spec *d)
         .dequant_bytes_per_s = d->dequant,
         .idle_watt = d->idle_watt,
         .peak_watt = d->peak_watt,
+        .base_watt = d->base_watt,
+        .device_energy = d->device_energy,
+        .board_energy = d->board_energy,
     };
 }
 
@@ -73,6 +90,8 @@ build_link(const moe_hardware_spec *spec, const moe_link_spec *l)
         .chunk_bytes = l->chunk,
         .engine = (int)l->engine,
         .wire = (int)l->wire,
+        .device_energy = l->device_energy,
+        .board_energy = l->board_energy,
     };
 }
 

@@ -15,6 +15,15 @@ typedef struct moe_rates {
     double fp32, bf16, fp8, int8;
 } moe_rates;
 
+/* Energy of an operation by arithmetic type, pJ/FLOP; of a bit of a place, pJ/bit. Negative:
+ * unknown (meaning in hw/energy.h). */
+typedef struct moe_flop_energy {
+    double fp32, bf16, fp8, int8;
+} moe_flop_energy;
+typedef struct moe_place_energy {
+    double read, write;
+} moe_place_energy;
+
 /* Something that computes, and the constants of its kernels (meaning in hw/cost.h). */
 typedef struct moe_device {
     const char *name;
@@ -45,6 +54,8 @@ typedef struct moe_device {
     double dequant_bytes_per_s;  /* weights below 8 bits are decoded at this rate (of decoded
                                     bytes); 0: free */
     double idle_watt, peak_watt; /* 0: unknown */
+    double base_watt;            /* of a board that waits at full clocks; 0: as idle_watt */
+    moe_flop_energy device_energy, board_energy;
 } moe_device;
 
 /* A memory tier instance. */
@@ -53,6 +64,8 @@ typedef struct moe_place {
     int64_t capacity;        /* bytes, as the driver or system reports */
     int64_t reserved;        /* of it not usable (driver, context, operating system) */
     double read_bytes_per_s; /* peak */
+    double idle_watt;        /* of its own; 0: within that of a device */
+    moe_place_energy device_energy, board_energy;
 } moe_place;
 
 /* A one-way channel between two places; the copy engine that drives it is `engine`: links with the
@@ -70,6 +83,7 @@ typedef struct moe_hw_link {
                                     its wire is busy too, 0.5 to 1 */
     int64_t chunk_bytes;         /* granularity at which a transfer can be suspended */
     int engine, wire;
+    double device_energy, board_energy; /* pJ/bit; negative: unknown */
 } moe_hw_link;
 
 typedef struct moe_hardware {

@@ -12,7 +12,8 @@
 typedef struct moe_place_spec {
     const char *name;
     int64_t capacity, reserved;
-    double read;
+    double read, idle_watt;
+    moe_place_energy device_energy, board_energy;
 } moe_place_spec;
 
 typedef struct moe_device_spec {
@@ -26,13 +27,15 @@ typedef struct moe_device_spec {
     int64_t tile, launch, launch_in_graph, gemm_fixed, expert_fixed, attention_fixed;
     int64_t per_expert, per_head;
     double dequant;
-    double idle_watt, peak_watt;
+    double idle_watt, peak_watt, base_watt;
+    moe_flop_energy device_energy, board_energy;
 } moe_device_spec;
 
 typedef struct moe_link_spec {
     const char *name, *from, *to;
     double rate, peak, pageable, duplex;
     int64_t latency, pageable_latency, chunk, engine, wire;
+    double device_energy, board_energy;
 } moe_link_spec;
 
 typedef struct moe_hardware_spec {

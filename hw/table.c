@@ -14,6 +14,9 @@
         .key = k, .type = MOE_PARAM_##type_, .offset = offset_, .fallback = fallback_,             \
         .min = min_, .max = max_, .flags = flags_, .help = help_                                   \
     }
+#define BIT_ENERGY(k, offset_, help_) ROW(k, BIT_ENERGY, offset_, "unknown", 0, 1e6, SOURCED, help_)
+#define FLOP_ENERGY(k, offset_, help_)                                                             \
+    ROW(k, FLOP_ENERGY, offset_, "unknown", 0, 1e6, SOURCED, help_)
 #define LIST(k, offset_, type_, n_, help_)                                                         \
     {                                                                                              \
         .key = k, .type = MOE_PARAM_LIST, .offset = offset_, .stride = sizeof(type_),              \
@@ -35,6 +38,17 @@ static const moe_param rows[] = {
     ROW("places.*.reserved", BYTES, P(reserved), "0", 0, 1e18, SOURCED,
         "Bytes of it that are not usable: driver, context, operating system."),
     ROW("places.*.read", RATE, P(read), NULL, 1e6, 1e16, NEED | SOURCED, "Peak read bandwidth."),
+
+    BIT_ENERGY("places.*.device_energy.read", P(device_energy.read),
+               "What reading a bit takes in the memory itself; unknown: no energy can be given."),
+    BIT_ENERGY("places.*.device_energy.write", P(device_energy.write),
+               "The same of writing; default: as reading."),
+    BIT_ENERGY("places.*.board_energy.read", P(board_energy.read),
+               "What reading a bit takes on the whole board, beyond its base power."),
+    BIT_ENERGY("places.*.board_energy.write", P(board_energy.write),
+               "The same of writing; default: as reading."),
+    ROW("places.*.power.idle", POWER, P(idle_watt), "0", 0, 1e6, SOURCED,
+        "Power of the memory when idle, where it is not part of a device's."),
 
     LIST("devices", H(devices), moe_device_spec, MOE_HW_MAX_DEVICES,
          "What computes; the first one runs the model."),
@@ -101,6 +115,19 @@ static const moe_param rows[] = {
         "Power when idle; 0: unknown."),
     ROW("devices.*.power.peak", POWER, D(peak_watt), "0", 0, 1e6, SOURCED,
         "Power under full load; 0: unknown."),
+    FLOP_ENERGY(
+        "devices.*.device_energy.fp32", D(device_energy.fp32),
+        "What an FP32 FLOP takes in the arithmetic itself; unknown: no energy can be given."),
+    FLOP_ENERGY("devices.*.device_energy.bf16", D(device_energy.bf16), "The same at 16 bits."),
+    FLOP_ENERGY("devices.*.device_energy.fp8", D(device_energy.fp8), "The same in FP8."),
+    FLOP_ENERGY("devices.*.device_energy.int8", D(device_energy.int8), "The same in INT8."),
+    FLOP_ENERGY("devices.*.board_energy.fp32", D(board_energy.fp32),
+                "What an FP32 FLOP takes on the whole board, beyond its base power."),
+    FLOP_ENERGY("devices.*.board_energy.bf16", D(board_energy.bf16), "The same at 16 bits."),
+    FLOP_ENERGY("devices.*.board_energy.fp8", D(board_energy.fp8), "The same in FP8."),
+    FLOP_ENERGY("devices.*.board_energy.int8", D(board_energy.int8), "The same in INT8."),
+    ROW("devices.*.board_energy.base", POWER, D(base_watt), "0", 0, 1e6, SOURCED,
+        "Power of the board at full clocks before any FLOP or byte; 0: as power.idle."),
 
     LIST("links", H(links), moe_link_spec, MOE_HW_MAX_LINKS, "One-way channels between places."),
     ROW("links.*.name", TEXT, L(name), NULL, 0, 0, NEED, "Name of the link."),
@@ -124,6 +151,9 @@ static const moe_param rows[] = {
     ROW("links.*.duplex", SHARE, L(duplex), "50%", 0.5, 1, SOURCED,
         "Of links that share a wire: the share of its rate that each keeps while both are busy; "
         "50%: the wire carries one rate in all."),
+    BIT_ENERGY("links.*.device_energy", L(device_energy),
+               "What carrying a bit takes; the places' reading and writing comes on top."),
+    BIT_ENERGY("links.*.board_energy", L(board_energy), "The same of whole boards."),
 };
 
 const moe_param_table moe_hardware_table = {"hardware", rows, MOE_COUNT(rows),

@@ -32,16 +32,18 @@
 #include "sim/base/yaml.h"
 
 typedef enum moe_param_type {
-    MOE_PARAM_BOOL,   /* bool */
-    MOE_PARAM_INT,    /* int64_t */
-    MOE_PARAM_REAL,   /* double */
-    MOE_PARAM_SHARE,  /* double, 0..1 written as percentage or fraction */
-    MOE_PARAM_BYTES,  /* int64_t */
-    MOE_PARAM_TIME,   /* int64_t picoseconds */
-    MOE_PARAM_RATE,   /* double bytes/s */
-    MOE_PARAM_FLOPS,  /* double FLOP/s */
-    MOE_PARAM_POWER,  /* double watt */
-    MOE_PARAM_AMOUNT, /* moe_amount */
+    MOE_PARAM_BOOL,        /* bool */
+    MOE_PARAM_INT,         /* int64_t */
+    MOE_PARAM_REAL,        /* double */
+    MOE_PARAM_SHARE,       /* double, 0..1 written as percentage or fraction */
+    MOE_PARAM_BYTES,       /* int64_t */
+    MOE_PARAM_TIME,        /* int64_t picoseconds */
+    MOE_PARAM_RATE,        /* double bytes/s */
+    MOE_PARAM_FLOPS,       /* double FLOP/s */
+    MOE_PARAM_POWER,       /* double watt */
+    MOE_PARAM_BIT_ENERGY,  /* double pJ/bit, or the word "unknown" (-1) */
+    MOE_PARAM_FLOP_ENERGY, /* double pJ/FLOP, or the word "unknown" (-1) */
+    MOE_PARAM_AMOUNT,      /* moe_amount */
     MOE_PARAM_COUNT,  /* int64_t or the word "all" (INT64_MAX), or "recorded" (-1) if allowed */
     MOE_PARAM_ENUM,   /* int: index into `choices`, a '|'-separated list */
     MOE_PARAM_TEXT,   /* const char *, NULL when absent */

@@ -19,6 +19,8 @@ static const struct {
     [MOE_PARAM_RATE] = {"zero", "^" SCHEMA_NUMBER " ?" SCHEMA_BYTES "/s$"},
     [MOE_PARAM_FLOPS] = {"zero", "^" SCHEMA_NUMBER " ?[kMGTP]?(FL)?OPS$"},
     [MOE_PARAM_POWER] = {"zero", "^" SCHEMA_NUMBER " ?[mkM]?W$"},
+    [MOE_PARAM_BIT_ENERGY] = {"zero", "^(unknown|" SCHEMA_NUMBER " ?[fpnu]J/(bit|B))$"},
+    [MOE_PARAM_FLOP_ENERGY] = {"zero", "^(unknown|" SCHEMA_NUMBER " ?[fpnu]J/(FLOP|OP))$"},
     [MOE_PARAM_AMOUNT] = {"share", "^(rest|" SCHEMA_NUMBER " ?(%|" SCHEMA_BYTES
                                    ")|(0|[1-9][0-9]*) slots?)$"},
     [MOE_PARAM_COUNT] = {"integer", "^all$"},

@@ -17,6 +17,10 @@ static const struct {
     [MOE_PARAM_RATE] = {"rate", "a rate such as 3.35TB/s", sizeof(double)},
     [MOE_PARAM_FLOPS] = {"compute rate", "a compute rate such as 312TFLOPS", sizeof(double)},
     [MOE_PARAM_POWER] = {"power", "a power such as 450W", sizeof(double)},
+    [MOE_PARAM_BIT_ENERGY] = {"energy per bit", "an energy such as 3.9pJ/bit, or 'unknown'",
+                              sizeof(double)},
+    [MOE_PARAM_FLOP_ENERGY] = {"energy per FLOP", "an energy such as 0.5pJ/FLOP, or 'unknown'",
+                               sizeof(double)},
     [MOE_PARAM_AMOUNT] = {"amount", "a size such as 24GiB, or a share such as 25%",
                           sizeof(moe_amount)},
     [MOE_PARAM_COUNT] = {"count", "a whole number or 'all'", sizeof(int64_t)},
@@ -74,6 +78,16 @@ value_count(const moe_param *row, const char *text, int64_t *out)
     return true;
 }
 
+/* An energy, or the word for one that nobody has stated. */
+static bool
+value_energy(const char *text, bool (*parse)(const char *text, double *pj), double *out)
+{
+    if (strcmp(text, "unknown") != 0)
+        return parse(text, out);
+    *out = -1;
+    return true;
+}
+
 bool
 moe_param_parse(const moe_param *row, const char *text, moe_param_value *value)
 {
@@ -97,6 +111,10 @@ moe_param_parse(const moe_param *row, const char *text, moe_param_value *value)
         return moe_parse_flops(text, &value->real);
     case MOE_PARAM_POWER:
         return moe_parse_power(text, &value->real);
+    case MOE_PARAM_BIT_ENERGY:
+        return value_energy(text, moe_parse_bit_energy, &value->real);
+    case MOE_PARAM_FLOP_ENERGY:
+        return value_energy(text, moe_parse_flop_energy, &value->real);
     case MOE_PARAM_AMOUNT:
         return moe_parse_amount(text, &value->amount);
     case MOE_PARAM_COUNT:
@@ -128,7 +146,7 @@ value_load(const moe_param *row, const void *at, moe_param_value *value)
     memcpy(value, at, value_types[row->type].size);
 }
 
-/* The number that a range speaks of; false: the value is none ("all", a name). */
+/* The number that a range speaks of; false: the value is none ("all", "unknown", a name). */
 static bool
 value_number(const moe_param *row, const moe_param_value *value, double *out)
 {
@@ -148,6 +166,10 @@ value_number(const moe_param *row, const moe_param_value *value, double *out)
     case MOE_PARAM_POWER:
         *out = value->real;
         return true;
+    case MOE_PARAM_BIT_ENERGY:
+    case MOE_PARAM_FLOP_ENERGY:
+        *out = value->real;
+        return value->real >= 0;
     default:
         return false;
     }
@@ -258,11 +280,18 @@ value_scaled(double value, const char *unit)
     return g_strconcat(moe_decimal_plain(number, &decimal, -3 * (int)i), prefixes[i], unit, NULL);
 }
 
+/* A number in the one unit in which it is written out. */
 static char *
-value_power(double watt)
+value_in(double value, const char *unit)
 {
     char number[64];
-    return g_strconcat(moe_format_real(number, watt), "W", NULL);
+    return g_strconcat(moe_format_real(number, value), unit, NULL);
+}
+
+static char *
+value_energy_text(double pj, const char *unit)
+{
+    return pj < 0 ? g_strdup("unknown") : value_in(pj, unit);
 }
 
 static char *
@@ -314,7 +343,11 @@ moe_param_format(const moe_param *row, const void *at)
     case MOE_PARAM_FLOPS:
         return value_scaled(value.real, "FLOPS");
     case MOE_PARAM_POWER:
-        return value_power(value.real);
+        return value_in(value.real, "W");
+    case MOE_PARAM_BIT_ENERGY:
+        return value_energy_text(value.real, "pJ/bit");
+    case MOE_PARAM_FLOP_ENERGY:
+        return value_energy_text(value.real, "pJ/FLOP");
     case MOE_PARAM_SHARE:
         return moe_format_amount((moe_amount){MOE_AMOUNT_SHARE, value.real, 0});
     case MOE_PARAM_AMOUNT:

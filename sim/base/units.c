@@ -48,6 +48,13 @@ static const unit unit_power[] = {
     {"MW", 0, 6},
 };
 
+static const unit unit_energy[] = {
+    {"fJ", 0, -3},
+    {"pJ", 0, 0},
+    {"nJ", 0, 3},
+    {"uJ", 0, 6},
+};
+
 static const unit *
 unit_find(const unit *units, size_t n, const char *name, size_t length)
 {
@@ -170,6 +177,25 @@ bool
 moe_parse_power(const char *text, double *watt)
 {
     return unit_real(text, unit_power, MOE_COUNT(unit_power), "", watt);
+}
+
+bool
+moe_parse_bit_energy(const char *text, double *pj_per_bit)
+{
+    if (unit_real(text, unit_energy, MOE_COUNT(unit_energy), "/bit", pj_per_bit))
+        return true;
+    double byte;
+    if (!unit_real(text, unit_energy, MOE_COUNT(unit_energy), "/B", &byte))
+        return false;
+    *pj_per_bit = byte / 8;
+    return true;
+}
+
+bool
+moe_parse_flop_energy(const char *text, double *pj_per_flop)
+{
+    return unit_real(text, unit_energy, MOE_COUNT(unit_energy), "/FLOP", pj_per_flop) ||
+           unit_real(text, unit_energy, MOE_COUNT(unit_energy), "/OP", pj_per_flop);
 }
 
 bool

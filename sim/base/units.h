@@ -1,9 +1,10 @@
 /* Quantities as people write them, and back.
  *
  * Written units: bytes B kB MB GB TB (10^3 steps) KiB MiB GiB TiB (2^10 steps); rates X/s; time
- * ps ns us ms s min h; shares 25% or 0.25; FLOPS, kFLOPS … PFLOPS (and OPS/TOPS alike); plain
- * decimal numbers. A space between number and unit is allowed. Hexadecimal, octal, inf, nan,
- * and values out of the target's range are refused. Parsing never depends on the locale.
+ * ps ns us ms s min h; shares 25% or 0.25; FLOPS, kFLOPS … PFLOPS (and OPS/TOPS alike); energy
+ * fJ pJ nJ uJ per bit, B, FLOP or OP; plain decimal numbers. A space between number and unit is
+ * allowed. Hexadecimal, octal, inf, nan, and values out of the target's range are refused. Parsing
+ * never depends on the locale.
  *
  * Simulated time is int64 picoseconds everywhere: moe_time (sim/core/time.h) is an alias of
  * int64_t so that models, hw and traces need not see the engine. */
@@ -43,6 +44,9 @@ bool moe_parse_rate(const char *text, double *bytes_per_s);  /* "3.35TB/s" */
 bool moe_parse_flops(const char *text, double *flops_per_s); /* "312TFLOPS" */
 bool moe_parse_share(const char *text, double *share);       /* "25%" or "0.25" */
 bool moe_parse_power(const char *text, double *watt);        /* "450W" */
+/* Energy of a bit that is moved ("3.9pJ/bit", "31pJ/B") and of an operation ("0.5pJ/FLOP"). */
+bool moe_parse_bit_energy(const char *text, double *pj_per_bit);
+bool moe_parse_flop_energy(const char *text, double *pj_per_flop);
 bool moe_parse_amount(const char *text, moe_amount *out);
 
 /* Writers, for messages and tables; yours to free. They round for reading, never for storing. */

@@ -40,7 +40,7 @@ typedef struct sample {
     const char *name, *model;
     int64_t seed, batch, requests, prompt;
     int64_t size, latency;
-    double rate, flops, power, scale, within;
+    double rate, flops, power, moved, worked, scale, within;
     bool strict;
     int scope;
     moe_amount capacity;
@@ -182,6 +182,8 @@ static const moe_param sample_rows[] = {
      .flags = MOE_PARAM_SOURCED, .help = "A rate."},
     {"units.flops", MOE_PARAM_FLOPS, SAMPLE(flops), "312TFLOPS", .help = "A compute rate."},
     {"units.power", MOE_PARAM_POWER, SAMPLE(power), "450W", .help = "A power."},
+    {"units.moved", MOE_PARAM_BIT_ENERGY, SAMPLE(moved), "unknown", 0, 1e6, .help = "Of a bit."},
+    {"units.worked", MOE_PARAM_FLOP_ENERGY, SAMPLE(worked), "0.5pJ/FLOP", .help = "Of a FLOP."},
     {"units.scale", MOE_PARAM_REAL, SAMPLE(scale), "1.5", .min = -1, .max = 2, .help = "A number."},
     {"units.within", MOE_PARAM_SHARE, SAMPLE(within), "15%", .help = "A share | of something."},
     {"units.strict", MOE_PARAM_BOOL, SAMPLE(strict), "true", .help = "A switch."},

@@ -100,7 +100,7 @@ fills_defaults(void)
     CU_ASSERT(s->capacity.kind == MOE_AMOUNT_SHARE && s->capacity.share == 0.25);
     CU_ASSERT(s->scope == 1 && s->strict && s->scale == 1.5 && s->within == 0.15);
     CU_ASSERT(s->size == MOE_GIB && s->latency == 10000000 && s->rate == 64e9);
-    CU_ASSERT(s->flops == 312e12 && s->power == 450);
+    CU_ASSERT(s->flops == 312e12 && s->power == 450 && s->moved == -1 && s->worked == 0.5);
     CU_ASSERT(s->evict.variant == &variant_lru && !s->evict.config);
     CU_ASSERT(s->staging.n == 0 && s->devices.n == 0);
 }
@@ -223,6 +223,16 @@ words_errors(void)
         {"units: {rate: 64kB/s}", "f:1:15: error: 'rate' must be at least 1MB/s, got 64kB/s\n"},
         {"units: {flops: 3}", "f:1:16: error: 'flops' wants a compute rate such as 312TFLOPS\n"},
         {"units: {power: 3}", "f:1:16: error: 'power' wants a power such as 450W\n"},
+        {"units: {moved: 3.9}",
+         "f:1:16: error: 'moved' wants an energy such as 3.9pJ/bit, or 'unknown'\n"},
+        {"units: {moved: 3.9pJ/FLOP}",
+         "f:1:16: error: 'moved' wants an energy such as 3.9pJ/bit, or 'unknown'\n"},
+        {"units: {moved: -1pJ/bit}",
+         "f:1:16: error: 'moved' wants an energy such as 3.9pJ/bit, or 'unknown'\n"},
+        {"units: {moved: 9uJ/bit}",
+         "f:1:16: error: 'moved' must be at most 1000000pJ/bit, got 9000000pJ/bit\n"},
+        {"units: {worked: 1pJ/bit}",
+         "f:1:17: error: 'worked' wants an energy such as 0.5pJ/FLOP, or 'unknown'\n"},
         {"units: {scale: .nan}", "f:1:16: error: 'scale' wants a number\n"},
         {"units: {scale: 1e400}", "f:1:16: error: 'scale' wants a number\n"},
         {"units: {scale: 2.5}", "f:1:16: error: 'scale' must be at most 2, got 2.5\n"},

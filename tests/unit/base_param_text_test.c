@@ -98,6 +98,12 @@ has_one_text_per_value(void)
         {"units.flops", "0FLOPS", {"0", "0TFLOPS"}},
         {"units.power", "1200W", {"1.2kW", "1200W", "1200000mW"}},
         {"units.power", "0.3W", {"300mW", "0.3W"}},
+        {"units.moved", "3.9pJ/bit", {"3.9pJ/bit", "3.9 pJ/bit", "3900fJ/bit", "0.0039nJ/bit"}},
+        {"units.moved", "4pJ/bit", {"32pJ/B", "0.032nJ/B"}},
+        {"units.moved", "0pJ/bit", {"0", "0pJ/B"}},
+        {"units.moved", "unknown", {"unknown", "'unknown'"}},
+        {"units.worked", "0.22pJ/FLOP", {"0.22pJ/OP", "220fJ/FLOP"}},
+        {"units.worked", "unknown", {"unknown"}},
         {"units.scale", "0.1", {"0.1", "1e-1", "0.10"}},
         {"units.within", "33.3%", {"33.3%", "0.333"}},
         {"units.strict", "false", {"false"}},
@@ -350,6 +356,9 @@ makes_a_schema(void)
         {"latency/anyOf/1", "1.5m", false},        {"rate/anyOf/0/anyOf/1", "3.35TB/s", true},
         {"rate/anyOf/0/anyOf/1", "3.35TB", false}, {"flops/anyOf/1", "312TFLOPS", true},
         {"flops/anyOf/1", "312TOPS", true},        {"power/anyOf/1", "1.2kW", true},
+        {"moved/anyOf/1", "3.9pJ/bit", true},      {"moved/anyOf/1", "31.2 pJ/B", true},
+        {"moved/anyOf/1", "unknown", true},        {"moved/anyOf/1", "3.9pJ/FLOP", false},
+        {"worked/anyOf/1", "220fJ/OP", true},      {"worked/anyOf/1", "0.2pJ/bit", false},
         {"within/anyOf/1", "25%", true},           {"within/anyOf/1", "25", false},
     };
     const cJSON *units = json_at(root, "properties/units/properties");

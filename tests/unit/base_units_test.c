@@ -216,6 +216,22 @@ parses_reals(void)
         {"450W", true, 450}, {"1.2kW", true, 1200}, {"300mW", true, 0.3}, {"2MW", true, 2e6},
         {"450", false, 0},   {"-450W", false, 0},   {"450w", false, 0},
     };
+    static const real_case bits[] = {
+        {"3.9pJ/bit", true, 3.9}, {"31.2pJ/B", true, 3.9},
+        {"14 pJ/bit", true, 14},  {"220fJ/bit", true, 0.22},
+        {"1nJ/bit", true, 1000},  {"2uJ/B", true, 250000},
+        {"0", true, 0},           {"3.9", false, 0},
+        {"3.9pJ", false, 0},      {"3.9pJ/b", false, 0},
+        {"3.9pJ/FLOP", false, 0}, {"-1pJ/bit", false, 0},
+        {"3.9pj/bit", false, 0},  {"3.9W", false, 0},
+    };
+    static const real_case operations[] = {
+        {"0.22pJ/FLOP", true, 0.22}, {"450fJ/OP", true, 0.45}, {"0", true, 0},
+        {"0.22pJ/bit", false, 0},    {"0.22", false, 0},       {"-0.1pJ/FLOP", false, 0},
+        {"0.22pJ/FLOPS", false, 0},
+    };
+    check_real("bit energy", moe_parse_bit_energy, bits, MOE_COUNT(bits));
+    check_real("FLOP energy", moe_parse_flop_energy, operations, MOE_COUNT(operations));
     check_real("real", moe_parse_real, reals, MOE_COUNT(reals));
     check_real("rate", moe_parse_rate, rates, MOE_COUNT(rates));
     check_real("flops", moe_parse_flops, flops, MOE_COUNT(flops));
