@@ -28,18 +28,23 @@ links(const checker *c)
     return c->spec->links.items;
 }
 
-/* The place of list[i].key, or of what contains it. */
-static moe_loc
-at(const checker *c, const char *list, size_t i, const char *key)
+moe_loc
+moe_spec_at(const moe_yaml *root, const char *list, size_t i, const char *key)
 {
-    const moe_yaml *node = moe_yaml_get(c->root, list);
+    const moe_yaml *node = moe_yaml_get(root, list);
 
     if (!node)
-        return c->root->loc;
+        return root->loc;
     if (node->kind == MOE_YAML_LIST && i < node->n)
         node = &node->items[i];
     const moe_yaml *value = node->kind == MOE_YAML_MAP ? moe_yaml_get(node, key) : NULL;
     return value ? value->loc : node->loc;
+}
+
+static moe_loc
+at(const checker *c, const char *list, size_t i, const char *key)
+{
+    return moe_spec_at(c->root, list, i, key);
 }
 
 int

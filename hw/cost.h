@@ -62,6 +62,7 @@ typedef struct moe_expert_shape {
     double hidden, width;
     double weight_bits, activation_bits;
     double rows; /* of the buffers between the kernels; 0: as many as tokens are computed */
+    const moe_expert_kernel *kernel; /* NULL: the device's for such weights */
 } moe_expert_shape;
 moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
                           const moe_expert_shape *shape, const uint32_t *tokens, uint32_t n);
@@ -78,6 +79,8 @@ typedef struct moe_attention_work {
     double heads;     /* sequences times KV heads */
     double new_bytes; /* keys and values of the queries, which go into the cache */
     double activation_bits;
+    double kv_bits;                     /* of the cache */
+    const moe_attention_kernel *kernel; /* NULL: the device's for such a cache */
 } moe_attention_work;
 moe_cost moe_cost_attention(const moe_hardware *hw, const moe_device *device,
                             const moe_attention_work *work);
@@ -91,6 +94,13 @@ double moe_link_rate(const moe_hw_link *link, bool pageable);
 int64_t moe_link_latency(const moe_hw_link *link, bool pageable);
 /* What a wire carries in all when both of its links, of `rate` and `duplex`, are busy. */
 double moe_wire_rate(double rate, double duplex);
+
+/* The kernels that a device uses: its library's for such widths, else its own. */
+const moe_gemm_kernel *moe_device_gemm(const moe_device *device, double weight_bits,
+                                       double activation_bits);
+const moe_expert_kernel *moe_device_experts(const moe_device *device, double weight_bits,
+                                            double activation_bits);
+const moe_attention_kernel *moe_device_attention(const moe_device *device, double kv_bits);
 
 /* The device as it is when its kernels are launched from a CUDA graph. */
 moe_device moe_device_in_graph(const moe_device *device);

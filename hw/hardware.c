@@ -38,33 +38,35 @@ either(double own, double other)
     return own > 0 ? own : other;
 }
 
-static moe_device
-build_device(const moe_hardware_spec *spec, const moe_device_spec *d)
+/* Its own kernels; what is not said of experts and attention is as of dense products. */
+static void
+build_kernels(moe_device *device, const moe_device_spec *d)
 {
-    return (moe_device){
+    device->gemm = d->gemm;
+    device->experts = d->experts;
+    device->experts.efficiency = either(d->experts.efficiency, d->gemm.efficiency);
+    device->experts.stream_efficiency =
+        either(d->experts.stream_efficiency, d->gemm.stream_efficiency);
+    device->experts.half_rows = either(d->experts.half_rows, d->gemm.half_rows);
+    device->attention = d->attention;
+    device->attention.efficiency = either(d->attention.efficiency, d->gemm.efficiency);
+    device->attention.stream_efficiency =
+        either(d->attention.stream_efficiency, d->gemm.stream_efficiency);
+}
+
+static moe_device
+build_device(const moe_hardware_spec *spec, const moe_device_spec *d, const moe_kernels *kernels)
+{
+    moe_device device = {
         .name = d->name,
         .kind = (moe_device_kind)d->kind,
         .place = moe_spec_place(spec, d->place),
         .peak = d->peak,
-        .gemm_efficiency = d->gemm_efficiency,
-        .expert_efficiency = either(d->expert_efficiency, d->gemm_efficiency),
-        .attention_efficiency = either(d->attention_efficiency, d->gemm_efficiency),
-        .stream_efficiency = d->stream_efficiency,
-        .expert_stream_efficiency = either(d->expert_stream_efficiency, d->stream_efficiency),
-        .attention_stream_efficiency = either(d->attention_stream_efficiency, d->stream_efficiency),
-        .expert_pass_efficiency = d->expert_pass_efficiency,
-        .attention_pass_efficiency = d->attention_pass_efficiency,
-        .half_rows = d->half_rows,
-        .expert_half_rows = either(d->expert_half_rows, d->half_rows),
-        .attention_half_keys = d->attention_half_keys,
-        .tile = d->tile,
+        .sms = d->sms,
+        .l2_bytes = d->l2,
+        .kernels = kernels,
         .launch_ps = d->launch,
         .graph_launch_ps = d->launch_in_graph > 0 ? d->launch_in_graph : d->launch,
-        .gemm_fixed_ps = d->gemm_fixed,
-        .expert_fixed_ps = d->expert_fixed,
-        .attention_fixed_ps = d->attention_fixed,
-        .expert_ps = d->per_expert,
-        .head_ps = d->per_head,
         .dequant_bytes_per_s = d->dequant,
         .idle_watt = d->idle_watt,
         .peak_watt = d->peak_watt,
@@ -72,6 +74,8 @@ build_device(const moe_hardware_spec *spec, const moe_device_spec *d)
         .device_energy = d->device_energy,
         .board_energy = d->board_energy,
     };
+    build_kernels(&device, d);
+    return device;
 }
 
 static moe_hw_link
@@ -95,6 +99,42 @@ build_link(const moe_hardware_spec *spec, const moe_link_spec *l)
     };
 }
 
+/* The loaded library of this name; NULL without one. */
+static const moe_kernels *
+library(const moe_hardware_set *set, const char *name)
+{
+    moe_kernels_set *found = name ? g_hash_table_lookup(set->libraries, name) : NULL;
+    return found ? moe_kernels_get(found) : NULL;
+}
+
+static void
+free_library(void *data)
+{
+    moe_kernels_free(data);
+}
+
+/* Loads what devices name; false after messages. */
+static bool
+load_libraries(moe_hardware_set *set, const moe_hardware_spec *spec, const moe_yaml *root,
+               const char *path, moe_diag *diag, GError **error)
+{
+    g_autofree char *beside = g_path_get_dirname(path);
+    const moe_device_spec *devices = spec->devices.items;
+
+    set->libraries = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_library);
+    for (size_t i = 0; i < spec->devices.n; i++) {
+        const char *name = devices[i].kernels;
+        if (!name || g_hash_table_contains(set->libraries, name))
+            continue;
+        moe_kernels_set *kernels =
+            moe_kernels_load(name, beside, moe_spec_at(root, "devices", i, "kernels"), diag, error);
+        if (!kernels)
+            return false;
+        g_hash_table_insert(set->libraries, g_strdup(name), kernels);
+    }
+    return true;
+}
+
 static void
 build(moe_hardware_set *set, const moe_hardware_spec *spec)
 {
@@ -104,7 +144,7 @@ build(moe_hardware_set *set, const moe_hardware_spec *spec)
     build_places(set, spec);
     set->devices = g_new0(moe_device, spec->devices.n);
     for (size_t i = 0; i < spec->devices.n; i++)
-        set->devices[i] = build_device(spec, &devices[i]);
+        set->devices[i] = build_device(spec, &devices[i], library(set, devices[i].kernels));
     set->links = g_new0(moe_hw_link, spec->links.n);
     for (size_t i = 0; i < spec->links.n; i++)
         set->links[i] = build_link(spec, &links[i]);
@@ -134,7 +174,8 @@ stem(const char *path)
 }
 
 static moe_hardware_set *
-read_doc(const moe_yaml_doc *doc, const char *path, const char *name, moe_diag *diag)
+read_doc(const moe_yaml_doc *doc, const char *path, const char *name, moe_diag *diag,
+         GError **error)
 {
     const moe_yaml *root = moe_yaml_root(doc);
     unsigned before = moe_diag_errors(diag);
@@ -150,7 +191,8 @@ read_doc(const moe_yaml_doc *doc, const char *path, const char *name, moe_diag *
     if (moe_diag_errors(diag) != before)
         return NULL;
     const moe_hardware_spec *spec = moe_settings_data(set->settings);
-    if (!moe_hardware_check(spec, root, diag))
+    if (!moe_hardware_check(spec, root, diag) ||
+        !load_libraries(set, spec, root, path, diag, error))
         return NULL;
     if (spec->name || name)
         set->name = g_strdup(spec->name ? spec->name : name);
@@ -164,7 +206,7 @@ moe_hardware_set *
 moe_hardware_read(const char *path, const char *name, moe_diag *diag, GError **error)
 {
     g_autoptr(moe_yaml_doc) doc = moe_yaml_load(path, diag, error);
-    return doc ? read_doc(doc, path, name, diag) : NULL;
+    return doc ? read_doc(doc, path, name, diag, error) : NULL;
 }
 
 moe_hardware_set *
@@ -172,13 +214,17 @@ moe_hardware_parse(const char *path, const char *text, size_t length, const char
                    moe_diag *diag)
 {
     g_autoptr(moe_yaml_doc) doc = moe_yaml_parse(path, text, length, diag);
-    return doc ? read_doc(doc, path, name, diag) : NULL;
+    g_autoptr(GError) error = NULL;
+    moe_hardware_set *set = doc ? read_doc(doc, path, name, diag, &error) : NULL;
+    if (error)
+        moe_diag_error(diag, (moe_loc){.file = path}, "%s", error->message);
+    return set;
 }
 
 static void
 unknown_hardware(const char *name, moe_loc at, moe_diag *diag)
 {
-    g_auto(GStrv) presets = moe_data_presets("hw");
+    g_auto(GStrv) presets = moe_data_presets("hw/presets");
     const char *closest =
         presets ? moe_suggest(name, (const char *const *)presets, g_strv_length(presets)) : NULL;
 
@@ -191,7 +237,7 @@ unknown_hardware(const char *name, moe_loc at, moe_diag *diag)
 moe_hardware_set *
 moe_hardware_load(const char *name, const char *beside, moe_loc at, moe_diag *diag, GError **error)
 {
-    g_autofree char *preset = moe_data_preset("hw", name);
+    g_autofree char *preset = moe_data_preset("hw/presets", name);
     if (preset)
         return moe_hardware_read(preset, name, diag, error);
     g_autofree char *path = moe_data_find(name, beside);
@@ -208,6 +254,7 @@ moe_hardware_free(moe_hardware_set *set)
     if (!set)
         return;
     g_clear_pointer(&set->settings, moe_settings_free);
+    g_clear_pointer(&set->libraries, g_hash_table_destroy);
     g_free(set->devices);
     g_free(set->places);
     g_free(set->links);

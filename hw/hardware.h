@@ -6,13 +6,14 @@
 #ifndef MOE_HW_HARDWARE_H
 #define MOE_HW_HARDWARE_H
 
+#include "hw/kernels.h"
 #include "sim/base/param.h"
 
 typedef enum moe_device_kind { MOE_DEVICE_GPU, MOE_DEVICE_CPU, MOE_DEVICE_RDU } moe_device_kind;
 
 /* Peak dense rates by arithmetic type, FLOP/s; 0: not supported (the next wider one is used). */
 typedef struct moe_rates {
-    double fp32, bf16, fp8, int8;
+    double fp32, bf16, fp8, int8, fp4;
 } moe_rates;
 
 /* Energy of an operation by arithmetic type, pJ/FLOP; of a bit of a place, pJ/bit. Negative:
@@ -24,33 +25,21 @@ typedef struct moe_place_energy {
     double read, write;
 } moe_place_energy;
 
-/* Something that computes, and the constants of its kernels (meaning in hw/cost.h). */
+/* Something that computes (what its numbers mean: hw/cost.h). */
 typedef struct moe_device {
     const char *name;
     moe_device_kind kind;
     int place; /* index of the memory it computes from */
     moe_rates peak;
-    /* Highest achieved share of peak: of a large matrix product, of grouped expert kernels, of a
-       long prompt's attention. */
-    double gemm_efficiency, expert_efficiency, attention_efficiency;
-    /* Achieved share of the place's bandwidth: of products that stream their weights, of grouped
-       expert kernels, of attention that reads the KV cache. */
-    double stream_efficiency, expert_stream_efficiency, attention_stream_efficiency;
-    /* Of passes over activations: between grouped expert kernels, and of new keys and values into
-       the cache; 0: there are none, it happens inside. */
-    double expert_pass_efficiency, attention_pass_efficiency;
-    /* Rows of a product, tokens of an expert, at which it reaches half of its highest rate. */
-    double half_rows, expert_half_rows;
-    double attention_half_keys; /* keys that a query of a prompt sees at which attention reaches
-                                   half of its highest rate; 0: rows are what counts */
-    int64_t tile;               /* tokens of an expert are computed in blocks of so many */
-    int64_t launch_ps;          /* fixed cost of one kernel */
-    int64_t graph_launch_ps;    /* the same in a CUDA graph */
-    /* Further fixed cost, the ramp and the tail of the kernels themselves: of one product, of an
-       expert stage, of an attention. */
-    int64_t gemm_fixed_ps, expert_fixed_ps, attention_fixed_ps;
-    int64_t expert_ps;           /* further fixed cost per distinct expert in a grouped kernel */
-    int64_t head_ps;             /* of attention, per sequence and KV head */
+    int64_t sms;      /* processors that work side by side on a kernel's blocks; 0: unknown */
+    int64_t l2_bytes; /* cache that they share; 0: unknown */
+    /* Its own kernels, for what the library has none for. */
+    moe_gemm_kernel gemm;
+    moe_expert_kernel experts;
+    moe_attention_kernel attention;
+    const moe_kernels *kernels;  /* library, NULL: none */
+    int64_t launch_ps;           /* fixed cost of one kernel */
+    int64_t graph_launch_ps;     /* the same in a CUDA graph */
     double dequant_bytes_per_s;  /* weights below 8 bits are decoded at this rate (of decoded
                                     bytes); 0: free */
     double idle_watt, peak_watt; /* 0: unknown */

@@ -11,6 +11,7 @@ struct moe_hardware_set {
     moe_device *devices;
     moe_place *places;
     moe_hw_link *links;
+    GHashTable *libraries; /* name -> moe_kernels_set that devices share */
     char *name;
 };
 

@@ -17,15 +17,14 @@ typedef struct moe_place_spec {
 } moe_place_spec;
 
 typedef struct moe_device_spec {
-    const char *name, *place;
+    const char *name, *place, *kernels;
     int kind; /* moe_device_kind */
     moe_rates peak;
-    double gemm_efficiency, expert_efficiency, attention_efficiency;
-    double stream_efficiency, expert_stream_efficiency, attention_stream_efficiency;
-    double expert_pass_efficiency, attention_pass_efficiency;
-    double half_rows, expert_half_rows, attention_half_keys;
-    int64_t tile, launch, launch_in_graph, gemm_fixed, expert_fixed, attention_fixed;
-    int64_t per_expert, per_head;
+    int64_t sms, l2;
+    moe_gemm_kernel gemm;
+    moe_expert_kernel experts;
+    moe_attention_kernel attention;
+    int64_t launch, launch_in_graph;
     double dequant;
     double idle_watt, peak_watt, base_watt;
     moe_flop_energy device_energy, board_energy;
@@ -49,6 +48,8 @@ extern const moe_param_table moe_hardware_table;
 /* Reports what single values cannot show (names, sums, order), each at its place below `root`;
  * false when there was something. */
 bool moe_hardware_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag *diag);
+/* The place of list[i].key below `root`, or of what contains it. */
+moe_loc moe_spec_at(const moe_yaml *root, const char *list, size_t i, const char *key);
 /* Index of the place or device called `name`, -1: none. */
 int moe_spec_place(const moe_hardware_spec *spec, const char *name);
 int moe_spec_device(const moe_hardware_spec *spec, const char *name);

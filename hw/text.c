@@ -36,20 +36,25 @@ integer_unless(GString *out, const char *name, int64_t value, int64_t fallback)
 static void
 canonical_kernels(const moe_device *d, GString *out)
 {
-    real_unless(out, "attention_efficiency", d->attention_efficiency, d->gemm_efficiency);
-    real_unless(out, "expert_stream_efficiency", d->expert_stream_efficiency, d->stream_efficiency);
-    real_unless(out, "attention_stream_efficiency", d->attention_stream_efficiency,
-                d->stream_efficiency);
-    real_unless(out, "expert_pass_efficiency", d->expert_pass_efficiency, 0);
-    real_unless(out, "attention_pass_efficiency", d->attention_pass_efficiency, 0);
-    real_unless(out, "expert_half_rows", d->expert_half_rows, d->half_rows);
-    real_unless(out, "attention_half_keys", d->attention_half_keys, 0);
-    integer_unless(out, "tile", d->tile, 1);
+    const moe_gemm_kernel *gemm = &d->gemm;
+    const moe_expert_kernel *experts = &d->experts;
+    const moe_attention_kernel *attention = &d->attention;
+
+    real_unless(out, "attention_efficiency", attention->efficiency, gemm->efficiency);
+    real_unless(out, "expert_stream_efficiency", experts->stream_efficiency,
+                gemm->stream_efficiency);
+    real_unless(out, "attention_stream_efficiency", attention->stream_efficiency,
+                gemm->stream_efficiency);
+    real_unless(out, "expert_pass_efficiency", experts->pass_efficiency, 0);
+    real_unless(out, "attention_pass_efficiency", attention->pass_efficiency, 0);
+    real_unless(out, "expert_half_rows", experts->half_rows, gemm->half_rows);
+    real_unless(out, "attention_half_keys", attention->half_keys, 0);
+    integer_unless(out, "tile", experts->tile, 1);
     integer_unless(out, "launch_in_graph", d->graph_launch_ps, d->launch_ps);
-    integer_unless(out, "gemm_fixed", d->gemm_fixed_ps, 0);
-    integer_unless(out, "expert_fixed", d->expert_fixed_ps, 0);
-    integer_unless(out, "attention_fixed", d->attention_fixed_ps, 0);
-    integer_unless(out, "per_head", d->head_ps, 0);
+    integer_unless(out, "gemm_fixed", gemm->fixed_ps, 0);
+    integer_unless(out, "expert_fixed", experts->fixed_ps, 0);
+    integer_unless(out, "attention_fixed", attention->fixed_ps, 0);
+    integer_unless(out, "per_head", attention->head_ps, 0);
 }
 
 static void
@@ -60,17 +65,22 @@ canonical_device(const moe_device *d, GString *out)
     real(out, "bf16", d->peak.bf16);
     real(out, "fp8", d->peak.fp8);
     real(out, "int8", d->peak.int8);
-    real(out, "gemm_efficiency", d->gemm_efficiency);
-    real(out, "expert_efficiency", d->expert_efficiency);
-    real(out, "stream_efficiency", d->stream_efficiency);
-    real(out, "half_rows", d->half_rows);
+    real_unless(out, "fp4", d->peak.fp4, 0);
+    integer_unless(out, "sms", d->sms, 0);
+    integer_unless(out, "l2", d->l2_bytes, 0);
+    real(out, "gemm_efficiency", d->gemm.efficiency);
+    real(out, "expert_efficiency", d->experts.efficiency);
+    real(out, "stream_efficiency", d->gemm.stream_efficiency);
+    real(out, "half_rows", d->gemm.half_rows);
     integer(out, "launch", d->launch_ps);
-    integer(out, "per_expert", d->expert_ps);
+    integer(out, "per_expert", d->experts.expert_ps);
     real(out, "dequant", d->dequant_bytes_per_s);
     real(out, "idle_power", d->idle_watt);
     real(out, "peak_power", d->peak_watt);
     canonical_kernels(d, out);
     g_string_append_c(out, '\n');
+    if (d->kernels)
+        moe_kernels_canonical(d->kernels, out);
 }
 
 static void

@@ -7,7 +7,7 @@
 static void
 unknown_model(const char *name, moe_loc at, moe_diag *diag)
 {
-    g_auto(GStrv) presets = moe_data_presets("models");
+    g_auto(GStrv) presets = moe_data_presets("models/presets");
     const char *closest =
         presets ? moe_suggest(name, (const char *const *)presets, g_strv_length(presets)) : NULL;
 
@@ -20,7 +20,7 @@ unknown_model(const char *name, moe_loc at, moe_diag *diag)
 moe_model_set *
 moe_model_load(const char *name, const char *beside, moe_loc at, moe_diag *diag, GError **error)
 {
-    g_autofree char *preset = moe_data_preset("models", name);
+    g_autofree char *preset = moe_data_preset("models/presets", name);
     if (preset)
         return moe_preset_load(preset, name, diag, error);
     g_autofree char *path = moe_data_find(name, beside);

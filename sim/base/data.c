@@ -47,7 +47,7 @@ moe_data_preset(const char *folder, const char *name)
     g_auto(GStrv) roots = data_roots();
     g_autofree char *file = g_strconcat(name, ".yaml", NULL);
     for (char **root = roots; *root; root++) {
-        char *path = g_build_filename(*root, folder, "presets", file, NULL);
+        char *path = g_build_filename(*root, folder, file, NULL);
         if (g_file_test(path, G_FILE_TEST_IS_REGULAR))
             return path;
         g_free(path);
@@ -58,7 +58,7 @@ moe_data_preset(const char *folder, const char *name)
 static void
 data_list(const char *root, const char *folder, GPtrArray *names)
 {
-    g_autofree char *path = g_build_filename(root, folder, "presets", NULL);
+    g_autofree char *path = g_build_filename(root, folder, NULL);
     g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
     for (const char *file = NULL; dir && (file = g_dir_read_name(dir));) {
         if (*file == '.' || !g_str_has_suffix(file, ".yaml"))

@@ -8,10 +8,9 @@
 
 #include <glib.h>
 
-/* The path of `folder`/presets/`name`.yaml if it exists; yours to free, else NULL. */
+/* The path of `folder`/`name`.yaml if it exists ("hw/presets"); yours to free, else NULL. */
 char *moe_data_preset(const char *folder, const char *name);
-/* Names of all presets of `folder` ("models", "hw"), sorted, NULL-terminated; yours (g_strfreev).
- */
+/* Names of all presets in `folder`, sorted, NULL-terminated; yours (g_strfreev). */
 char **moe_data_presets(const char *folder);
 /* `path` itself if absolute or found from the current folder; else relative to `beside` (the
  * folder of the file that names it); else below the data folder. Yours; NULL if nowhere. */

@@ -140,7 +140,7 @@ share_model_number(const char *a, const char *b)
 static char *
 guess_base(const moe_measured *table, const char *name)
 {
-    g_auto(GStrv) presets = moe_data_presets("hw");
+    g_auto(GStrv) presets = moe_data_presets("hw/presets");
     g_autoptr(GPtrArray) near = g_ptr_array_new();
     const char *device = "";
     for (size_t i = 0; i < moe_measured_count(table) && !*device; i++)

@@ -51,7 +51,7 @@ add_model(const char *name, const moe_model *model, bool verbose, moe_grid *grid
 static int
 list_models(bool verbose)
 {
-    g_auto(GStrv) names = moe_data_presets("models");
+    g_auto(GStrv) names = moe_data_presets("models/presets");
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(moe_grid) grid = moe_grid_new(5);
     GError *error = NULL;
@@ -90,7 +90,7 @@ add_hardware(const char *name, const moe_hardware_set *set, bool verbose, moe_gr
 static int
 list_hardware(bool verbose)
 {
-    g_auto(GStrv) names = moe_data_presets("hw");
+    g_auto(GStrv) names = moe_data_presets("hw/presets");
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(moe_grid) grid = moe_grid_new(3);
     GError *error = NULL;

@@ -23,6 +23,9 @@ static const moe_param rows[] = {
      .help = "A preset (`moesim list models`), a model file, or a Hugging Face config.json."},
     {"hardware", MOE_PARAM_TEXT, AT(hardware), NULL, .flags = MOE_PARAM_REQUIRED,
      .help = "A preset (`moesim list hardware`) or a hardware file."},
+    {"kernels", MOE_PARAM_TEXT, AT(kernels), NULL,
+     .help = "A kernel library (hw/kernels) or its file: which software's kernels run on the first "
+             "device; default: what the hardware names."},
     {"seed", MOE_PARAM_INT, AT(seed), "1", 0, 9.2e18, .flags = ID,
      .help = "Seed of every random stream of the run."},
     {"store", MOE_PARAM_ENUM, AT(store), "summary",

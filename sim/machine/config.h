@@ -37,7 +37,7 @@ typedef struct moe_pin_config {
 } moe_pin_config;
 
 typedef struct moe_config {
-    const char *name, *label, *model, *hardware;
+    const char *name, *label, *model, *hardware, *kernels;
     int64_t seed;
     int store, infeasible;
     struct {

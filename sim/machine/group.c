@@ -217,7 +217,7 @@ serve_on_host(moe_machine *machine, uint32_t i, moe_time cost_ps, moe_task *gate
     task->on_done = host_done;
     task->group = group->group + 1;
     task->shares[0] =
-        (moe_share){machine->host_memory, (float)hw->devices[hw->host].stream_efficiency};
+        (moe_share){machine->host_memory, (float)hw->devices[hw->host].gemm.stream_efficiency};
     task->n_shares = 1;
     moe_task_after(machine->engine, task, machine->readback ? machine->readback : gate);
     group->host = task;

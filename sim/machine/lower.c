@@ -35,7 +35,7 @@ struct moe_lowering {
     const moe_model *model;
     const moe_hardware *hw;
     const moe_device *device, *host;
-    moe_device in_graph; /* the device, where kernels are launched as graphs */
+    moe_device here; /* the device as this run uses it: its kernels, launched in graphs or not */
     const moe_config *config;
     const moe_schedule *schedule;
     moe_precision bits;
@@ -141,15 +141,18 @@ cut(moe_lowering *lowering, const moe_stack *stack, const uint32_t *shapes)
 }
 
 moe_lowering *
-moe_lowering_new(const moe_model *model, const moe_hardware *hw, const moe_config *config,
-                 const moe_schedule *schedule)
+moe_lowering_new(const moe_model *model, const moe_hardware *hw, const moe_kernels *kernels,
+                 const moe_config *config, const moe_schedule *schedule)
 {
     const moe_stack *stack = moe_model_decoder(model);
     moe_lowering *lowering = g_new0(moe_lowering, 1);
     lowering->model = model;
     lowering->hw = hw;
-    lowering->in_graph = moe_device_in_graph(&hw->devices[0]);
-    lowering->device = config->overhead.graphs ? &lowering->in_graph : &hw->devices[0];
+    lowering->here =
+        config->overhead.graphs ? moe_device_in_graph(&hw->devices[0]) : hw->devices[0];
+    if (kernels)
+        lowering->here.kernels = kernels;
+    lowering->device = &lowering->here;
     lowering->host = hw->host >= 0 ? &hw->devices[hw->host] : NULL;
     lowering->config = config;
     lowering->schedule = schedule;
@@ -306,6 +309,7 @@ attend(const moe_lowering *lowering, uint32_t n, moe_phase phase, const moe_atte
         .new_bytes = r.added * key_bytes,
         .heads = r.caches * (latent ? 1 : attention->kv_heads),
         .activation_bits = lowering->bits.activations,
+        .kv_bits = lowering->bits.kv,
     };
     return moe_cost_attention(lowering->hw, lowering->device, &work);
 }

@@ -45,8 +45,10 @@ typedef struct moe_segment {
 
 typedef struct moe_lowering moe_lowering;
 
+/* kernels: the library that the run chose, NULL: the device's. */
 moe_lowering *moe_lowering_new(const moe_model *model, const moe_hardware *hw,
-                               const moe_config *config, const moe_schedule *schedule);
+                               const moe_kernels *kernels, const moe_config *config,
+                               const moe_schedule *schedule);
 void moe_lowering_free(moe_lowering *lowering);
 /* Computes the segments of `step`; valid until the next call. */
 void moe_lowering_step(moe_lowering *lowering, uint32_t step);

@@ -292,7 +292,8 @@ moe_machine_new(const moe_plan *plan)
     machine->engine = moe_engine_new((uint64_t)plan->config->seed);
     moe_engine_set_context(machine->engine, machine);
     add_resources(machine);
-    machine->lowering = moe_lowering_new(plan->model, plan->hw, plan->config, plan->schedule);
+    machine->lowering =
+        moe_lowering_new(plan->model, plan->hw, plan->kernels, plan->config, plan->schedule);
     allocate(machine);
     if (plan->offloaded)
         open_policies(machine);

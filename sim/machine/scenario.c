@@ -88,6 +88,12 @@ free_hardware(void *data)
 }
 
 static void
+free_kernels(void *data)
+{
+    moe_kernels_free(data);
+}
+
+static void
 free_shared_routing(void *data)
 {
     moe_scenario_routing_free(data);
@@ -123,6 +129,19 @@ share_hardware(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *d
         g_hash_table_insert(scenario->hardware, g_strdup(name), set);
     }
     return moe_hardware_get(set);
+}
+
+static const moe_kernels *
+share_kernels(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag, GError **error)
+{
+    moe_kernels_set *set = g_hash_table_lookup(scenario->kernels, name);
+    if (!set) {
+        set = moe_kernels_load(name, scenario->folder, at, diag, error);
+        if (!set)
+            return NULL;
+        g_hash_table_insert(scenario->kernels, g_strdup(name), set);
+    }
+    return moe_kernels_get(set);
 }
 
 /* Schedules are keyed by what they depend on. */
@@ -259,6 +278,8 @@ identity(const moe_prepared *run, const moe_shared_routing *shared, GError **err
     moe_settings_canonical(run->settings, false, text);
     moe_model_canonical(plan->model, text);
     moe_hardware_canonical(plan->hw, text);
+    if (plan->kernels)
+        moe_kernels_canonical(plan->kernels, text);
     add_policies(text, plan);
     char *result = NULL;
     bool made = plan->config->routing.synthetic.sequences > 0;
@@ -282,12 +303,16 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
     const moe_hardware *hw =
         *error ? NULL
                : share_hardware(scenario, config->hardware, locate(&w, "hardware"), diag, error);
+    const moe_kernels *kernels =
+        config->kernels && !*error
+            ? share_kernels(scenario, config->kernels, locate(&w, "kernels"), diag, error)
+            : NULL;
     moe_loc trace_at = locate(&w, "routing.trace");
     const moe_shared_routing *shared =
         model && !*error ? moe_scenario_routing(scenario, run, model, locate, &w, diag, error)
                          : NULL;
-    if (!model || !hw || !shared || !check_shapes(model, shared, trace_at, diag) ||
-        !check_batching(model, config, &w, diag) ||
+    if (!model || !hw || !shared || (config->kernels && !kernels) ||
+        !check_shapes(model, shared, trace_at, diag) || !check_batching(model, config, &w, diag) ||
         !check_encoder(model, config, locate(&w, "workload.encoder"), diag))
         return false;
     bool captured = config->batching == MOE_BATCHING_AS_CAPTURED;
@@ -296,6 +321,7 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
                        locate(&w, captured ? "batching" : "workload.prompt"), diag);
     if (!schedule || !moe_plan_make(&run->plan, config, model, hw, schedule, locate, &w, diag))
         return false;
+    run->plan.kernels = kernels;
     moe_assert(moe_diag_errors(diag) == before, "run %zu is feasible and has errors", i);
     run->public.identity = identity(run, shared, error);
     run->public.counterfactual = shared->counterfactual;
@@ -414,6 +440,7 @@ new_scenario(const char *path, moe_diag *diag)
     scenario->folder = g_path_get_dirname(path);
     scenario->models = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_model);
     scenario->hardware = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_hardware);
+    scenario->kernels = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_kernels);
     scenario->traces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_shared_routing);
     scenario->schedules = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_schedule);
     scenario->least = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -471,6 +498,7 @@ moe_scenario_free(moe_scenario *scenario)
     g_hash_table_destroy(scenario->schedules);
     g_hash_table_destroy(scenario->least);
     g_hash_table_destroy(scenario->traces);
+    g_hash_table_destroy(scenario->kernels);
     g_hash_table_destroy(scenario->hardware);
     g_hash_table_destroy(scenario->models);
     g_ptr_array_free(scenario->override_docs, true);

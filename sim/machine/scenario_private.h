@@ -22,7 +22,7 @@ struct moe_scenario {
     size_t n_runs;
     moe_prepared *runs;
     /* shared by runs, by name or key; filled while loading */
-    GHashTable *models, *hardware, *traces, *schedules;
+    GHashTable *models, *hardware, *kernels, *traces, *schedules;
     /* bounds that runs share, by key: filled while running, under the lock */
     GHashTable *least;
     GMutex lock;

@@ -162,12 +162,12 @@ tokens_per_expert(void)
     static const moe_device h800 = {
         .name = "h800",
         .peak = {.bf16 = 989e12, .fp8 = 1979e12},
-        .gemm_efficiency = 0.65,
-        .expert_efficiency = 0.65,
-        .stream_efficiency = 0.82,
-        .expert_stream_efficiency = 0.82,
-        .half_rows = 128,
-        .expert_half_rows = 128,
+        .gemm.efficiency = 0.65,
+        .experts.efficiency = 0.65,
+        .gemm.stream_efficiency = 0.82,
+        .experts.stream_efficiency = 0.82,
+        .gemm.half_rows = 128,
+        .experts.half_rows = 128,
     };
     static const moe_hardware hw = {
         .n_devices = 1, .n_places = 1, .devices = &h800, .places = &place};

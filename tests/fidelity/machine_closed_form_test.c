@@ -11,7 +11,8 @@ static const char base[] = "model: switch-base-8\n"
 static moe_time
 compute_ps(const moe_plan *plan)
 {
-    moe_lowering *lowering = moe_lowering_new(plan->model, plan->hw, plan->config, plan->schedule);
+    moe_lowering *lowering =
+        moe_lowering_new(plan->model, plan->hw, plan->kernels, plan->config, plan->schedule);
     moe_time sum = 0;
     uint32_t one = 1, n_layers = plan->schedule->demand.n_layers;
     for (uint32_t s = 0; s < plan->schedule->n_steps; s++) {
@@ -138,7 +139,8 @@ check_chunks(const moe_plan *plan, bool turns)
     g_autoptr(moe_diag) diag = moe_diag_new();
     moe_schedule *schedule = moe_schedule_captured(moe_routing_get(file), 0, (moe_loc){0}, diag);
     CU_ASSERT_FATAL(schedule != NULL);
-    moe_lowering *lowering = moe_lowering_new(plan->model, plan->hw, plan->config, schedule);
+    moe_lowering *lowering =
+        moe_lowering_new(plan->model, plan->hw, plan->kernels, plan->config, schedule);
     uint32_t n_layers = schedule->demand.n_layers;
     double bits = moe_lowering_precision(plan->model, plan->config).kv;
     double first = step_bytes(lowering, 0, n_layers);

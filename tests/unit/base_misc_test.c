@@ -112,13 +112,13 @@ finds_data(void)
     g_file_set_contents(one, "a: 1\n", -1, NULL);
     g_file_set_contents(hidden, "a: 1\n", -1, NULL);
     g_setenv("MOESIM_DATA", folder, TRUE);
-    g_autofree char *found = moe_data_preset("base-test", "one");
+    g_autofree char *found = moe_data_preset("base-test/presets", "one");
     CU_ASSERT_PTR_NOT_NULL_FATAL(found);
     CU_ASSERT_STRING_EQUAL(found, one);
     static const char *const absent[] = {"three", "", ".three", "../presets/one", "/etc/passwd"};
     for (size_t i = 0; i < MOE_COUNT(absent); i++)
-        MOE_CHECK(!moe_data_preset("base-test", absent[i]), "'%s'", absent[i]);
-    g_auto(GStrv) names = moe_data_presets("base-test");
+        MOE_CHECK(!moe_data_preset("base-test/presets", absent[i]), "'%s'", absent[i]);
+    g_auto(GStrv) names = moe_data_presets("base-test/presets");
     CU_ASSERT_EQUAL_FATAL(g_strv_length(names), 2);
     CU_ASSERT_STRING_EQUAL(names[0], "one");
     CU_ASSERT_STRING_EQUAL(names[1], "two");

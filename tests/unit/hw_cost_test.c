@@ -15,17 +15,17 @@ device(void)
     return (moe_device){
         .name = "gpu",
         .peak = {.fp32 = 1e12, .bf16 = 1e14, .int8 = 2e14},
-        .gemm_efficiency = 0.8,
-        .expert_efficiency = 0.5,
-        .attention_efficiency = 0.8,
-        .stream_efficiency = 0.5,
-        .expert_stream_efficiency = 0.5,
-        .attention_stream_efficiency = 0.5,
-        .half_rows = 16,
-        .expert_half_rows = 16,
-        .tile = 1,
+        .gemm.efficiency = 0.8,
+        .experts.efficiency = 0.5,
+        .attention.efficiency = 0.8,
+        .gemm.stream_efficiency = 0.5,
+        .experts.stream_efficiency = 0.5,
+        .attention.stream_efficiency = 0.5,
+        .gemm.half_rows = 16,
+        .experts.half_rows = 16,
+        .experts.tile = 1,
         .launch_ps = 1000000,
-        .expert_ps = 10000,
+        .experts.expert_ps = 10000,
     };
 }
 
@@ -81,7 +81,7 @@ closed_forms(void)
 
     /* three experts, one token each */
     c = moe_cost_experts(&hw, &d, &expert, NULL, 3);
-    CU_ASSERT_EQUAL(c.launch_ps, c.kernels * d.launch_ps + 3 * d.expert_ps);
+    CU_ASSERT_EQUAL(c.launch_ps, c.kernels * d.launch_ps + 3 * d.experts.expert_ps);
     CU_ASSERT_EQUAL(c.bytes, 3 * 2e6 + 3 * 2 * 1500 * 2);
     CU_ASSERT_EQUAL(c.flops, 6e6);
     MOE_CHECK(near(c.total_ps, c.launch_ps + ps(c.bytes / 0.5e12)), "%lld", (long long)c.total_ps);
@@ -220,24 +220,24 @@ kinds_of_kernels(void)
     int64_t gemm = moe_cost_gemm(&hw, &d, 4, 1000, 1000, 16, 16, 2).total_ps;
     int64_t experts = moe_cost_experts(&hw, &d, &expert, tokens, 3).total_ps;
     int64_t decoded = moe_cost_attention(&hw, &d, &decode).total_ps;
-    d.gemm_fixed_ps = 100;
-    d.expert_fixed_ps = 1000;
-    d.attention_fixed_ps = 10000;
-    d.head_ps = 7;
+    d.gemm.fixed_ps = 100;
+    d.experts.fixed_ps = 1000;
+    d.attention.fixed_ps = 10000;
+    d.attention.head_ps = 7;
     CU_ASSERT_EQUAL(moe_cost_gemm(&hw, &d, 4, 1000, 1000, 16, 16, 2).total_ps, gemm + 200);
     CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &expert, tokens, 3).total_ps, experts + 1000);
     CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &decode).total_ps, decoded + 10000 + 32 * 7);
 
-    d.expert_stream_efficiency = 0.25;
-    d.attention_stream_efficiency = 0.125;
+    d.experts.stream_efficiency = 0.25;
+    d.attention.stream_efficiency = 0.125;
     CU_ASSERT_EQUAL(moe_cost_gemm(&hw, &d, 4, 1000, 1000, 16, 16, 2).bytes_per_s, 0.5e12);
     CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &expert, tokens, 3).bytes_per_s, 0.25e12);
     CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &decode).bytes_per_s, 0.125e12);
     CU_ASSERT_EQUAL(moe_cost_stream(&hw, &d, 5e11).total_ps, MOE_PS_PER_S + d.launch_ps);
 
     /* 34 tokens in blocks of 16: 16, 16 and 32 */
-    d.tile = 16;
-    d.expert_half_rows = 4;
+    d.experts.tile = 16;
+    d.experts.half_rows = 4;
     double rate = 0.5e14 * 34 / (64 + 3 * 4);
     MOE_CHECK(moe_cost_experts(&hw, &d, &expert, tokens, 3).flops_per_s == rate, "%g",
               moe_cost_experts(&hw, &d, &expert, tokens, 3).flops_per_s);
@@ -247,27 +247,27 @@ kinds_of_kernels(void)
     /* passes over 4 tokens' activations: 1e6 weights of 1000 inputs, 1000 outputs, 2 bytes each */
     moe_expert_shape apart = expert;
     int64_t fused = moe_cost_experts(&hw, &d, &apart, tokens, 3).total_ps;
-    d.expert_pass_efficiency = 0.5;
+    d.experts.pass_efficiency = 0.5;
     CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &apart, tokens, 3).pass_bytes, 34 * 2000 * 2);
     MOE_CHECK(near(moe_cost_experts(&hw, &d, &apart, tokens, 3).total_ps - fused,
                    ps(34 * 2000 * 2 / 0.5e12)),
               "%lld", (long long)fused);
     apart.rows = 340;
     CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &apart, tokens, 3).pass_bytes, 340 * 2000 * 2);
-    d.expert_pass_efficiency = 0;
+    d.experts.pass_efficiency = 0;
     decode.new_bytes = 1e6;
     decoded = moe_cost_attention(&hw, &d, &decode).total_ps;
-    d.attention_pass_efficiency = 0.25; /* 1 MB read and written at 0.25 TB/s */
+    d.attention.pass_efficiency = 0.25; /* 1 MB read and written at 0.25 TB/s */
     MOE_CHECK(near(moe_cost_attention(&hw, &d, &decode).total_ps - decoded, ps(8e-6)), "%lld",
               (long long)decoded);
-    d.attention_pass_efficiency = 0;
+    d.attention.pass_efficiency = 0;
 
     /* a prompt's rate follows its keys once the device says so; a decode's does not */
-    d.attention_efficiency = 0.6;
+    d.attention.efficiency = 0.6;
     rate = 0.6e14 * (1e9 / (1e9 + 16)); /* FLOPs per byte are rows */
     MOE_CHECK(fabs(moe_cost_attention(&hw, &d, &prompt).flops_per_s / rate - 1) < 1e-12, "%g",
               moe_cost_attention(&hw, &d, &prompt).flops_per_s);
-    d.attention_half_keys = 768;
+    d.attention.half_keys = 768;
     CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &prompt).flops_per_s, 0.6e14 * 0.25);
     CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &decode).flops_per_s, 0.6e14 / 17);
 
@@ -333,7 +333,7 @@ explanations(void)
 static void
 never_faster_with_more(void)
 {
-    g_auto(GStrv) names = moe_data_presets("hw");
+    g_auto(GStrv) names = moe_data_presets("hw/presets");
     moe_stream random = moe_stream_new(1, "cost", 0);
 
     for (size_t i = 0; names && names[i]; i++) {

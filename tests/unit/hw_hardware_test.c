@@ -48,7 +48,7 @@ presets_are_written(void)
         {"devices.0.tile", "16", "fitted", "the same", "note"},
         {"devices.0.power.peak", NULL, NULL, NULL, NULL},
     };
-    g_auto(GStrv) names = moe_data_presets("hw");
+    g_auto(GStrv) names = moe_data_presets("hw/presets");
 
     for (size_t i = 0; names && names[i]; i++) {
         g_autoptr(moe_hardware_set) set = load(names[i]);
@@ -83,9 +83,9 @@ presets_are_written(void)
         const moe_hardware *o = moe_hardware_get(other);
         CU_ASSERT_STRING_EQUAL(o->name, "another name");
         CU_ASSERT_EQUAL(o->devices[0].launch_ps, 1250000);
-        CU_ASSERT_EQUAL(o->devices[0].tile, 16);
+        CU_ASSERT_EQUAL(o->devices[0].experts.tile, 16);
         CU_ASSERT_EQUAL(o->devices[0].peak_watt, 0);
-        CU_ASSERT_EQUAL(o->devices[0].gemm_efficiency, hw->devices[0].gemm_efficiency);
+        CU_ASSERT_EQUAL(o->devices[0].gemm.efficiency, hw->devices[0].gemm.efficiency);
         moe_hardware_describe(other, true, after);
         MOE_CHECK(
             strstr(after->str, "devices.0.launch = 1250ns (fitted) a \"table\"\nof two lines"),
@@ -100,7 +100,7 @@ presets_load(void)
         "desktop-rtx3090", "desktop-rtx3090-pcie3", "desktop-rtx4090", "server-a100-80",
         "server-h100",     "jetson-agx-orin",       "node-sn40l",      "phone-ufs4",
     };
-    g_auto(GStrv) names = moe_data_presets("hw");
+    g_auto(GStrv) names = moe_data_presets("hw/presets");
 
     for (size_t i = 0; i < MOE_COUNT(wanted); i++)
         MOE_CHECK(names && g_strv_contains((const char *const *)names, wanted[i]), "%s", wanted[i]);

@@ -25,7 +25,7 @@ canonical(const char *name)
 static void
 same_as_presets(void)
 {
-    g_auto(GStrv) names = moe_data_presets("models");
+    g_auto(GStrv) names = moe_data_presets("models/presets");
     unsigned compared = 0;
 
     for (size_t i = 0; names && names[i]; i++) {

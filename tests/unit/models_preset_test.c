@@ -46,7 +46,7 @@ agrees(double got, double published, double unit, bool cut)
 static void
 presets_match_published(void)
 {
-    g_auto(GStrv) names = moe_data_presets("models");
+    g_auto(GStrv) names = moe_data_presets("models/presets");
 
     MOE_CHECK(names && g_strv_length(names) >= 16, "%u presets", g_strv_length(names));
     for (size_t i = 0; names[i]; i++) {
@@ -110,7 +110,7 @@ exact_totals(void)
 static void
 totals_are_sums_of_parts(void)
 {
-    g_auto(GStrv) names = moe_data_presets("models");
+    g_auto(GStrv) names = moe_data_presets("models/presets");
 
     for (size_t i = 0; names && names[i]; i++) {
         g_autoptr(moe_model_set) set = load(names[i]);
@@ -243,7 +243,7 @@ dtypes(void)
 static void
 descriptions(void)
 {
-    g_auto(GStrv) names = moe_data_presets("models");
+    g_auto(GStrv) names = moe_data_presets("models/presets");
 
     for (size_t i = 0; names && names[i]; i++) {
         g_autoptr(moe_model_set) set = load(names[i]);

@@ -171,10 +171,10 @@ gives_numbers_back(void)
     g_autoptr(moe_model_set) set = moe_model_load("olmoe-1b-7b", NULL, (moe_loc){0}, diag, &error);
     CU_ASSERT_FATAL(set != NULL);
     r.f.truth.launch_ps = 1800000;
-    r.f.truth.expert_efficiency = 0.4;
-    r.f.truth.expert_stream_efficiency = 0.83;
-    r.f.truth.expert_half_rows = 60;
-    r.f.truth.expert_fixed_ps = 9000000;
+    r.f.truth.experts.efficiency = 0.4;
+    r.f.truth.experts.stream_efficiency = 0.83;
+    r.f.truth.experts.half_rows = 60;
+    r.f.truth.experts.fixed_ps = 9000000;
     r.f.links[0].bytes_per_s = 40e9;
     r.f.links[0].latency_ps = 8000000;
     record_steps(&r, moe_model_get(set));

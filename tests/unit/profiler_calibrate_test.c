@@ -153,20 +153,20 @@ add_copies(fixture *f)
 static void
 make_truth(fixture *f)
 {
-    f->truth.gemm_efficiency = 0.71;
-    f->truth.stream_efficiency = 0.77;
-    f->truth.half_rows = 90;
-    f->truth.gemm_fixed_ps = 1200000;
-    f->truth.expert_efficiency = 0.43;
-    f->truth.expert_stream_efficiency = 0.85;
-    f->truth.expert_half_rows = 55;
-    f->truth.expert_fixed_ps = 14000000;
-    f->truth.expert_ps = 210000;
-    f->truth.attention_efficiency = 0.66;
-    f->truth.attention_stream_efficiency = 0.81;
-    f->truth.attention_half_keys = 430;
-    f->truth.attention_fixed_ps = 5500000;
-    f->truth.head_ps = 24000;
+    f->truth.gemm.efficiency = 0.71;
+    f->truth.gemm.stream_efficiency = 0.77;
+    f->truth.gemm.half_rows = 90;
+    f->truth.gemm.fixed_ps = 1200000;
+    f->truth.experts.efficiency = 0.43;
+    f->truth.experts.stream_efficiency = 0.85;
+    f->truth.experts.half_rows = 55;
+    f->truth.experts.fixed_ps = 14000000;
+    f->truth.experts.expert_ps = 210000;
+    f->truth.attention.efficiency = 0.66;
+    f->truth.attention.stream_efficiency = 0.81;
+    f->truth.attention.half_keys = 430;
+    f->truth.attention.fixed_ps = 5500000;
+    f->truth.attention.head_ps = 24000;
     for (int link = 0; link < 2; link++) {
         f->links[link].bytes_per_s = 24.7e9 + link * 1e9;
         f->links[link].latency_ps = 9000000;
@@ -180,22 +180,22 @@ static void
 expect_truth(const fixture *f, const moe_calibration *c, double share)
 {
     const moe_device *t = &f->truth;
-    fixture_expect(c, "devices.0.gemm_efficiency", t->gemm_efficiency, share);
-    fixture_expect(c, "devices.0.stream_efficiency", t->stream_efficiency, share);
-    fixture_expect(c, "devices.0.half_rows", t->half_rows, 3 * share);
-    fixture_expect(c, "devices.0.gemm_fixed", (double)t->gemm_fixed_ps, 3 * share);
-    fixture_expect(c, "devices.0.expert_efficiency", t->expert_efficiency, share);
-    fixture_expect(c, "devices.0.expert_stream_efficiency", t->expert_stream_efficiency, share);
-    fixture_expect(c, "devices.0.expert_half_rows", t->expert_half_rows, 3 * share);
-    fixture_expect(c, "devices.0.expert_fixed", (double)t->expert_fixed_ps, 3 * share);
+    fixture_expect(c, "devices.0.gemm_efficiency", t->gemm.efficiency, share);
+    fixture_expect(c, "devices.0.stream_efficiency", t->gemm.stream_efficiency, share);
+    fixture_expect(c, "devices.0.half_rows", t->gemm.half_rows, 3 * share);
+    fixture_expect(c, "devices.0.gemm_fixed", (double)t->gemm.fixed_ps, 3 * share);
+    fixture_expect(c, "devices.0.expert_efficiency", t->experts.efficiency, share);
+    fixture_expect(c, "devices.0.expert_stream_efficiency", t->experts.stream_efficiency, share);
+    fixture_expect(c, "devices.0.expert_half_rows", t->experts.half_rows, 3 * share);
+    fixture_expect(c, "devices.0.expert_fixed", (double)t->experts.fixed_ps, 3 * share);
     /* hardly apart from the bandwidth: an expert's weights take longer by both */
-    fixture_expect(c, "devices.0.per_expert", (double)t->expert_ps, 6 * share);
-    fixture_expect(c, "devices.0.attention_efficiency", t->attention_efficiency, share);
-    fixture_expect(c, "devices.0.attention_stream_efficiency", t->attention_stream_efficiency,
+    fixture_expect(c, "devices.0.per_expert", (double)t->experts.expert_ps, 6 * share);
+    fixture_expect(c, "devices.0.attention_efficiency", t->attention.efficiency, share);
+    fixture_expect(c, "devices.0.attention_stream_efficiency", t->attention.stream_efficiency,
                    share);
-    fixture_expect(c, "devices.0.attention_half_keys", t->attention_half_keys, 3 * share);
-    fixture_expect(c, "devices.0.attention_fixed", (double)t->attention_fixed_ps, 3 * share);
-    fixture_expect(c, "devices.0.per_head", (double)t->head_ps, 3 * share);
+    fixture_expect(c, "devices.0.attention_half_keys", t->attention.half_keys, 3 * share);
+    fixture_expect(c, "devices.0.attention_fixed", (double)t->attention.fixed_ps, 3 * share);
+    fixture_expect(c, "devices.0.per_head", (double)t->attention.head_ps, 3 * share);
     fixture_expect(c, "links.0.rate", f->links[0].bytes_per_s, share);
     fixture_expect(c, "links.1.rate", f->links[1].bytes_per_s, share);
     fixture_expect(c, "links.0.latency", (double)f->links[0].latency_ps, 3 * share);
@@ -231,7 +231,7 @@ recovers(void)
         fixture f = fixture_begin();
         f.noise = cases[i].noise;
         make_truth(&f);
-        f.truth.expert_pass_efficiency = f.truth.attention_pass_efficiency = cases[i].passes;
+        f.truth.experts.pass_efficiency = f.truth.attention.pass_efficiency = cases[i].passes;
         add_products(&f);
         add_experts(&f);
         add_attention(&f);
@@ -261,7 +261,7 @@ launches_and_streams(void)
     fixture f = fixture_begin();
     f.truth.launch_ps = 2100000;
     f.truth.graph_launch_ps = 900000;
-    f.truth.stream_efficiency = 0.93;
+    f.truth.gemm.stream_efficiency = 0.93;
     for (int64_t kernels = 10; kernels <= 1280; kernels *= 2)
         for (int graph = 0; graph < 2; graph++) {
             moe_measured_row row = {
@@ -288,11 +288,11 @@ static void
 tiles(void)
 {
     fixture f = fixture_begin();
-    f.truth.tile = 64;
-    f.truth.expert_half_rows = 4;
-    f.truth.expert_stream_efficiency = 0.9;
+    f.truth.experts.tile = 64;
+    f.truth.experts.half_rows = 4;
+    f.truth.experts.stream_efficiency = 0.9;
     f.truth.peak.bf16 = f.hw.devices[0].peak.bf16;
-    f.truth.expert_efficiency = 0.1;
+    f.truth.experts.efficiency = 0.1;
     for (uint32_t each = 1; each <= 1024; each += 1 + each / 3)
         for (int64_t width = 1024; width <= 8192; width *= 2)
             for (uint32_t n = 4; n <= 64; n *= 4)
@@ -337,8 +337,8 @@ odd_rows(void)
             for (int64_t m = 1, i = 0; m <= 8192; m *= 2, i++) {
                 f.truth = truth;
                 if ((n / 1024 + k / 1024 + i) % 10 == 0) {
-                    f.truth.gemm_efficiency /= 3;
-                    f.truth.stream_efficiency /= 3;
+                    f.truth.gemm.efficiency /= 3;
+                    f.truth.gemm.stream_efficiency /= 3;
                 }
                 fixture_gemm(&f, m, n, k);
             }
@@ -473,12 +473,12 @@ presets(void)
     const moe_hardware *hw = moe_hardware_get(set);
     const moe_device *d = &hw->devices[0], *base = &f.hw.devices[0];
     CU_ASSERT_STRING_EQUAL(hw->name, "mine");
-    MOE_CHECK(fabs(d->gemm_efficiency / 0.71 - 1) < 0.02, "%g", d->gemm_efficiency);
+    MOE_CHECK(fabs(d->gemm.efficiency / 0.71 - 1) < 0.02, "%g", d->gemm.efficiency);
     /* what followed a number that changed stays, and says so */
-    CU_ASSERT_EQUAL(d->expert_half_rows, base->expert_half_rows);
-    CU_ASSERT_EQUAL(d->attention_efficiency, base->attention_efficiency);
-    CU_ASSERT_EQUAL(d->expert_stream_efficiency, base->stream_efficiency);
-    CU_ASSERT_EQUAL(d->expert_efficiency, base->expert_efficiency);
+    CU_ASSERT_EQUAL(d->experts.half_rows, base->experts.half_rows);
+    CU_ASSERT_EQUAL(d->attention.efficiency, base->attention.efficiency);
+    CU_ASSERT_EQUAL(d->experts.stream_efficiency, base->gemm.stream_efficiency);
+    CU_ASSERT_EQUAL(d->experts.efficiency, base->experts.efficiency);
     CU_ASSERT_EQUAL(d->launch_ps, base->launch_ps);
     CU_ASSERT_EQUAL(hw->places[0].capacity, f.hw.places[0].capacity);
     CU_ASSERT_EQUAL(hw->links[2].bytes_per_s, f.hw.links[2].bytes_per_s);

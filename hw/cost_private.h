@@ -1,0 +1,32 @@
+/* What the cost functions share. Private to hw/. */
+#ifndef MOE_HW_COST_PRIVATE_H
+#define MOE_HW_COST_PRIVATE_H
+
+#include "hw/cost.h"
+
+/* "launch + max(bytes / bandwidth, flops / rate) + decode + passes" */
+extern const char moe_roofline[];
+
+/* Picoseconds, rounded up; beyond 2^62 (53 days) the time is taken as that. */
+int64_t moe_picoseconds(double seconds);
+/* Fills in the times from the amounts and rates that are already there. */
+moe_cost moe_cost_finish(moe_cost cost);
+/* What decoding `params` weights costs; nothing when they need none or it is free. */
+void moe_cost_decode(moe_cost *cost, const moe_device *device, double params, double weight_bits,
+                     double activation_bits);
+/* A share of the bandwidth of the memory that the device computes from. */
+double moe_streaming_rate(const moe_hardware *hw, const moe_device *device, double efficiency);
+
+static inline double
+moe_ratio(double amount, double rate)
+{
+    return amount > 0 ? amount / rate : 0;
+}
+
+static inline double
+moe_larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+#endif

@@ -1,0 +1,235 @@
+/* Kernel libraries: names to files, ownership, choice of a kernel. */
+#include "hw/kernels.h"
+
+#include "hw/kernels_set.h"
+#include "sim/base/data.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char folder[] = "hw/kernels";
+
+static const struct {
+    const char *name;
+    double weight, activation;
+} dtypes[] = {
+#define X(id, name, weight, activation) {name, weight, activation},
+    MOE_KERNEL_DTYPES(X)
+#undef X
+};
+
+const char *
+moe_kernel_dtype_name(int dtype)
+{
+    return dtypes[dtype].name;
+}
+
+double
+moe_kernel_weight_bits(int dtype)
+{
+    return dtypes[dtype].weight;
+}
+
+double
+moe_kernel_activation_bits(int dtype)
+{
+    return dtypes[dtype].activation;
+}
+
+int
+moe_kernel_dtype_find(const char *name)
+{
+    for (int i = 0; i < MOE_N_KERNEL_DTYPES; i++)
+        if (!strcmp(dtypes[i].name, name))
+            return i;
+    return -1;
+}
+
+static char *
+stem(const char *path)
+{
+    char *name = g_path_get_basename(path);
+    char *dot = strrchr(name, '.');
+
+    if (dot)
+        *dot = '\0';
+    return name;
+}
+
+/* Takes the document: settings point into it. */
+static moe_kernels_set *
+read_doc(moe_yaml_doc *doc, const char *path, moe_diag *diag)
+{
+    const moe_yaml *root = moe_yaml_root(doc);
+    unsigned before = moe_diag_errors(diag);
+    g_autoptr(moe_kernels_set) set = g_new0(moe_kernels_set, 1);
+
+    set->doc = doc;
+    if (root->kind != MOE_YAML_MAP) {
+        moe_diag_error(diag, root->loc, "a kernel library is a map of keys, not %s",
+                       moe_yaml_kind_name(root->kind));
+        return NULL;
+    }
+    set->settings = moe_settings_new(&moe_kernels_table);
+    moe_settings_read(set->settings, root, NULL, true, diag);
+    if (moe_diag_errors(diag) != before)
+        return NULL;
+    const moe_kernels_spec *spec = moe_settings_data(set->settings);
+    set->name = spec->name ? g_strdup(spec->name) : stem(path);
+    set->kernels = (moe_kernels){
+        .name = set->name,
+        .source = spec->source ? spec->source : "",
+        .gemm = spec->gemm.items,
+        .experts = spec->experts.items,
+        .attention = spec->attention.items,
+        .n_gemm = spec->gemm.n,
+        .n_experts = spec->experts.n,
+        .n_attention = spec->attention.n,
+    };
+    return g_steal_pointer(&set);
+}
+
+moe_kernels_set *
+moe_kernels_parse(const char *path, const char *text, size_t length, moe_diag *diag)
+{
+    moe_yaml_doc *doc = moe_yaml_parse(path, text, length, diag);
+    return doc ? read_doc(doc, path, diag) : NULL;
+}
+
+static void
+unknown_library(const char *name, moe_loc at, moe_diag *diag)
+{
+    g_auto(GStrv) names = moe_data_presets(folder);
+    const char *closest =
+        names ? moe_suggest(name, (const char *const *)names, g_strv_length(names)) : NULL;
+
+    if (closest)
+        moe_diag_error(diag, at, "unknown kernel library '%s'; did you mean '%s'?", name, closest);
+    else
+        moe_diag_error(diag, at, "unknown kernel library '%s': neither one of ours nor a file",
+                       name);
+}
+
+moe_kernels_set *
+moe_kernels_load(const char *name, const char *beside, moe_loc at, moe_diag *diag, GError **error)
+{
+    g_autofree char *path = moe_data_preset(folder, name);
+    if (!path)
+        path = moe_data_find(name, beside);
+    if (!path || !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+        unknown_library(name, at, diag);
+        return NULL;
+    }
+    const char *known = moe_diag_intern(diag, path);
+    moe_yaml_doc *doc = moe_yaml_load(known, diag, error);
+    return doc ? read_doc(doc, known, diag) : NULL;
+}
+
+void
+moe_kernels_free(moe_kernels_set *set)
+{
+    if (!set)
+        return;
+    g_clear_pointer(&set->settings, moe_settings_free);
+    g_clear_pointer(&set->doc, moe_yaml_free);
+    g_free(set->name);
+    g_free(set);
+}
+
+const moe_kernels *
+moe_kernels_get(const moe_kernels_set *set)
+{
+    return &set->kernels;
+}
+
+const moe_provenance *
+moe_kernels_provenance(const moe_kernels_set *set, size_t *n)
+{
+    return moe_settings_provenance(set->settings, n);
+}
+
+/* ---- choice ---- */
+
+/* Whether a kernel of `dtype` takes such weights and activations; 0 activation bits: any. */
+static bool
+takes(int dtype, double weight_bits, double activation_bits)
+{
+    return fabs(dtypes[dtype].weight - weight_bits) < 0.5 &&
+           (activation_bits <= 0 || fabs(dtypes[dtype].activation - activation_bits) < 0.5);
+}
+
+#define CHOOSE(list, weight_bits, activation_bits)                                                 \
+    for (size_t i = 0; kernels && i < kernels->n_##list; i++)                                      \
+        if (takes(kernels->list[i].dtype, weight_bits, activation_bits))                           \
+            return &kernels->list[i];                                                              \
+    return NULL
+
+const moe_gemm_kernel *
+moe_kernels_gemm(const moe_kernels *kernels, double weight_bits, double activation_bits)
+{
+    CHOOSE(gemm, weight_bits, activation_bits);
+}
+
+const moe_expert_kernel *
+moe_kernels_experts(const moe_kernels *kernels, double weight_bits, double activation_bits)
+{
+    CHOOSE(experts, weight_bits, activation_bits);
+}
+
+const moe_attention_kernel *
+moe_kernels_attention(const moe_kernels *kernels, double kv_bits)
+{
+    CHOOSE(attention, kv_bits, 0);
+}
+
+/* ---- identity ---- */
+
+static void
+canonical_value(const moe_param *row, const void *at, GString *out)
+{
+    char number[32];
+
+    switch (row->type) {
+    case MOE_PARAM_ENUM:
+        g_string_append_printf(out, "%d", *(const int *)at);
+        break;
+    case MOE_PARAM_TEXT:
+        g_string_append(out, *(const char *const *)at ? *(const char *const *)at : "");
+        break;
+    case MOE_PARAM_INT:
+    case MOE_PARAM_BYTES:
+    case MOE_PARAM_TIME:
+        g_string_append_printf(out, "%" G_GINT64_FORMAT, *(const int64_t *)at);
+        break;
+    default:
+        g_string_append(out, moe_format_real(number, *(const double *)at));
+    }
+}
+
+/* Elements of `list`, one line each: values of all rows but texts of origin. */
+static void
+canonical_list(const char *list, const void *items, size_t n, size_t stride, GString *out)
+{
+    g_autofree char *prefix = g_strconcat(list, ".*.", NULL);
+
+    for (size_t i = 0; i < n; i++) {
+        g_string_append_printf(out, "kernel %s", list);
+        for (size_t r = 0; r < moe_kernels_table.n_rows; r++) {
+            const moe_param *row = &moe_kernels_table.rows[r];
+            if (!g_str_has_prefix(row->key, prefix))
+                continue;
+            g_string_append_printf(out, " %s=", row->key + strlen(prefix));
+            canonical_value(row, (const char *)items + i * stride + row->offset, out);
+        }
+        g_string_append_c(out, '\n');
+    }
+}
+
+void
+moe_kernels_canonical(const moe_kernels *kernels, GString *out)
+{
+    canonical_list("gemm", kernels->gemm, kernels->n_gemm, sizeof *kernels->gemm, out);
+    canonical_list("experts", kernels->experts, kernels->n_experts, sizeof *kernels->experts, out);
+    canonical_list("attention", kernels->attention, kernels->n_attention,
+                   sizeof *kernels->attention, out);
+}

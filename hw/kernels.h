@@ -1,0 +1,115 @@
+/* Kernel libraries: how well a piece of software (vLLM's, TensorRT-LLM's, our own kernels) uses a
+ * device. A device's peaks, memories and processors are its own (hw/hardware.h); what kernels make
+ * of them is told here, in numbers that mean the same on every device.
+ *
+ * A library is a file, hw/kernels/NAME.yaml, with a list of kernels for each family: dense products
+ * (gemm), the expert part of an MoE layer (experts), attention. Each kernel is for one arithmetic
+ * type. A device description names its library, a scenario may name another. The same numbers
+ * written in a device's description are its own kernels, one of each family, for whatever no
+ * library has an entry for.
+ *
+ * What a number does is said with the cost function that uses it: hw/cost.h. */
+#ifndef MOE_HW_KERNELS_H
+#define MOE_HW_KERNELS_H
+
+#include "sim/base/param.h"
+
+/* Arithmetic types of kernels: name, bits of a weight with its scales, bits of an activation as the
+ * tensor units take it. wNaM: weights of N bits are decoded to activations of M bits. */
+#define MOE_KERNEL_DTYPES(X)                                                                       \
+    X(fp32, "fp32", 32, 32)                                                                        \
+    X(bf16, "bf16", 16, 16)                                                                        \
+    X(fp8, "fp8", 8, 8)                                                                            \
+    X(fp8_block, "fp8_block", 8, 8)                                                                \
+    X(int8, "int8", 8, 8)                                                                          \
+    X(int8_wo, "int8_wo", 8, 16)                                                                   \
+    X(int4_wo, "int4_wo", 4, 16)                                                                   \
+    X(w4a8, "w4a8", 4, 8)                                                                          \
+    X(mxfp4, "mxfp4", 4.25, 16)                                                                    \
+    X(w4a8_mxfp4, "w4a8_mxfp4", 4.25, 8)                                                           \
+    X(nvfp4, "nvfp4", 4.5, 4.5)                                                                    \
+    X(int3_wo, "int3_wo", 3, 16)                                                                   \
+    X(int2_wo, "int2_wo", 2, 16)
+
+typedef enum moe_kernel_dtype {
+#define X(id, name, weight, activation) MOE_KERNEL_##id,
+    MOE_KERNEL_DTYPES(X)
+#undef X
+        MOE_N_KERNEL_DTYPES
+} moe_kernel_dtype;
+
+/* A dense product. */
+typedef struct moe_gemm_kernel {
+    const char *name;         /* NULL: a device's own */
+    int dtype;                /* moe_kernel_dtype */
+    double efficiency;        /* highest achieved share of peak */
+    double stream_efficiency; /* achieved share of bandwidth when weights are streamed */
+    double half_rows;         /* rows at which it reaches half of its highest rate */
+    int64_t fixed_ps;         /* ramp and tail of the kernel */
+} moe_gemm_kernel;
+
+/* All kernels of an MoE layer's experts on one device. */
+typedef struct moe_expert_kernel {
+    const char *name;
+    int dtype;
+    double efficiency, stream_efficiency;
+    double pass_efficiency; /* of passes over activations; 0: inside the kernels, free */
+    double half_rows;       /* tokens of an expert at half of the highest rate */
+    int64_t tile;           /* tokens of an expert are computed in blocks of so many */
+    int64_t fixed_ps;       /* of a layer */
+    int64_t expert_ps;      /* per distinct expert */
+} moe_expert_kernel;
+
+/* Scores, softmax and weighted values, without projections. */
+typedef struct moe_attention_kernel {
+    const char *name;
+    int dtype; /* of the keys and values in the cache */
+    double efficiency, stream_efficiency;
+    double pass_efficiency; /* of new keys and values into the cache; 0: free */
+    double half_keys; /* keys that a query of a prompt sees at half of the highest rate; 0: rows are
+                         what counts */
+    int64_t fixed_ps, head_ps; /* of a call; per sequence and KV head */
+} moe_attention_kernel;
+
+typedef struct moe_kernels {
+    const char *name, *source;
+    const moe_gemm_kernel *gemm;
+    const moe_expert_kernel *experts;
+    const moe_attention_kernel *attention;
+    size_t n_gemm, n_experts, n_attention;
+} moe_kernels;
+
+typedef struct moe_kernels_set moe_kernels_set;
+
+/* Name and widths of an arithmetic type. */
+const char *moe_kernel_dtype_name(int dtype);
+double moe_kernel_weight_bits(int dtype);
+double moe_kernel_activation_bits(int dtype);
+/* By name, -1: there is none. */
+int moe_kernel_dtype_find(const char *name);
+
+/* `name`: of a library of ours, or a path to a file; `beside` as for moe_hardware_load. */
+moe_kernels_set *moe_kernels_load(const char *name, const char *beside, moe_loc at, moe_diag *diag,
+                                  GError **error);
+/* The same of a library's text; `path` names it in messages. */
+moe_kernels_set *moe_kernels_parse(const char *path, const char *text, size_t length,
+                                   moe_diag *diag);
+void moe_kernels_free(moe_kernels_set *set);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_kernels_set, moe_kernels_free)
+const moe_kernels *moe_kernels_get(const moe_kernels_set *set);
+const moe_provenance *moe_kernels_provenance(const moe_kernels_set *set, size_t *n);
+/* The table of its keys; a list element's rows are relative to the kernel's struct. */
+extern const moe_param_table moe_kernels_table;
+/* Every number that a run can depend on. */
+void moe_kernels_canonical(const moe_kernels *kernels, GString *out);
+
+/* The first kernel for weights and activations of such widths (within half a bit), NULL: none. Of a
+ * library that is NULL, too. */
+const moe_gemm_kernel *moe_kernels_gemm(const moe_kernels *kernels, double weight_bits,
+                                        double activation_bits);
+const moe_expert_kernel *moe_kernels_experts(const moe_kernels *kernels, double weight_bits,
+                                             double activation_bits);
+/* kv_bits: of the cache. */
+const moe_attention_kernel *moe_kernels_attention(const moe_kernels *kernels, double kv_bits);
+
+#endif

@@ -1,0 +1,84 @@
+/* The keys of a kernel library. */
+#include "hw/kernels_set.h"
+
+#define K(field) offsetof(moe_kernels_spec, field)
+#define G(field) offsetof(moe_gemm_kernel, field)
+#define E(field) offsetof(moe_expert_kernel, field)
+#define A(field) offsetof(moe_attention_kernel, field)
+#define NEED MOE_PARAM_REQUIRED
+#define SOURCED MOE_PARAM_SOURCED
+
+#define ROW(k, type_, offset_, fallback_, min_, max_, flags_, help_)                               \
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_##type_, .offset = offset_, .fallback = fallback_,             \
+        .min = min_, .max = max_, .flags = flags_, .help = help_                                   \
+    }
+#define LIST(k, offset_, type_, help_)                                                             \
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_LIST, .offset = offset_, .stride = sizeof(type_),              \
+        .max_items = MOE_KERNELS_MAX, .help = help_                                                \
+    }
+#define DTYPE(k, offset_)                                                                          \
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_ENUM, .offset = offset_, .choices = DTYPES, .flags = NEED,     \
+        .help = "Arithmetic type: of the weights, or of weights and activations (wNaM)."           \
+    }
+#define X(id, name, weight, activation) "|" name
+static const char dtypes[] = MOE_KERNEL_DTYPES(X);
+#undef X
+#define DTYPES (dtypes + 1)
+
+static const moe_param rows[] = {
+    ROW("name", TEXT, K(name), NULL, 0, 0, 0, "Name of the library; default: the file's name."),
+    ROW("source", TEXT, K(source), NULL, 0, 0, 0, "What the library as a whole follows."),
+
+    LIST("gemm", K(gemm), moe_gemm_kernel, "Dense products."),
+    ROW("gemm.*.name", TEXT, G(name), NULL, 0, 0, NEED, "What the software calls the kernel."),
+    DTYPE("gemm.*.dtype", G(dtype)),
+    ROW("gemm.*.efficiency", SHARE, G(efficiency), NULL, 1e-4, 1, NEED | SOURCED,
+        "Highest achieved share of peak."),
+    ROW("gemm.*.stream_efficiency", SHARE, G(stream_efficiency), NULL, 1e-4, 1, NEED | SOURCED,
+        "Achieved share of the memory's bandwidth when weights are streamed."),
+    ROW("gemm.*.half_rows", REAL, G(half_rows), "0", 0, 1e6, SOURCED,
+        "Rows at which it reaches half of its highest rate."),
+    ROW("gemm.*.fixed", TIME, G(fixed_ps), "0", 0, 1e12, SOURCED,
+        "Fixed cost of one product beside the launch: the kernel's ramp and tail."),
+
+    LIST("experts", K(experts), moe_expert_kernel, "The expert part of an MoE layer."),
+    ROW("experts.*.name", TEXT, E(name), NULL, 0, 0, NEED, "What the software calls the kernel."),
+    DTYPE("experts.*.dtype", E(dtype)),
+    ROW("experts.*.efficiency", SHARE, E(efficiency), NULL, 1e-4, 1, NEED | SOURCED,
+        "Highest achieved share of peak."),
+    ROW("experts.*.stream_efficiency", SHARE, E(stream_efficiency), NULL, 1e-4, 1, NEED | SOURCED,
+        "Achieved share of the memory's bandwidth when weights are streamed."),
+    ROW("experts.*.pass_efficiency", SHARE, E(pass_efficiency), "0", 0, 1, SOURCED,
+        "The same of the passes over activations between the kernels; 0: free."),
+    ROW("experts.*.half_rows", REAL, E(half_rows), "0", 0, 1e6, SOURCED,
+        "Tokens of an expert at which it reaches half of its highest rate."),
+    ROW("experts.*.tile", INT, E(tile), "1", 1, 1024, SOURCED,
+        "Tokens of an expert are computed in blocks of this many; 1: no padding."),
+    ROW("experts.*.fixed", TIME, E(fixed_ps), "0", 0, 1e12, SOURCED,
+        "Fixed cost of the kernels together beside their launches."),
+    ROW("experts.*.per_expert", TIME, E(expert_ps), "0", 0, 1e12, SOURCED,
+        "Further fixed cost per distinct expert."),
+
+    LIST("attention", K(attention), moe_attention_kernel, "Attention without its projections."),
+    ROW("attention.*.name", TEXT, A(name), NULL, 0, 0, NEED, "What the software calls the kernel."),
+    DTYPE("attention.*.dtype", A(dtype)),
+    ROW("attention.*.efficiency", SHARE, A(efficiency), NULL, 1e-4, 1, NEED | SOURCED,
+        "Highest achieved share of peak of a long prompt."),
+    ROW("attention.*.stream_efficiency", SHARE, A(stream_efficiency), NULL, 1e-4, 1, NEED | SOURCED,
+        "Achieved share of the memory's bandwidth when the KV cache is read."),
+    ROW("attention.*.pass_efficiency", SHARE, A(pass_efficiency), "0", 0, 1, SOURCED,
+        "The same of writing new keys and values into the cache; 0: free."),
+    ROW("attention.*.half_keys", REAL, A(half_keys), "0", 0, 1e6, SOURCED,
+        "Keys that a query of a prompt sees at which it reaches half of its highest rate; 0: as a "
+        "product of the prompt's rows."),
+    ROW("attention.*.fixed", TIME, A(fixed_ps), "0", 0, 1e12, SOURCED,
+        "Fixed cost of one attention beside its launches."),
+    ROW("attention.*.per_head", TIME, A(head_ps), "0", 0, 1e12, SOURCED,
+        "Further fixed cost per sequence and KV head."),
+};
+
+const moe_param_table moe_kernels_table = {"kernels", rows, MOE_COUNT(rows),
+                                           sizeof(moe_kernels_spec)};
