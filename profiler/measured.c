@@ -13,6 +13,7 @@ struct moe_measured {
     GStringChunk *texts;  /* all of its texts */
     GPtrArray *files;     /* char * */
     GPtrArray *all_loads; /* uint32_t * */
+    GPtrArray *notes;     /* char * */
     GHashTable *spreads;  /* text -> moe_draws *, looked up only */
 };
 
@@ -31,6 +32,7 @@ moe_measured_new(void)
     table->texts = g_string_chunk_new(4096);
     table->files = g_ptr_array_new();
     table->all_loads = g_ptr_array_new_with_free_func(g_free);
+    table->notes = g_ptr_array_new_with_free_func(g_free);
     table->spreads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_draws);
     return table;
 }
@@ -44,6 +46,7 @@ moe_measured_free(moe_measured *table)
     g_string_chunk_free(table->texts);
     g_ptr_array_unref(table->files);
     g_ptr_array_unref(table->all_loads);
+    g_ptr_array_unref(table->notes);
     g_hash_table_unref(table->spreads);
     g_free(table);
 }
@@ -60,6 +63,20 @@ moe_measured_loads(moe_measured *table, uint32_t n)
     uint32_t *loads = g_new0(uint32_t, n);
     g_ptr_array_add(table->all_loads, loads);
     return loads;
+}
+
+void
+moe_measured_note(moe_measured *table, const char *text)
+{
+    const char *file = g_ptr_array_index(table->files, table->files->len - 1);
+    g_ptr_array_add(table->notes, g_strdup_printf("%s: %s", file, text));
+}
+
+const char *const *
+moe_measured_notes(const moe_measured *table, size_t *n)
+{
+    *n = table->notes->len;
+    return (const char *const *)table->notes->pdata;
 }
 
 const char *

@@ -174,8 +174,9 @@ moe_measured *moe_measured_new(void);
 void moe_measured_free(moe_measured *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_measured, moe_measured_free)
 
-/* Appends the rows of a file. False after messages: unknown columns, values that cannot be, times
- * whose unit must be another (faster than any device; longer than a minute). */
+/* Appends the rows of a file, in this layout or in one of another project (profiler/tables.h).
+ * False after messages: unknown columns, values that cannot be, times whose unit must be another
+ * (faster than any device; longer than a minute). */
 bool moe_measured_read(moe_measured *table, const char *path, moe_diag *diag, GError **error);
 /* The same of bytes in memory, for tests; `name` is what messages call them. */
 bool moe_measured_parse(moe_measured *table, const char *name, const void *bytes, size_t n_bytes,
@@ -196,6 +197,11 @@ size_t moe_measured_count(const moe_measured *table);
 const moe_measured_row *moe_measured_at(const moe_measured *table, size_t i);
 const char *moe_measured_file(const moe_measured *table, uint32_t file);
 uint32_t moe_measured_files(const moe_measured *table);
+
+/* What was understood, assumed and left out of tables of other layouts, "FILE: …"; borrowed. */
+const char *const *moe_measured_notes(const moe_measured *table, size_t *n);
+/* The layouts that are understood, a line each, for help texts. */
+void moe_measured_layouts(GString *out);
 
 const char *moe_measured_kind_name(int kind); /* "experts" */
 const char *moe_measured_variant_name(int variant);

@@ -1,5 +1,6 @@
 /* Measured tables from CSV. */
 #include "profiler/measured_columns.h"
+#include "profiler/tables.h"
 #include "sim/base/units.h"
 #include "traces/csv_fields.h"
 
@@ -16,6 +17,7 @@ typedef struct reader {
     const char *places[MOE_MEASURED_MOST_COLUMNS]; /* in the line at hand, by column of the list;
                                                       NULL: not written */
     uint32_t n_columns, errors, rows;
+    moe_foreign foreign;  /* of a table in another layout, `layout` NULL: it is ours */
     GArray *loads, *ends; /* uint32_t, of the row at hand */
 } reader;
 
@@ -50,12 +52,10 @@ unknown_column(const reader *r, const char *at, const char *name)
 }
 
 static bool
-read_header(reader *r)
+read_columns(reader *r)
 {
     bool seen[MOE_MEASURED_MOST_COLUMNS] = {false}, good = true;
     moe_assert(moe_n_columns <= MOE_COUNT(seen), "%zu columns", moe_n_columns);
-    if (!moe_csv_split(&r->fields, &r->lines))
-        return false;
     r->n_columns = r->fields.n;
     for (uint32_t i = 0; i < r->fields.n; i++) {
         const moe_csv_field *field = &r->fields.fields[i];
@@ -72,6 +72,33 @@ read_header(reader *r)
         if (!seen[i] && moe_columns[i].must == (1u << MOE_MEASURED_KINDS) - 1)
             good = moe_text_lines_fail(&r->lines, NULL, "no column '%s'", moe_columns[i].name);
     return good;
+}
+
+/* Whether the header has a column that every table of ours has. */
+static bool
+is_ours(const reader *r)
+{
+    for (uint32_t i = 0; i < r->fields.n; i++)
+        if (r->fields.fields[i].n == 4 && !memcmp(r->fields.fields[i].at, "kind", 4))
+            return true;
+    return false;
+}
+
+static bool
+read_header(reader *r)
+{
+    const moe_layout *layout = NULL, *close = NULL;
+    g_autofree char *missing = NULL;
+    if (!moe_csv_split(&r->fields, &r->lines))
+        return false;
+    if (!is_ours(r))
+        layout = moe_layout_find(&r->fields, &close, &missing);
+    if (layout)
+        return moe_foreign_begin(&r->foreign, layout, r->table, &r->lines, &r->fields);
+    if (close)
+        return moe_text_lines_fail(&r->lines, NULL, "a table like '%s' lacks the columns %s",
+                                   close->name, missing);
+    return read_columns(r);
 }
 
 /* ---- a field ---- */
@@ -272,10 +299,17 @@ read_row(reader *r)
     return true;
 }
 
+/* A line that begins with '#' is one, unless it names the columns of a layout ("#Groups,…"). */
 static bool
-is_comment(const reader *r)
+is_comment(reader *r, bool header)
 {
-    return r->lines.length > 0 && r->lines.text[0] == '#';
+    if (r->lines.length == 0 || r->lines.text[0] != '#')
+        return false;
+    if (header || !memchr(r->lines.text, ',', r->lines.length))
+        return true;
+    const moe_layout *close = NULL;
+    g_autofree char *missing = NULL;
+    return !moe_csv_split(&r->fields, &r->lines) || !moe_layout_find(&r->fields, &close, &missing);
 }
 
 static bool
@@ -285,7 +319,7 @@ read_all(reader *r, GError **error)
     bool header = false;
 
     while ((step = moe_text_lines_next(&r->lines, error)) == MOE_TEXT_LINE) {
-        if (is_comment(r))
+        if (is_comment(r, header))
             continue;
         if (!header && !read_header(r))
             return false;
@@ -295,7 +329,8 @@ read_all(reader *r, GError **error)
         }
         if (r->rows++ == MOST_ROWS)
             return moe_text_lines_fail(&r->lines, NULL, "more than %d rows", MOST_ROWS);
-        if (!read_row(r) && ++r->errors == MOST_ERRORS)
+        if (!(r->foreign.layout ? moe_foreign_read(&r->foreign) : read_row(r)) &&
+            ++r->errors == MOST_ERRORS)
             return false;
     }
     if (step == MOE_TEXT_FAILED)
@@ -305,7 +340,8 @@ read_all(reader *r, GError **error)
         moe_diag_error(r->lines.diag, file, "no header line: the table is empty");
     else if (!r->rows)
         moe_diag_error(r->lines.diag, file, "no rows behind the header line");
-    return header && r->rows && !r->errors;
+    bool good = header && r->rows && !r->errors;
+    return good && r->foreign.layout ? moe_foreign_end(&r->foreign) : good;
 }
 
 static bool
@@ -323,6 +359,13 @@ read_source(moe_measured *table, moe_text_source *source, const char *name, moe_
     g_array_unref(r.loads);
     g_array_unref(r.ends);
     return good;
+}
+
+void
+moe_measured_layouts(GString *out)
+{
+    for (size_t i = 0; moe_layouts[i]; i++)
+        g_string_append_printf(out, "  %s: %s\n", moe_layouts[i]->name, moe_layouts[i]->help);
 }
 
 bool

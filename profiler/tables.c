@@ -1,0 +1,202 @@
+#include "profiler/tables.h"
+
+#include "sim/base/units.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+const moe_layout *const moe_layouts[] = {
+#define MOE_LAYOUT(symbol) &moe_layout_##symbol,
+#include "profiler/tables.def"
+#undef MOE_LAYOUT
+    NULL,
+};
+
+/* So many rows may be left out before the table as a whole is what is wrong. */
+static const double most_aside = 0.1;
+
+/* ---- the header ---- */
+
+/* The field of a layout's column: of columns with one name the first takes the first. */
+static int
+field_of(const moe_csv_fields *header, const moe_layout *layout, size_t column)
+{
+    const char *name = layout->columns[column].name;
+    uint32_t before = 0;
+    for (size_t i = 0; i < column; i++)
+        before += !strcmp(layout->columns[i].name, name);
+    for (uint32_t i = 0; i < header->n; i++) {
+        const moe_csv_field *field = &header->fields[i];
+        if (field->n == strlen(name) && !memcmp(field->at, name, field->n) && before-- == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* How many of the columns that it must have are there, and how many there must be. */
+static void
+count_columns(const moe_csv_fields *header, const moe_layout *layout, size_t *there, size_t *must)
+{
+    *there = *must = 0;
+    for (size_t i = 0; i < layout->n_columns; i++) {
+        *must += layout->columns[i].must;
+        *there += layout->columns[i].must && field_of(header, layout, i) >= 0;
+    }
+}
+
+static char *
+missing_columns(const moe_csv_fields *header, const moe_layout *layout)
+{
+    GString *out = g_string_new(NULL);
+    for (size_t i = 0; i < layout->n_columns; i++)
+        if (layout->columns[i].must && field_of(header, layout, i) < 0)
+            g_string_append_printf(out, "%s'%s'", out->len ? ", " : "", layout->columns[i].name);
+    return g_string_free(out, FALSE);
+}
+
+const moe_layout *
+moe_layout_find(const moe_csv_fields *header, const moe_layout **close, char **missing)
+{
+    const moe_layout *best = NULL;
+    size_t most = 0;
+    double nearest = 0.5;
+
+    *close = NULL;
+    *missing = NULL;
+    for (size_t i = 0; moe_layouts[i]; i++) {
+        size_t there = 0, must = 0;
+        count_columns(header, moe_layouts[i], &there, &must);
+        double share = (double)there / (double)must;
+        if (there == must && must > most) {
+            most = must;
+            best = moe_layouts[i];
+        } else if (there < must && there > 1 && share > nearest) {
+            nearest = share;
+            *close = moe_layouts[i];
+        }
+    }
+    if (!best && *close)
+        *missing = missing_columns(header, *close);
+    return best;
+}
+
+static void
+note_unused(moe_foreign *f, const moe_csv_fields *header)
+{
+    g_autoptr(GString) unused = g_string_new(NULL);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < header->n; i++) {
+        bool used = false;
+        for (size_t c = 0; c < f->layout->n_columns && !used; c++)
+            used = f->at[c] == (int)i;
+        if (used || header->fields[i].n == 0)
+            continue;
+        if (n++ < 12) {
+            g_autofree char *name =
+                g_utf8_make_valid(header->fields[i].at, (gssize)header->fields[i].n);
+            g_string_append_printf(unused, "%s%s", unused->len ? ", " : "", name);
+        }
+    }
+    if (n > 12)
+        g_string_append_printf(unused, " and %u more", n - 12);
+    if (n)
+        moe_foreign_note(f, "columns that are not used: %s", unused->str);
+}
+
+bool
+moe_foreign_begin(moe_foreign *f, const moe_layout *layout, moe_measured *table,
+                  moe_text_lines *lines, moe_csv_fields *fields)
+{
+    moe_assert(layout->n_columns <= MOE_LAYOUT_MAX_COLUMNS, "%zu columns", layout->n_columns);
+    *f = (moe_foreign){.layout = layout,
+                       .table = table,
+                       .lines = lines,
+                       .fields = fields,
+                       .n_fields = fields->n,
+                       .base = moe_measured_blank(table)};
+    for (size_t i = 0; i < layout->n_columns; i++)
+        f->at[i] = field_of(fields, layout, i);
+    f->base.file = moe_measured_files(table) - 1;
+    f->row = f->base;
+    note_unused(f, fields);
+    if (layout->begin && !layout->begin(f))
+        return false;
+    f->base = f->row;
+    return true;
+}
+
+/* ---- rows ---- */
+
+bool
+moe_foreign_read(moe_foreign *f)
+{
+    f->failed = false;
+    if (!moe_csv_split(f->fields, f->lines))
+        return false;
+    if (f->fields->n != f->n_fields)
+        return moe_text_lines_fail(f->lines, NULL, "%u fields, but the header names %u columns",
+                                   f->fields->n, f->n_fields);
+    f->row = f->base;
+    f->row.line = f->lines->line;
+    f->layout->row(f);
+    return !f->failed;
+}
+
+bool
+moe_foreign_end(moe_foreign *f)
+{
+    uint64_t all = f->added + f->aside;
+    moe_loc at = {.file = f->lines->file, .line = (int)MIN(f->aside_line, INT32_MAX)};
+    if (!f->aside)
+        return true;
+    if ((double)f->aside > most_aside * (double)all) {
+        moe_diag_error(f->lines->diag, at,
+                       "%" PRIu64 " of %" PRIu64 " rows cannot be, this one first: %s; times of "
+                       "'%s' are %s",
+                       f->aside, all, f->aside_why, f->layout->name, f->layout->unit);
+        return false;
+    }
+    moe_diag_warning(f->lines->diag, at,
+                     "%" PRIu64 " of %" PRIu64 " rows are left out, this one first: %s", f->aside,
+                     all, f->aside_why);
+    return true;
+}
+
+void
+moe_foreign_set_aside(moe_foreign *f, const char *why)
+{
+    if (!f->aside++) {
+        f->aside_line = f->lines->line;
+        f->aside_why = why;
+    }
+}
+
+void
+moe_foreign_add(moe_foreign *f, double time)
+{
+    const char *column = NULL;
+    if (f->failed)
+        return;
+    if (!(time > 0)) {
+        moe_foreign_set_aside(f, "it took no time");
+        return;
+    }
+    f->row.time_us = time * f->layout->microseconds;
+    const char *wrong = moe_measured_complete(f->table, &f->row, &column);
+    if (wrong) {
+        moe_foreign_set_aside(f, wrong);
+        return;
+    }
+    f->added++;
+    moe_measured_append(f->table, &f->row);
+}
+
+void
+moe_foreign_note(moe_foreign *f, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    g_autofree char *text = g_strdup_vprintf(fmt, args);
+    va_end(args);
+    moe_measured_note(f->table, text);
+}

@@ -1,0 +1,121 @@
+/* aiconfigurator: moe_perf, the routed experts of a layer on the rank that is loaded most, and
+ * gemm_perf. */
+#include "profiler/routing_draws.h"
+#include "profiler/tables_aic.h"
+
+#include <string.h>
+
+enum { MOE_DTYPE = AIC_OWN, TOKENS, HIDDEN, INTER, TOP_K, EXPERTS, TP, EP, DISTRIBUTION, N_MOE };
+
+static const moe_layout_column moe_list[N_MOE] = {
+    AIC_COLUMNS,
+    [AIC_LATENCY] = {"latency", true},
+    [MOE_DTYPE] = {"moe_dtype", true},
+    [TOKENS] = {"num_tokens", true},
+    [HIDDEN] = {"hidden_size", true},
+    [INTER] = {"inter_size", true},
+    [TOP_K] = {"topk", true},
+    [EXPERTS] = {"num_experts", true},
+    [TP] = {"moe_tp_size", true},
+    [EP] = {"moe_ep_size", true},
+    [DISTRIBUTION] = {"distribution", true},
+};
+
+/* "moe_torch_flow_nongated": up, activation, down. */
+static int64_t
+matrices_of(const char *kernel)
+{
+    return strstr(kernel, "nongated") ? 2 : 3;
+}
+
+static bool
+is_distribution(moe_foreign *f)
+{
+    double exponent = 0;
+    const char *name = f->row.distribution;
+    if (!strcmp(name, "balanced") || moe_is_power_law(name, &exponent))
+        return true;
+    moe_foreign_fail(f, DISTRIBUTION, "'%s' is no known distribution: balanced, power_law_A", name);
+    return false;
+}
+
+static void
+read_moe(moe_foreign *f)
+{
+    moe_foreign_type dtype = {0};
+    moe_measured_row *row = &f->row;
+
+    moe_aic_row(f);
+    row->kind = MOE_MEASURED_EXPERTS;
+    row->distribution = moe_foreign_text(f, DISTRIBUTION);
+    if (!moe_foreign_dtype(f, MOE_DTYPE, &dtype) || !is_distribution(f))
+        return;
+    row->dtype = moe_measured_intern(f->table, dtype.common);
+    row->weight_bits = dtype.weight_bits;
+    row->activation_bits = dtype.activation_bits;
+    row->tokens = moe_foreign_whole(f, TOKENS, 1, 1);
+    row->hidden = moe_foreign_whole(f, HIDDEN, 1, 1);
+    row->top_k = moe_foreign_whole(f, TOP_K, 1, 1);
+    row->tp = moe_foreign_whole(f, TP, 1, 1);
+    row->ep = moe_foreign_whole(f, EP, 1, 1);
+    row->matrices = matrices_of(row->kernel);
+    int64_t inter = moe_foreign_whole(f, INTER, 1, 1), all = moe_foreign_whole(f, EXPERTS, 1, 1);
+    row->experts = all / row->ep;
+    row->width = (inter + row->tp - 1) / row->tp;
+    if (all % row->ep)
+        moe_foreign_set_aside(f, "the experts cannot be shared out evenly");
+    else
+        moe_foreign_add(f, moe_foreign_real(f, AIC_LATENCY, 0));
+}
+
+const moe_layout moe_layout_aic_moe = {
+    .name = "aiconfigurator moe_perf",
+    .help = "experts; tokens are drawn as `distribution` says, on the rank that is loaded most",
+    .columns = moe_list,
+    .n_columns = N_MOE,
+    .unit = "milliseconds",
+    .microseconds = 1000,
+    .begin = moe_aic_begin,
+    .row = read_moe,
+};
+
+enum { GEMM_DTYPE = AIC_OWN, M, N, K, N_GEMM };
+
+static const moe_layout_column gemm_columns[N_GEMM] = {
+    AIC_COLUMNS,
+    [AIC_LATENCY] = {"latency", true},
+    [GEMM_DTYPE] = {"gemm_dtype", true},
+    [M] = {"m", true},
+    [N] = {"n", true},
+    [K] = {"k", true},
+};
+
+static void
+read_gemm(moe_foreign *f)
+{
+    moe_foreign_type dtype = {0};
+    moe_measured_row *row = &f->row;
+
+    moe_aic_row(f);
+    row->kind = MOE_MEASURED_GEMM;
+    if (!moe_foreign_dtype(f, GEMM_DTYPE, &dtype))
+        return;
+    row->dtype = moe_measured_intern(f->table, dtype.common);
+    row->weight_bits = dtype.weight_bits;
+    row->activation_bits = dtype.activation_bits;
+    row->m = moe_foreign_whole(f, M, 1, 1);
+    row->n = moe_foreign_whole(f, N, 1, 1);
+    row->k = moe_foreign_whole(f, K, 1, 1);
+    moe_foreign_add(f, moe_foreign_real(f, AIC_LATENCY, 0));
+}
+
+const moe_layout moe_layout_aic_gemm = {
+    .name = "aiconfigurator gemm_perf",
+    .help = "gemm",
+    .columns = gemm_columns,
+    .n_columns = N_GEMM,
+    .unit = "milliseconds",
+    .microseconds = 1000,
+    .begin = moe_aic_begin,
+    .row = read_gemm,
+};
