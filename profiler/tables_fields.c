@@ -113,7 +113,8 @@ moe_foreign_stem(const moe_foreign *f)
 
 /* ---- dtypes ---- */
 
-/* Names of other projects; bits of a block's scales are a part of each weight's. */
+/* Names of other projects, and the arithmetic types of hw/kernels.h where there is one; bits of a
+ * block's scales are a part of each weight's. */
 static const moe_foreign_type dtypes[] = {
     {"bfloat16", "bf16", 16, 16},
     {"bf16", "bf16", 16, 16},
@@ -133,16 +134,16 @@ static const moe_foreign_type dtypes[] = {
     {"int8", "int8", 8, 8},
     {"sq", "int8", 8, 8},          /* smooth quantisation */
     {"int8_wo", "int8_wo", 8, 16}, /* weights only */
-    {"int4_wo", "int4", 4.125, 16},
-    {"int4", "int4", 4.125, 16},
-    {"w4afp8", "int4_fp8", 4.125, 8},
+    {"int4_wo", "int4_wo", 4.125, 16},
+    {"int4", "int4_wo", 4.125, 16},
+    {"w4afp8", "w4a8", 4.125, 8},
     {"nvfp4", "nvfp4", 4.5, 4.5},
-    {"w4a16_nvfp4", "nvfp4_bf16", 4.5, 16},
+    {"w4a16_nvfp4", "nvfp4_wo", 4.5, 16},
     {"mxfp4", "mxfp4", 4.25, 16},
     {"w4a16_mxfp4", "mxfp4", 4.25, 16},
-    {"w4a8_mxfp4_mxfp8", "mxfp4_fp8", 4.25, 8},
-    {"w4a8_mxfp4_fp8", "mxfp4_fp8", 4.25, 8},
-    {"w4a4_mxfp4", "mxfp4_mxfp4", 4.25, 4.25},
+    {"w4a8_mxfp4_mxfp8", "w4a8_mxfp4", 4.25, 8},
+    {"w4a8_mxfp4_fp8", "w4a8_mxfp4", 4.25, 8},
+    {"w4a4_mxfp4", "w4a4_mxfp4", 4.25, 4.25},
     {"mxfp8", "mxfp8", 8.25, 8.25},
 };
 
