@@ -27,7 +27,7 @@ plain_name(const char *name)
 static char *
 model_in(const char *text)
 {
-    g_auto(GStrv) presets = moe_data_presets("models");
+    g_auto(GStrv) presets = moe_data_presets("models/presets");
     const char *best = NULL;
     for (size_t i = 0; presets && presets[i]; i++)
         if (strstr(text, presets[i]) && (!best || strlen(presets[i]) > strlen(best)))
