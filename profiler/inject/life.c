@@ -221,9 +221,11 @@ ticker(void *unused)
     }
 }
 
+/* No thread is at starting the capture while another forks: the child would wait for it forever. */
 static void
 before_fork(void)
 {
+    pthread_mutex_lock(&starting);
     moe_text_hold();
 }
 
@@ -231,17 +233,18 @@ static void
 after_fork(void)
 {
     moe_text_release(false);
+    pthread_mutex_unlock(&starting);
 }
 
 static void
 after_fork_in_child(void)
 {
     moe_text_release(true);
+    starting = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     int before = atomic_load(&state);
     if (before != LIFE_ON && before != LIFE_ENDING)
         return;
     bool attached = moe_modules_attached();
-    starting = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     close(atomic_exchange(&wake_fd, -1));
     close(atomic_exchange(&done_fd, -1));
     atomic_store(&deferred_signal, 0);
@@ -263,12 +266,17 @@ start_threads(void)
 }
 
 static void
+watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork, after_fork_in_child);
+}
+
+static void
 register_handlers(void)
 {
     if (!registered) {
         atexit(on_exit_of_process);
         at_quick_exit(on_exit_of_process);
-        pthread_atfork(before_fork, after_fork, after_fork_in_child);
     }
     registered = true;
     catch_signals();
@@ -323,6 +331,8 @@ moe_life_on(const char *who)
         leave_note();
     if (now != LIFE_FRESH)
         return false;
+    static pthread_once_t forks = PTHREAD_ONCE_INIT;
+    pthread_once(&forks, watch_forks);
     pthread_mutex_lock(&starting);
     if (atomic_load(&state) == LIFE_FRESH)
         atomic_store(&state, start(who));

@@ -130,6 +130,21 @@ forks(void)
     ran_free(run);
 }
 
+/* A fork while another thread begins the capture. (AddressSanitizer: such a program waits until its
+ * threads sleep, see program.c.) */
+static void
+forks_while_it_begins(void)
+{
+    for (int us = 0; us < 600; us += 20) {
+        g_autofree char *actions =
+            g_strdup_printf("aside:%d fork push:2:experts pop exit:6 joined sleep:1", us);
+        ran *run = run_program(FORKS, actions);
+        MOE_CHECK(ran_exit(run) == 0 && strstr(run->out, "child 6") != NULL, "after %d us: %s", us,
+                  run->out);
+        ran_free(run);
+    }
+}
+
 static void
 execs(void)
 {
@@ -216,6 +231,7 @@ tells_about_itself(void)
 }
 
 MOE_TESTS({"ends", ends}, {"killed", killed}, {"signals", signals}, {"own handler", own_handler},
-          {"hurried handler", hurried_handler}, {"forks", forks}, {"execs", execs},
+          {"hurried handler", hurried_handler}, {"forks", forks},
+          {"forks while it begins", forks_while_it_begins}, {"execs", execs},
           {"closes all", closes_all}, {"off", off}, {"full", full},
           {"tells about itself", tells_about_itself})

@@ -8,6 +8,7 @@
  * push:LAYER:STAGE  a range by the routing ABI; pop
  * step:N, end:N     of a step; route:N N calls of moesim_route; tokens; model; diagnostic
  * nvtx:WHAT         see nvtx_actions.c
+ * aside:US          a thread makes the first call of all; US microseconds on, the next action
  * threads:N:TIMES   N threads, each with TIMES ranges, routes and launches
  * sleep:MS          fork … joined: the child does what stands between, and ends by exit
  * exec              starts itself anew with the rest
@@ -178,6 +179,25 @@ race(long n, long times)
         pthread_join(threads[i], NULL);
 }
 
+static void *
+first_call(void *unused)
+{
+    (void)unused;
+    call.push(1, "router");
+    call.pop();
+    return NULL;
+}
+
+static void
+aside(long us)
+{
+    pthread_t thread;
+    find_injector();
+    pthread_create(&thread, NULL, first_call, NULL);
+    pthread_detach(thread);
+    nanosleep(&(struct timespec){0, us * 1000}, NULL);
+}
+
 static void
 handler(int signal)
 {
@@ -289,8 +309,10 @@ do_fork(char **words)
     fflush(NULL);
     settle();
     pid_t child = fork();
-    if (child == 0)
+    if (child == 0) {
+        alarm(20); /* a child that waits forever ends */
         return words + 1;
+    }
     int status = 0;
     waitpid(child, &status, 0);
     printf("child %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
@@ -376,6 +398,8 @@ act_on_process(const char *verb, const char *text)
     long n = strtol(text, NULL, 10);
     if (strcmp(verb, "sleep") == 0)
         pause_ms(n);
+    else if (strcmp(verb, "aside") == 0)
+        aside(n);
     else if (strcmp(verb, "handle") == 0)
         signal(SIGTERM, handler);
     else if (strcmp(verb, "hurry") == 0)
