@@ -196,8 +196,8 @@ moe_calibrate(const moe_measured *table, const moe_hardware_set *base, moe_diag 
     c->rows = g_array_new(false, true, sizeof(moe_calibrated_row));
     c->numbers = g_array_new(false, true, sizeof(moe_calibrated));
     c->tunable = g_array_new(false, true, sizeof(moe_tunable));
-    moe_candidate_init(&c->before, moe_hardware_get(base));
-    moe_candidate_init(&c->after, moe_hardware_get(base));
+    moe_candidate_init(&c->before, moe_hardware_get(base), NULL);
+    moe_candidate_init(&c->after, moe_hardware_get(base), NULL);
     list_numbers(c);
     if (!one_device(table, diag))
         return NULL;

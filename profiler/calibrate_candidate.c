@@ -16,8 +16,25 @@ link_between(const moe_hardware *hw, int from, int to)
     return best;
 }
 
+/* A copy of a library whose lists can be changed. */
+static void
+copy_kernels(moe_candidate *candidate, const moe_kernels *kernels)
+{
+    if (!kernels)
+        return;
+    candidate->gemm = g_memdup2(kernels->gemm, kernels->n_gemm * sizeof *kernels->gemm);
+    candidate->experts = g_memdup2(kernels->experts, kernels->n_experts * sizeof *kernels->experts);
+    candidate->attention =
+        g_memdup2(kernels->attention, kernels->n_attention * sizeof *kernels->attention);
+    candidate->kernels = g_memdup2(kernels, sizeof *kernels);
+    candidate->kernels->gemm = candidate->gemm;
+    candidate->kernels->experts = candidate->experts;
+    candidate->kernels->attention = candidate->attention;
+    candidate->devices[0].kernels = candidate->kernels;
+}
+
 void
-moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw)
+moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw, const moe_kernels *kernels)
 {
     int near = hw->devices[0].place;
     int host = hw->host >= 0 ? hw->devices[hw->host].place : near + 1;
@@ -25,6 +42,7 @@ moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw)
     *candidate = (moe_candidate){.hw = *hw, .h2d = -1, .d2h = -1, .disk = -1};
     candidate->devices = g_memdup2(hw->devices, (gsize)hw->n_devices * sizeof *hw->devices);
     candidate->links = g_memdup2(hw->links, (gsize)hw->n_links * sizeof *hw->links);
+    copy_kernels(candidate, kernels ? kernels : hw->devices[0].kernels);
     for (int l = 0; l < hw->n_links; l++)
         if (candidate->links[l].wire < 0) /* nothing slows it down */
             candidate->links[l].duplex = 1;
@@ -41,9 +59,19 @@ moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw)
 void
 moe_candidate_copy(moe_candidate *to, const moe_candidate *from)
 {
+    const moe_kernels *kernels = from->kernels, *own = to->devices[0].kernels;
     memcpy(to->devices, from->devices, (size_t)from->hw.n_devices * sizeof *to->devices);
+    to->devices[0].kernels = own;
     if (from->hw.n_links)
         memcpy(to->links, from->links, (size_t)from->hw.n_links * sizeof *to->links);
+    if (!kernels)
+        return;
+    if (kernels->n_gemm)
+        memcpy(to->gemm, from->gemm, kernels->n_gemm * sizeof *to->gemm);
+    if (kernels->n_experts)
+        memcpy(to->experts, from->experts, kernels->n_experts * sizeof *to->experts);
+    if (kernels->n_attention)
+        memcpy(to->attention, from->attention, kernels->n_attention * sizeof *to->attention);
 }
 
 void
@@ -51,6 +79,10 @@ moe_candidate_clear(moe_candidate *candidate)
 {
     g_free(candidate->devices);
     g_free(candidate->links);
+    g_free(candidate->gemm);
+    g_free(candidate->experts);
+    g_free(candidate->attention);
+    g_free(candidate->kernels);
 }
 
 /* ---- numbers ---- */

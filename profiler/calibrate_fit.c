@@ -331,7 +331,7 @@ static void
 run(moe_calibration *c, const plan *p, int link, const char *tile)
 {
     fit f = {.c = c, .kind = p->kind};
-    moe_candidate_init(&f.trial, &c->before.hw);
+    moe_candidate_init(&f.trial, &c->before.hw, c->before.kernels);
     take_rows(&f, p, link);
     for (size_t i = 0; i < MOST && p->numbers[i]; i++)
         take_number(&f, p->numbers[i], link);

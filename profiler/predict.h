@@ -12,9 +12,16 @@ typedef struct moe_candidate {
     moe_device *devices;
     moe_hw_link *links;
     int h2d, d2h, disk; /* links by what a copy's direction says; -1: none */
+    /* The kernel library that its first device uses; NULL: none. Its lists are the candidate's. */
+    moe_kernels *kernels;
+    moe_gemm_kernel *gemm;
+    moe_expert_kernel *experts;
+    moe_attention_kernel *attention;
 } moe_candidate;
 
-void moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw);
+/* `kernels`: a library in the place of the device's own; NULL: that. */
+void moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw,
+                        const moe_kernels *kernels);
 void moe_candidate_copy(moe_candidate *to, const moe_candidate *from); /* numbers only */
 void moe_candidate_clear(moe_candidate *candidate);
 
@@ -29,6 +36,15 @@ typedef moe_cost moe_predict_fn(const moe_candidate *candidate, const moe_device
                                 const moe_measured_row *row);
 moe_predict_fn moe_predict_launch, moe_predict_stream, moe_predict_gemm, moe_predict_experts,
     moe_predict_attention, moe_predict_copy, moe_predict_collective, moe_predict_operation;
+
+/* The kernel that a row is of: of those of its type in the device's library the one whose name the
+ * row's kernel holds, else the first; where there is none, the device's own. */
+const moe_gemm_kernel *moe_predict_gemm_kernel(const moe_device *device,
+                                               const moe_measured_row *row);
+const moe_expert_kernel *moe_predict_expert_kernel(const moe_device *device,
+                                                   const moe_measured_row *row);
+const moe_attention_kernel *moe_predict_attention_kernel(const moe_device *device,
+                                                         const moe_measured_row *row);
 
 /* The link that a row is a copy over, -1: none of the machine's. */
 int moe_predict_link(const moe_candidate *candidate, const moe_measured_row *row);

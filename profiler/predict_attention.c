@@ -18,6 +18,8 @@ moe_predict_attention(const moe_candidate *candidate, const moe_device *device,
         .keys = scored / (sequences * q),
         .heads = sequences * (double)row->kv_heads,
         .activation_bits = row->activation_bits,
+        .kv_bits = row->kv_bits,
+        .kernel = moe_predict_attention_kernel(device, row),
     };
     if (row->variant != MOE_MEASURED_PLAIN)
         return (moe_cost){0};

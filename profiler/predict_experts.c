@@ -28,6 +28,7 @@ moe_predict_experts(const moe_candidate *candidate, const moe_device *device,
         .weight_bits = row->weight_bits,
         .activation_bits = row->activation_bits,
         .rows = (double)(row->tokens * row->top_k),
+        .kernel = moe_predict_expert_kernel(device, row),
     };
     moe_cost sum = {0};
     if (row->part != MOE_MEASURED_WHOLE)

@@ -1,0 +1,82 @@
+/* Which kernel of a library a measured row is of. */
+#include "profiler/predict.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What kernels of all families begin with. */
+typedef struct head {
+    const char *name;
+    int dtype;
+} head;
+
+_Static_assert(offsetof(moe_gemm_kernel, dtype) == offsetof(head, dtype), "kernels begin alike");
+_Static_assert(offsetof(moe_expert_kernel, dtype) == offsetof(head, dtype), "kernels begin alike");
+_Static_assert(offsetof(moe_attention_kernel, dtype) == offsetof(head, dtype),
+               "kernels begin alike");
+
+typedef struct wanted {
+    const char *dtype;
+    double weight_bits, activation_bits; /* 0 activation bits: any */
+    const char *kernel;
+} wanted;
+
+/* A type that kernels have is taken by its name, any other by its widths. */
+static bool
+is_of_type(int dtype, const wanted *w)
+{
+    int named = moe_kernel_dtype_find(w->dtype);
+    if (named >= 0)
+        return named == dtype;
+    return fabs(moe_kernel_weight_bits(dtype) - w->weight_bits) < 0.5 &&
+           (w->activation_bits <= 0 ||
+            fabs(moe_kernel_activation_bits(dtype) - w->activation_bits) < 0.5);
+}
+
+/* Of the kernels of the type, the one with the longest name that is a part of the row's; else the
+ * first. */
+static const void *
+pick(const void *items, size_t n, size_t stride, const wanted *w)
+{
+    const head *best = NULL;
+    size_t longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        const head *one = (const void *)((const char *)items + i * stride);
+        if (!is_of_type(one->dtype, w))
+            continue;
+        size_t length = one->name && strstr(w->kernel, one->name) ? strlen(one->name) : 0;
+        if (!best || length > longest) {
+            best = one;
+            longest = length;
+        }
+    }
+    return best;
+}
+
+const moe_gemm_kernel *
+moe_predict_gemm_kernel(const moe_device *device, const moe_measured_row *row)
+{
+    const wanted w = {row->dtype, row->weight_bits, row->activation_bits, row->kernel};
+    const moe_kernels *all = device->kernels;
+    const void *found = all ? pick(all->gemm, all->n_gemm, sizeof *all->gemm, &w) : NULL;
+    return found ? found : &device->gemm;
+}
+
+const moe_expert_kernel *
+moe_predict_expert_kernel(const moe_device *device, const moe_measured_row *row)
+{
+    const wanted w = {row->dtype, row->weight_bits, row->activation_bits, row->kernel};
+    const moe_kernels *all = device->kernels;
+    const void *found = all ? pick(all->experts, all->n_experts, sizeof *all->experts, &w) : NULL;
+    return found ? found : &device->experts;
+}
+
+const moe_attention_kernel *
+moe_predict_attention_kernel(const moe_device *device, const moe_measured_row *row)
+{
+    const wanted w = {*row->kv_dtype ? row->kv_dtype : row->dtype, row->kv_bits, 0, row->kernel};
+    const moe_kernels *all = device->kernels;
+    const void *found =
+        all ? pick(all->attention, all->n_attention, sizeof *all->attention, &w) : NULL;
+    return found ? found : &device->attention;
+}
