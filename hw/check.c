@@ -28,6 +28,12 @@ links(const checker *c)
     return c->spec->links.items;
 }
 
+static const moe_level *
+levels(const checker *c)
+{
+    return c->spec->network.items;
+}
+
 moe_loc
 moe_spec_at(const moe_yaml *root, const char *list, size_t i, const char *key)
 {
@@ -194,6 +200,12 @@ check_link(const checker *c, size_t i)
     check_wire(c, i);
 }
 
+static const char *
+level_name(const checker *c, size_t i)
+{
+    return levels(c)[i].name;
+}
+
 static void
 check_host(const checker *c)
 {
@@ -221,12 +233,14 @@ moe_hardware_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag
     check_names(&c, "places", spec->places.n, place_name);
     check_names(&c, "devices", spec->devices.n, device_name);
     check_names(&c, "links", spec->links.n, link_name);
+    check_names(&c, "network", spec->network.n, level_name);
     for (size_t i = 0; i < spec->places.n; i++)
         check_place(&c, i);
     for (size_t i = 0; i < spec->devices.n; i++)
         check_device(&c, i);
     for (size_t i = 0; i < spec->links.n; i++)
         check_link(&c, i);
+    moe_network_check(spec, root, diag);
     check_host(&c);
     return moe_diag_errors(diag) == before;
 }

@@ -29,4 +29,10 @@ moe_larger(double a, double b)
     return a > b ? a : b;
 }
 
+static inline double
+moe_smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
+
 #endif

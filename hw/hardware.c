@@ -157,6 +157,7 @@ build(moe_hardware_set *set, const moe_hardware_spec *spec)
         .devices = set->devices,
         .places = set->places,
         .links = set->links,
+        .network = {(int)spec->network.n, spec->network.items},
         .host = spec->host ? moe_spec_device(spec, spec->host) : -1,
         .price_per_hour = spec->price_per_hour,
     };

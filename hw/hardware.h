@@ -7,6 +7,7 @@
 #define MOE_HW_HARDWARE_H
 
 #include "hw/kernels.h"
+#include "hw/network.h"
 #include "sim/base/param.h"
 
 typedef enum moe_device_kind { MOE_DEVICE_GPU, MOE_DEVICE_CPU, MOE_DEVICE_RDU } moe_device_kind;
@@ -81,7 +82,8 @@ typedef struct moe_hardware {
     const moe_device *devices; /* device 0 is the accelerator that runs the model */
     const moe_place *places;   /* fast to slow */
     const moe_hw_link *links;
-    int host;              /* index of the CPU device, -1: none */
+    moe_network network; /* no levels: one accelerator, or nothing is known of what connects them */
+    int host;            /* index of the CPU device, -1: none */
     double price_per_hour; /* 0: unknown */
 } moe_hardware;
 

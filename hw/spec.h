@@ -41,6 +41,7 @@ typedef struct moe_hardware_spec {
     const char *name, *source, *host;
     double price_per_hour;
     moe_list places, devices, links;
+    moe_list network; /* moe_level */
 } moe_hardware_spec;
 
 extern const moe_param_table moe_hardware_table;
@@ -48,6 +49,8 @@ extern const moe_param_table moe_hardware_table;
 /* Reports what single values cannot show (names, sums, order), each at its place below `root`;
  * false when there was something. */
 bool moe_hardware_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag *diag);
+/* The same of the network's levels. */
+void moe_network_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag *diag);
 /* The place of list[i].key below `root`, or of what contains it. */
 moe_loc moe_spec_at(const moe_yaml *root, const char *list, size_t i, const char *key);
 /* Index of the place or device called `name`, -1: none. */

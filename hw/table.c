@@ -4,6 +4,7 @@
 #define P(field) offsetof(moe_place_spec, field)
 #define D(field) offsetof(moe_device_spec, field)
 #define L(field) offsetof(moe_link_spec, field)
+#define N(field) offsetof(moe_level, field)
 #define H(field) offsetof(moe_hardware_spec, field)
 #define NEED MOE_PARAM_REQUIRED
 #define SOURCED MOE_PARAM_SOURCED
@@ -22,6 +23,37 @@
         .key = k, .type = MOE_PARAM_LIST, .offset = offset_, .stride = sizeof(type_),              \
         .max_items = n_, .flags = NEED, .help = help_                                              \
     }
+
+/* Rows of a protocol, and of a kernel that exchanges tokens. */
+#define PROTOCOL(k, field, what)                                                                   \
+    ROW("network.*." k ".base", TIME, N(field.base_ps), "0", 0, 1e12, SOURCED,                     \
+        "Start of NCCL's " what "."),                                                              \
+        ROW("network.*." k ".step", TIME, N(field.step_ps), "0", 0, 1e12, SOURCED,                 \
+            "Each of its steps."),                                                                 \
+        ROW("network.*." k ".rate", RATE, N(field.bytes_per_s), "0", 0, 1e16, SOURCED,             \
+            "Rate of a port with it; 0: not there.")
+#define TOKENS(k, field, what)                                                                     \
+    ROW("network.*." k ".base", TIME, N(field.base_ps), "0", 0, 1e12, SOURCED,                     \
+        "Start of " what "; on outer levels: further, for each other node."),                      \
+        ROW("network.*." k ".hidden", TIME, N(field.hidden_ps), "0", 0, 1e12, SOURCED,             \
+            "Further for each element of a token."),                                               \
+        ROW("network.*." k ".expert", TIME, N(field.expert_ps), "0", 0, 1e12, SOURCED,             \
+            "Further for each expert."),                                                           \
+        ROW("network.*." k ".token", TIME, N(field.token_ps), "0", 0, 1e12, SOURCED,               \
+            "What a token takes on its SM."),                                                      \
+        ROW("network.*." k ".each", TIME, N(field.copy_ps), "0", 0, 1e12, SOURCED,                 \
+            "What each copy of a token takes there."),                                             \
+        ROW("network.*." k ".sm_rate", RATE, N(field.sm_bytes_per_s), "0", 0, 1e16, SOURCED,       \
+            "At which an SM copies; 0: as fast as the port."),                                     \
+        ROW("network.*." k ".extra", REAL, N(field.extra), "0", 0, 1e3, SOURCED,                   \
+            "Copies' worth of bytes that an SM moves beside the copies."),                         \
+        ROW("network.*." k ".chunk", REAL, N(field.chunk), "0", 0, 1e6, SOURCED,                   \
+            "Tokens of an SM that are through before the next hand gets them."),                   \
+        ROW("network.*." k ".share", SHARE, N(field.share), "0", 0, 1, SOURCED,                    \
+            "On outer levels: share of its rate that an SM keeps in kernels that serve this one "  \
+            "too; 0: all."),                                                                       \
+        ROW("network.*." k ".rate", RATE, N(field.bytes_per_s), "0", 0, 1e16, SOURCED,             \
+            "Rate of a rank's port; 0: there is no such kernel.")
 
 static const moe_param rows[] = {
     ROW("name", TEXT, H(name), NULL, 0, 0, 0, "Name of the machine; default: the file's name."),
@@ -164,6 +196,84 @@ static const moe_param rows[] = {
     BIT_ENERGY("links.*.device_energy", L(device_energy),
                "What carrying a bit takes; the places' reading and writing comes on top."),
     BIT_ENERGY("links.*.board_energy", L(board_energy), "The same of whole boards."),
+
+    {.key = "network",
+     .type = MOE_PARAM_LIST,
+     .offset = H(network),
+     .stride = sizeof(moe_level),
+     .max_items = MOE_MAX_LEVELS,
+     .help = "What connects ranks, from the inside (NVLink in a node) out (NICs between nodes)."},
+    ROW("network.*.name", TEXT, N(name), NULL, 0, 0, NEED, "Name of the level."),
+    {.key = "network.*.kind",
+     .type = MOE_PARAM_ENUM,
+     .offset = N(kind),
+     .fallback = "switch",
+     .choices = "switch|mesh|ring|host",
+     .help = "Any to any through a switch; a wire for each pair; to two neighbours; over the "
+             "host's PCIe bridges."},
+    ROW("network.*.ranks", INT, N(ranks), NULL, 2, 1e7, NEED,
+        "Ranks in one group of the level, those of the levels below it counted."),
+    ROW("network.*.ports", INT, N(ports), "0", 0, 1e4, 0,
+        "Ports that a group of the level below shares (NICs of a node); 0: one for each rank."),
+    {.key = "network.*.rails",
+     .type = MOE_PARAM_BOOL,
+     .offset = N(rails),
+     .fallback = "false",
+     .help = "Port i of a node leads to ports i of others; what is for another port first goes to "
+             "the node's rank there."},
+    ROW("network.*.peak", RATE, N(peak_bytes_per_s), NULL, 1e6, 1e16, NEED | SOURCED,
+        "Nominal bandwidth of a port in one direction."),
+    ROW("network.*.rate", RATE, N(bytes_per_s), NULL, 1e6, 1e16, NEED | SOURCED,
+        "The same, as large collectives achieve it."),
+    ROW("network.*.latency", TIME, N(latency_ps), "0", 0, 1e12, SOURCED,
+        "What a message between pairs takes longer on this level than on the innermost."),
+    ROW("network.*.message", TIME, N(message_ps), "0", 0, 1e12, SOURCED,
+        "What each message between pairs keeps its sender busy."),
+    ROW("network.*.copy", RATE, N(copy_bytes_per_s), "0", 0, 1e16, SOURCED,
+        "At which collectives copy a rank's own share within its memory; 0: free."),
+    ROW("network.*.chunk", BYTES, N(chunk_bytes), "0", 0, 1e12, SOURCED,
+        "Most bytes that are handed on only after they came, at the end of a transfer."),
+    ROW("network.*.depth", REAL, N(depth), "0", 0, 1e6, SOURCED,
+        "Pieces that short transfers are cut into, the last of which is handed on so; 0: none."),
+    PROTOCOL("ll", ll, "LL protocol (a flag in every 8 bytes)"),
+    ROW("network.*.ll.most", RATE, N(ll_most_bytes_per_s), "0", 0, 1e16, SOURCED,
+        "Rate that NCCL's own estimates expect of LL at most; 0: 30 % of the peak."),
+    PROTOCOL("ll128", ll128, "LL128 protocol (a flag in every 128 bytes)"),
+    ROW("network.*.simple.base", TIME, N(simple.base_ps), "0", 0, 1e12, SOURCED,
+        "Start of NCCL's Simple protocol, at the level's rate."),
+    ROW("network.*.simple.step", TIME, N(simple.step_ps), "0", 0, 1e12, SOURCED,
+        "Each of its steps."),
+    PROTOCOL("nvls", nvls, "reduction in the switch (a step for each rank)"),
+    ROW("network.*.pairs.small", TIME, N(pairs.small_ps), "0", 0, 1e12, SOURCED,
+        "Start of sends between pairs with LL."),
+    ROW("network.*.pairs.small_rate", RATE, N(pairs.small_bytes_per_s), "0", 0, 1e16, SOURCED,
+        "At which each of these messages goes through its one channel; 0: not with LL."),
+    ROW("network.*.pairs.bulk", TIME, N(pairs.bulk_ps), "0", 0, 1e12, SOURCED,
+        "Start of sends between pairs at full rate."),
+    ROW("network.*.pairs.chunk", BYTES, N(pairs.chunk_bytes), "0", 0, 1e12, SOURCED,
+        "As chunk, of sends between pairs."),
+    ROW("network.*.pairs.depth", REAL, N(pairs.depth), "0", 0, 1e6, SOURCED,
+        "As depth, of sends between pairs."),
+    ROW("network.*.engine.base", TIME, N(engine.base_ps), "0", 0, 1e12, SOURCED,
+        "Start of the serving engine's own all-reduce."),
+    ROW("network.*.engine.step", TIME, N(engine.step_ps), "0", 0, 1e12, SOURCED,
+        "What each rank adds to it when it takes two shots."),
+    ROW("network.*.engine.rate", RATE, N(engine.bytes_per_s), "0", 0, 1e16, SOURCED,
+        "At which it reads its peers' memory; 0: there is none."),
+    ROW("network.*.engine.limit", BYTES, N(engine.limit_bytes), "8MiB", 0, 1e12, SOURCED,
+        "Vectors of this size and above are left to NCCL."),
+    ROW("network.*.engine.nvls", RATE, N(engine.nvls_bytes_per_s), "0", 0, 1e16, SOURCED,
+        "At which more than 4 ranks let the switch add; 0: the engine does not."),
+    ROW("network.*.engine.host", TIME, N(engine.host_ps), "0", 0, 1e12, SOURCED,
+        "What the host needs to launch it outside of a CUDA graph."),
+    TOKENS("dispatch", dispatch, "dispatch of experts' tokens for throughput"),
+    TOKENS("combine", combine, "combine of experts' tokens for throughput"),
+    TOKENS("low_dispatch", low_dispatch, "dispatch of experts' tokens for latency"),
+    TOKENS("low_combine", low_combine, "combine of experts' tokens for latency"),
+    ROW("network.*.notify", TIME, N(notify_ps), "0", 0, 1e12, SOURCED,
+        "Telling how many tokens come, before the kernels for throughput serve this level."),
+    ROW("network.*.notify_node", TIME, N(notify_node_ps), "0", 0, 1e12, SOURCED,
+        "Further for each node."),
 };
 
 const moe_param_table moe_hardware_table = {"hardware", rows, MOE_COUNT(rows),

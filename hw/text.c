@@ -1,6 +1,7 @@
 /* Hardware as canonical text, and as text for people. */
 #include "hw/hardware.h"
 #include "hw/set.h"
+#include "hw/spec.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -99,6 +100,30 @@ canonical_link(const moe_hw_link *l, GString *out)
     g_string_append_c(out, '\n');
 }
 
+/* Every number of a level that is set. */
+static void
+canonical_level(const moe_level *l, GString *out)
+{
+    static const char prefix[] = "network.*.";
+
+    g_string_append_printf(out, "network %s kind=%d", l->name, l->kind);
+    for (size_t r = 0; r < moe_hardware_table.n_rows; r++) {
+        const moe_param *row = &moe_hardware_table.rows[r];
+        const void *at = (const char *)l + row->offset;
+        if (!g_str_has_prefix(row->key, prefix))
+            continue;
+        const char *name = row->key + strlen(prefix);
+        if (row->type == MOE_PARAM_BOOL)
+            integer_unless(out, name, *(const bool *)at, 0);
+        else if (row->type == MOE_PARAM_INT || row->type == MOE_PARAM_TIME ||
+                 row->type == MOE_PARAM_BYTES)
+            integer_unless(out, name, *(const int64_t *)at, 0);
+        else if (row->type != MOE_PARAM_TEXT && row->type != MOE_PARAM_ENUM)
+            real_unless(out, name, *(const double *)at, 0);
+    }
+    g_string_append_c(out, '\n');
+}
+
 void
 moe_hardware_canonical(const moe_hardware *hw, GString *out)
 {
@@ -117,6 +142,8 @@ moe_hardware_canonical(const moe_hardware *hw, GString *out)
         canonical_device(&hw->devices[i], out);
     for (int i = 0; i < hw->n_links; i++)
         canonical_link(&hw->links[i], out);
+    for (int i = 0; i < hw->network.n_levels; i++)
+        canonical_level(&hw->network.levels[i], out);
 }
 
 static void
@@ -155,6 +182,21 @@ describe_links(const moe_hardware *hw, GString *out)
         g_string_append_printf(out, "  link %-10s %s -> %s, %s of %s, latency %s\n", l->name,
                                hw->places[l->from].name, hw->places[l->to].name, rate, peak,
                                latency);
+    }
+}
+
+static void
+describe_network(const moe_network *network, GString *out)
+{
+    static const char *const kinds[] = {"switch", "mesh", "ring", "host bridges"};
+
+    for (int i = 0; i < network->n_levels; i++) {
+        const moe_level *l = &network->levels[i];
+        g_autofree char *rate = moe_format_rate(l->bytes_per_s);
+        g_autofree char *peak = moe_format_rate(l->peak_bytes_per_s);
+        g_string_append_printf(out, "  network %-7s %" PRId64 " ranks by %s%s, %s of %s each way\n",
+                               l->name, l->ranks, kinds[l->kind], l->rails ? " on rails" : "", rate,
+                               peak);
     }
 }
 
@@ -198,6 +240,7 @@ moe_hardware_describe(const moe_hardware_set *set, bool verbose, GString *out)
     describe_places(hw, out);
     describe_devices(hw, out);
     describe_links(hw, out);
+    describe_network(&hw->network, out);
     if (verbose)
         describe_sources(set, out);
 }

@@ -1,9 +1,120 @@
-/* Collectives. */
+/* Collectives: of whole vectors (hw/collective.h), and of experts' tokens (hw/exchange.h). */
 #include "profiler/predict.h"
+
+#include "hw/collective.h"
+#include "hw/exchange.h"
+
+#include <string.h>
+
+static const char vectors[] = "the longest port's bytes / rate + steps (hw/collective.h)";
+static const char tokens[] = "fixed + largest(SMs, port, NIC) + first (hw/exchange.h)";
+
+/* DeepSeek-V3's gate takes a token's experts from 4 nodes at most, and DeepEP's own test, by which
+ * these rows were measured, does the same. */
+#define NODES_OF_A_TOKEN 4
+
+/* MOE_COLLECTIVE_OPS: none of them. */
+static int
+op_of(const moe_measured_row *row)
+{
+    switch (row->collective) {
+    case MOE_MEASURED_ALL_REDUCE:
+        return MOE_ALL_REDUCE;
+    case MOE_MEASURED_ALL_GATHER:
+        return MOE_ALL_GATHER;
+    case MOE_MEASURED_REDUCE_SCATTER:
+        return MOE_REDUCE_SCATTER;
+    case MOE_MEASURED_ALL_TO_ALL:
+        return MOE_ALL_TO_ALL;
+    default:
+        return MOE_COLLECTIVE_OPS;
+    }
+}
+
+/* Outside of a graph an engine first copies the vector into the buffer that its peers can read,
+ * and its host may be slower than all of that. */
+static int64_t
+launched_by_host(const moe_candidate *candidate, const moe_device *device,
+                 const moe_measured_row *row, int64_t ps)
+{
+    int64_t host = candidate->hw.network.levels[0].engine.host_ps;
+
+    ps += moe_cost_stream(&candidate->hw, device, 2 * (double)row->bytes).total_ps;
+    return ps > host ? ps : host;
+}
+
+static moe_cost
+of_vector(const moe_candidate *candidate, const moe_device *device, const moe_measured_row *row)
+{
+    bool custom = !strcmp(row->algorithm, "custom");
+    moe_collective_cost cost;
+    moe_collective call = {
+        .network = &candidate->hw.network,
+        .op = op_of(row),
+        .ranks = row->ranks,
+        .bytes = (double)row->bytes,
+        .addable = row->activation_bits > 8,
+    };
+
+    if (call.op == MOE_COLLECTIVE_OPS ||
+        !moe_collective_time(&call, moe_collective_find(custom ? "engine" : "auto"), &cost))
+        return (moe_cost){0};
+    moe_cost out = {.total_ps = cost.total_ps, .formula = vectors};
+    for (int i = 0; i < cost.n_phases; i++)
+        out.bytes += cost.phases[i].wire_bytes;
+    if (custom && !row->graph)
+        out.total_ps = launched_by_host(candidate, device, row, out.total_ps);
+    return out;
+}
+
+static moe_cost
+of_tokens(const moe_candidate *candidate, const moe_device *device, const moe_measured_row *row)
+{
+    bool combine = row->collective == MOE_MEASURED_COMBINE;
+    bool low = !strcmp(row->algorithm, "deepep_low_latency");
+    const moe_network *network = &candidate->hw.network;
+    moe_exchange call = {
+        .network = network,
+        .mode = low ? MOE_EXCHANGE_LOW_LATENCY : MOE_EXCHANGE_NORMAL,
+        .combine = combine,
+        .ranks = row->ranks,
+        .experts = row->experts,
+        .top_k = row->top_k,
+        .tokens = (double)row->tokens,
+        .hidden = (double)row->hidden,
+        .bits = row->activation_bits,
+        .sms = low ? device->sms : row->sms,
+    };
+    moe_exchange_cost cost;
+
+    if (call.sms <= 0)
+        return (moe_cost){0};
+    call.spread = moe_spread_uniform(row->experts, row->top_k, row->ranks, network->levels[0].ranks,
+                                     row->nodes > 1 ? NODES_OF_A_TOKEN : 0);
+    if (!moe_exchange_time(&call, &cost))
+        return (moe_cost){0};
+    return (moe_cost){.total_ps = cost.total_ps,
+                      .launch_ps = cost.fixed_ps,
+                      .bytes = cost.near_bytes + cost.far_bytes,
+                      .formula = tokens};
+}
 
 moe_cost
 moe_predict_collective(const moe_candidate *candidate, const moe_device *device,
                        const moe_measured_row *row)
 {
-    return (moe_cost){0};
+    const moe_network *network = &candidate->hw.network;
+
+    if (!network->n_levels)
+        return (moe_cost){0};
+    switch (row->collective) {
+    case MOE_MEASURED_DISPATCH:
+    case MOE_MEASURED_COMBINE:
+        return of_tokens(candidate, device, row);
+    case MOE_MEASURED_DISPATCH_NOTIFY:
+    case MOE_MEASURED_COMBINE_NOTIFY:
+        return (moe_cost){.total_ps = moe_exchange_notify(network, row->ranks), .formula = tokens};
+    default:
+        return of_vector(candidate, device, row);
+    }
 }

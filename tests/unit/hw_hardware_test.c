@@ -283,7 +283,37 @@ routes(void)
     CU_ASSERT_EQUAL(way[1], 3);
 }
 
+static void
+network_mistakes(void)
+{
+#define NVLINK "network:\n  - {name: nvlink, ranks: 8, peak: 450GB/s, rate: 350GB/s"
+    expect(PLACES DEVICES LINKS NVLINK "}\n", NULL);
+    expect(PLACES DEVICES LINKS NVLINK "}\n  - {name: ib, ranks: 64, peak: 50GB/s, rate: 48GB/s}\n",
+           NULL);
+    expect(PLACES DEVICES LINKS NVLINK ", nvls: {rate: 451GB/s}}\n",
+           "h.yaml:9:66: error: 'nvlink' achieves more than its peak bandwidth");
+    expect(PLACES DEVICES LINKS
+           "network:\n  - {name: nvlink, ranks: 8, peak: 450GB/s, rate: 1TB/s}\n",
+           "'nvlink' achieves more than its peak bandwidth");
+    expect(PLACES DEVICES LINKS NVLINK "}\n  - {name: ib, ranks: 12, peak: 50GB/s, rate: 48GB/s}\n",
+           "a group of 'ib' is made of whole groups of 'nvlink', more than one: 12 ranks of groups "
+           "of 8");
+    expect(PLACES DEVICES LINKS NVLINK "}\n  - {name: ib, ranks: 8, peak: 50GB/s, rate: 48GB/s}\n",
+           "more than one: 8 ranks of groups of 8");
+    expect(PLACES DEVICES LINKS NVLINK "}\n  - {name: nvlink, ranks: 64, peak: 5GB/s, rate: 4GB/s}\n",
+           "two network are called 'nvlink'");
+    expect(PLACES DEVICES LINKS NVLINK ", ports: 2}\n", "has a port of its own");
+    expect(PLACES DEVICES LINKS NVLINK ", rails: true}\n", "rails want a port for each rank");
+    expect(PLACES DEVICES LINKS NVLINK
+           "}\n  - {name: ib, ranks: 64, ports: 2, rails: true, peak: 50GB/s, rate: 48GB/s}\n",
+           "rails want a port for each rank");
+    expect(PLACES DEVICES LINKS NVLINK ", depth: 2}\n", "say nothing without each other");
+    expect(PLACES DEVICES LINKS NVLINK ", kind: torus}\n", "kind");
+    expect(PLACES DEVICES LINKS NVLINK ", simple: {bse: 5us}}\n", "did you mean");
+}
+
 MOE_TESTS({"presets load and name their sources", presets_load},
           {"presets are written", presets_are_written}, {"hosts", hosts},
           {"canonical text", canonical_text}, {"mistakes are located", mistakes},
+          {"mistakes of networks", network_mistakes},
           {"unknown names", unknown_names}, {"routes", routes})
