@@ -1,5 +1,6 @@
 /* CUPTI's range profiler, host side. Without CUPTI's headers only the words that say so. */
 #include "profiler/counters_private.h"
+#include "profiler/cupti_library.h"
 #include "sim/base/error.h"
 
 #ifndef MOE_HAVE_CUPTI
@@ -102,21 +103,6 @@ struct moe_counters {
 
 /* ---- the library ---- */
 
-static void *
-load(const char **name)
-{
-    const char *given = g_getenv("MOESIM_CUPTI_LIB");
-    const char *const names[] = {given, "libcupti.so.13", "libcupti.so.12", "libcupti.so",
-                                 MOE_CUPTI_LIBRARY};
-    for (size_t i = 0; i < MOE_COUNT(names); i++) {
-        void *handle = names[i] && *names[i] ? dlopen(names[i], RTLD_NOW | RTLD_LOCAL) : NULL;
-        *name = names[i];
-        if (handle || (given && i == 0))
-            return handle;
-    }
-    return NULL;
-}
-
 static bool
 resolve(void *handle, cupti *c, const char **lacking)
 {
@@ -133,8 +119,9 @@ resolve(void *handle, cupti *c, const char **lacking)
 static bool
 open_library(cupti *c, GError **error)
 {
-    const char *name, *lacking;
-    void *handle = load(&name);
+    g_autofree char *name = NULL;
+    const char *lacking;
+    void *handle = moe_cupti_open(&name);
     if (!handle) {
         g_set_error(error, MOE_ERROR, MOE_ERROR_PROGRAM,
                     "no libcupti: %s; MOESIM_CUPTI_LIB may name the file", dlerror());

@@ -2,13 +2,10 @@
  * needed: the few functions have not changed since CUDA 12. */
 #define _GNU_SOURCE /* dladdr */
 
+#include "profiler/cupti_library.h"
 #include "profiler/probe.h"
 
 #include <dlfcn.h>
-
-#ifndef MOE_CUDA_TOOLKIT
-#define MOE_CUDA_TOOLKIT "/usr/local/cuda" /* that moesim was built with */
-#endif
 
 enum {
     CAPABILITY_MAJOR = 75, /* CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR */
@@ -92,29 +89,6 @@ say_driver(GString *out)
 
 /* ---- CUPTI ---- */
 
-/* Where the injector looks too: what is named, the loader's folders, the toolkit's. */
-static void *
-open_cupti(void)
-{
-    const char *named = g_getenv("MOESIM_CUPTI_LIB");
-    if (named && *named)
-        return dlopen(named, RTLD_NOW | RTLD_LOCAL);
-    static const char *const names[] = {"libcupti.so.13", "libcupti.so.12", "libcupti.so"};
-    static const char *const places[] = {"extras/CUPTI/lib64", "lib64", "lib"};
-    const char *const roots[] = {g_getenv("CUDA_HOME"), g_getenv("CUDA_PATH"), MOE_CUDA_TOOLKIT};
-    void *library = NULL;
-    for (size_t n = 0; n < MOE_COUNT(names) && !library; n++)
-        library = dlopen(names[n], RTLD_NOW | RTLD_LOCAL);
-    for (size_t i = 0; i < MOE_COUNT(roots) * MOE_COUNT(places) * MOE_COUNT(names) && !library;
-         i++) {
-        size_t n = i % MOE_COUNT(names), place = i / MOE_COUNT(names) % MOE_COUNT(places);
-        const char *root = roots[i / MOE_COUNT(names) / MOE_COUNT(places)];
-        g_autofree char *path = g_build_filename(root ? root : "", places[place], names[n], NULL);
-        library = root ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    }
-    return library;
-}
-
 /* A callback that is never called: nothing is enabled. */
 static void
 ignored(void)
@@ -142,7 +116,7 @@ say_subscriber(void *cupti, GString *out)
 static void
 say_cupti(GString *out, bool usable)
 {
-    void *cupti = open_cupti();
+    void *cupti = moe_cupti_open(NULL);
     if (!cupti)
         return;
     entry version;
