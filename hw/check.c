@@ -175,6 +175,27 @@ check_wire(const checker *c, size_t i)
     }
 }
 
+/* What a link says of its requests. */
+static void
+check_requests(const checker *c, size_t i)
+{
+    const moe_link_spec *l = &links(c)[i];
+
+    if (l->depth > 1 && l->request <= 0)
+        moe_diag_error(c->diag, at(c, "links", i, "depth"),
+                       "'%s' has requests in flight, but no 'request' says how large they are",
+                       l->name);
+    if (l->channel > l->rate)
+        moe_diag_error(c->diag, at(c, "links", i, "channel"),
+                       "'%s' is faster with one request than with many", l->name);
+    if (l->iops > 0 && l->iops < 1)
+        moe_diag_error(c->diag, at(c, "links", i, "iops"),
+                       "'%s' takes less than one request a second", l->name);
+    if (l->per_copy > l->latency)
+        moe_diag_error(c->diag, at(c, "links", i, "per_copy"),
+                       "'%s' costs more behind another transfer than alone", l->name);
+}
+
 static void
 check_link(const checker *c, size_t i)
 {
@@ -197,6 +218,7 @@ check_link(const checker *c, size_t i)
     if (l->pageable > l->rate)
         moe_diag_error(c->diag, at(c, "links", i, "pageable"),
                        "'%s' is faster from pageable memory than from pinned", l->name);
+    check_requests(c, i);
     check_wire(c, i);
 }
 

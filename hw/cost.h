@@ -29,7 +29,21 @@
  *
  * A copy takes latency + bytes / rate. The rate that it achieves so depends on its size: bytes /
  * (bytes + latency * rate) of the best (V100, PCIe 3, te42kyfo/gpu-benches@1c36d50: 9.25, 11.4 and
- * 12.1 GB/s at 1, 4 and 16 MB, of 12.35; 28 us give all three within 1 %). */
+ * 12.1 GB/s at 1, 4 and 16 MB, of 12.35; 28 us give all three within 1 %). Queued behind another on
+ * its copy engine it has per_copy instead of the latency: what is asked of the engine next is
+ * fetched while bytes flow (RTX 5090, PCIe 5, kekzl/imp pulls 1409, 1377: 864 KiB alone in 27.3 us
+ * = 11.4 us + 884736 B / 55.6 GB/s; 186786 copies of 0.885 MB at 51 GB/s, so 1.4 us more than their
+ * bytes take). One batched copy of the same bytes has either but once.
+ * A file, or a flash drive, is read as n = bytes / request requests, up to `depth` in flight, each
+ * of which alone takes s = latency + request / channel. Three things bound them, and the slowest
+ * counts:
+ *     time = max(ceil(n / depth) * s            requests wait for one in flight to end,
+ *                latency + bytes / rate         all bytes pass one bus,
+ *                (n - 1) / iops + s)            the controller takes one after the other.
+ * Of many requests that is Little's law, bytes in flight = rate * time of each: rate = min(rate,
+ * depth * request / s, iops * request). A sequential read is one request (request 0): system and
+ * drive read ahead. Random ones are not. Cache lines read over CXL are requests of 64 B, `depth`
+ * the fill buffers of all cores. */
 #ifndef MOE_HW_COST_H
 #define MOE_HW_COST_H
 
@@ -90,6 +104,12 @@ moe_cost moe_cost_stream(const moe_hardware *hw, const moe_device *device, doubl
 
 /* One transfer alone on its link: latency, then bytes at the achieved rate. */
 moe_cost moe_cost_copy(const moe_hw_link *link, double bytes, bool pageable);
+/* The same of one that was queued behind another on its copy engine. */
+moe_cost moe_cost_queued_copy(const moe_hw_link *link, double bytes, bool pageable);
+/* n such copies, asked for at once. */
+moe_cost moe_cost_copies(const moe_hw_link *link, double bytes, double n, bool pageable);
+/* moe_cost_explain of a copy, with its requests. */
+void moe_cost_explain_copy(const moe_hw_link *link, const moe_cost *cost, GString *out);
 double moe_link_rate(const moe_hw_link *link, bool pageable);
 int64_t moe_link_latency(const moe_hw_link *link, bool pageable);
 /* What a wire carries in all when both of its links, of `rate` and `duplex`, are busy. */

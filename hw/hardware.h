@@ -68,10 +68,15 @@ typedef struct moe_hw_link {
     double peak_bytes_per_s;     /* nominal */
     double pageable_bytes_per_s; /* achieved from pageable memory; 0: as pinned */
     int64_t latency_ps;          /* fixed cost of a transfer */
+    int64_t queued_ps;           /* the same of one that waited behind another */
     int64_t pageable_latency_ps; /* the same from pageable memory */
     double duplex;               /* share of its rate that it keeps while the other direction of
                                     its wire is busy too, 0.5 to 1 */
-    int64_t chunk_bytes;         /* granularity at which a transfer can be suspended */
+    /* What a transfer is made of (hw/cost.h): requests of so many bytes (0: it is one), so many in
+       flight, each alone at this rate (0: as all), and so many of them per second (0: any). */
+    int64_t request_bytes, depth;
+    double channel_bytes_per_s, iops;
+    int64_t chunk_bytes; /* granularity at which a transfer can be suspended */
     int engine, wire;
     double device_energy, board_energy; /* pJ/bit; negative: unknown */
 } moe_hw_link;

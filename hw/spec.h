@@ -32,8 +32,8 @@ typedef struct moe_device_spec {
 
 typedef struct moe_link_spec {
     const char *name, *from, *to;
-    double rate, peak, pageable, duplex;
-    int64_t latency, pageable_latency, chunk, engine, wire;
+    double rate, peak, pageable, duplex, channel, iops;
+    int64_t latency, pageable_latency, per_copy, request, depth, chunk, engine, wire;
     double device_energy, board_energy;
 } moe_link_spec;
 

@@ -97,6 +97,11 @@ canonical_link(const moe_hw_link *l, GString *out)
     integer(out, "wire", l->wire);
     integer_unless(out, "pageable_latency", l->pageable_latency_ps, l->latency_ps);
     real_unless(out, "duplex", l->duplex, 0.5);
+    integer_unless(out, "per_copy", l->queued_ps, l->latency_ps);
+    integer_unless(out, "request", l->request_bytes, 0);
+    integer_unless(out, "depth", l->depth, 1);
+    real_unless(out, "channel", l->channel_bytes_per_s, 0);
+    real_unless(out, "iops", l->iops, 0);
     g_string_append_c(out, '\n');
 }
 
@@ -171,6 +176,20 @@ describe_devices(const moe_hardware *hw, GString *out)
     }
 }
 
+/* "; 8 requests of 64.0 KiB at a time, 1.20 GB/s each, 60000 per second" */
+static void
+describe_requests(const moe_hw_link *l, GString *out)
+{
+    g_autofree char *size = moe_format_bytes(l->request_bytes);
+    g_autofree char *channel =
+        moe_format_rate(l->channel_bytes_per_s > 0 ? l->channel_bytes_per_s : l->bytes_per_s);
+    if (l->request_bytes > 0)
+        g_string_append_printf(out, "; %" PRId64 " requests of %s at a time, %s each", l->depth,
+                               size, channel);
+    if (l->iops > 0)
+        g_string_append_printf(out, ", %.4g per second", l->iops);
+}
+
 static void
 describe_links(const moe_hardware *hw, GString *out)
 {
@@ -179,9 +198,11 @@ describe_links(const moe_hardware *hw, GString *out)
         g_autofree char *rate = moe_format_rate(l->bytes_per_s);
         g_autofree char *peak = moe_format_rate(l->peak_bytes_per_s);
         g_autofree char *latency = moe_format_time(l->latency_ps);
-        g_string_append_printf(out, "  link %-10s %s -> %s, %s of %s, latency %s\n", l->name,
+        g_string_append_printf(out, "  link %-10s %s -> %s, %s of %s, latency %s", l->name,
                                hw->places[l->from].name, hw->places[l->to].name, rate, peak,
                                latency);
+        describe_requests(l, out);
+        g_string_append_c(out, '\n');
     }
 }
 

@@ -2,10 +2,14 @@
 
 #include <string.h>
 
-/* user[0] of a hop: the object; user[1]: hop number, and the tier it completes plus one. */
-#define HOP(number, tier) ((uint64_t)(number) | (uint64_t)(tier) << 8)
+/* user[0] of a hop: the object; user[1]: hop number, the tier it completes plus one, its link, and
+ * whether others were before it on its copy engine. */
+#define HOP(number, tier, link)                                                                    \
+    ((uint64_t)(number) | (uint64_t)(tier) << 8 | (uint64_t)(link) << 16)
+#define HOP_BEHIND (1ull << 32)
 #define HOP_NUMBER(user) ((uint32_t)((user)&0xFF))
-#define HOP_TIER(user) ((uint32_t)((user) >> 8))
+#define HOP_TIER(user) ((uint32_t)((user) >> 8 & 0xFF))
+#define HOP_LINK(user) ((int)((user) >> 16 & 0xFFFF))
 
 static void
 forget_flight(moe_machine *machine, uint32_t object)
@@ -23,6 +27,23 @@ forget_flight(moe_machine *machine, uint32_t object)
         }
 }
 
+/* Hops on the copy engine of a task's link, the task itself included. */
+static uint32_t *
+asked_beside(const moe_machine *machine, const moe_task *task)
+{
+    return &machine->asked[machine->engine_of[HOP_LINK(task->user[1])]];
+}
+
+/* What a hop takes alone on its link: less behind others, which hide its latency. */
+static moe_cost
+hop_cost(const moe_machine *machine, const moe_task *task)
+{
+    const moe_hw_link *link = &machine->plan->hw->links[HOP_LINK(task->user[1])];
+    bool pageable = machine->config->overhead.pageable;
+    return task->user[1] & HOP_BEHIND ? moe_cost_queued_copy(link, (double)task->bytes, pageable)
+                                      : moe_cost_copy(link, (double)task->bytes, pageable);
+}
+
 static void
 hop_done(moe_engine *engine, moe_task *task, void *context)
 {
@@ -30,6 +51,7 @@ hop_done(moe_engine *engine, moe_task *task, void *context)
     uint32_t object = (uint32_t)task->user[0], tier = HOP_TIER(task->user[1]);
     moe_load *load = &machine->loads[object];
     load->hop[HOP_NUMBER(task->user[1])] = NULL;
+    (*asked_beside(machine, task))--;
     if (tier == 0)
         return; /* a hop that ends between tiers */
     moe_residency_arrived(machine->residency, tier - 1, object);
@@ -45,13 +67,11 @@ hop_done(moe_engine *engine, moe_task *task, void *context)
 static void
 note_hop(moe_machine *machine, const moe_task *task, uint32_t object)
 {
-    const moe_hw_link *l = machine->plan->hw->links;
-    while (machine->path[l - machine->plan->hw->links] != task->path)
-        l++;
-    moe_cost cost = moe_cost_copy(l, (double)task->bytes, machine->config->overhead.pageable);
+    const moe_hw_link *l = &machine->plan->hw->links[HOP_LINK(task->user[1])];
+    moe_cost cost = hop_cost(machine, task);
     GString *formula = g_string_new(NULL);
-    moe_cost_explain(&cost, formula);
-    if (task->work > moe_link_latency(l, machine->config->overhead.pageable))
+    moe_cost_explain_copy(l, &cost, formula);
+    if (task->work > cost.launch_ps)
         g_string_append(formula, " + overhead.prefetch (stated)");
     moe_machine_note(machine, task,
                      g_strdup_printf("%s L%u.E%u over %s",
@@ -68,18 +88,20 @@ add_hop(moe_machine *machine, uint32_t object, uint8_t priority, int link, uint6
 {
     const moe_hw_link *l = &machine->plan->hw->links[link];
     moe_task *task = moe_task_new(machine->engine);
-    task->work = moe_link_latency(l, machine->config->overhead.pageable);
+    task->bytes = moe_plan_object_bytes(machine->plan, object);
+    task->user[0] = object;
+    task->user[1] = hop;
+    if ((*asked_beside(machine, task))++)
+        task->user[1] |= HOP_BEHIND;
+    task->work = hop_cost(machine, task).launch_ps;
     if (priority == MOE_CLASS_PREFETCH && !previous)
         task->work += machine->config->overhead.prefetch_ps;
-    task->bytes = moe_plan_object_bytes(machine->plan, object);
     task->server = machine->copy[link];
     task->path = machine->path[link];
     task->cause = machine->link_cause[link];
     task->priority = priority;
     task->group = moe_demand_group(machine->demand, machine->step, object / machine->n_experts) + 1;
     task->on_done = hop_done;
-    task->user[0] = object;
-    task->user[1] = hop;
     if (machine->host_memory != MOE_NO_CAPACITY && l->from == machine->plan->home_place) {
         double share = l->bytes_per_s / machine->plan->hw->places[l->from].read_bytes_per_s;
         task->shares[0] = (moe_share){machine->host_memory, (float)MIN(share, 1)};
@@ -112,7 +134,7 @@ moe_machine_load(moe_machine *machine, uint32_t object, uint8_t priority,
         for (int h = 0; h < plan->n_hops[t]; h++) {
             uint32_t completes = h + 1 == plan->n_hops[t] ? t + 1 : 0;
             moe_task *next = add_hop(machine, object, priority, plan->hops[t][h],
-                                     HOP(load->n_hops, completes), task);
+                                     HOP(load->n_hops, completes, plan->hops[t][h]), task);
             if (!task) { /* the first hop waits for the host to know */
                 if (machine->readback)
                     moe_task_after(machine->engine, next, machine->readback);
@@ -140,6 +162,7 @@ call_off(moe_machine *machine, uint32_t object, bool started_too)
             return false;
     for (uint32_t h = load->n_hops; h-- > 0;)
         if (load->hop[h]) {
+            (*asked_beside(machine, load->hop[h]))--;
             moe_task_cancel(machine->engine, load->hop[h]);
             load->hop[h] = NULL;
         }

@@ -176,6 +176,8 @@ add_links(moe_machine *machine)
     machine->path = g_new0(moe_path_id, n + 1);
     machine->link = g_new0(moe_link_id, n + 1);
     machine->link_cause = g_new0(uint16_t, n + 1);
+    machine->engine_of = g_new0(int, n + 1);
+    machine->asked = g_new0(uint32_t, n + 1);
     machine->link_bytes_before = g_new0(int64_t, n + 1);
     machine->link_busy_before = g_new0(moe_time, n + 1);
     machine->link_transfers = g_new0(uint64_t, n + 1);
@@ -188,9 +190,12 @@ add_links(moe_machine *machine)
         machine->link_cause[l] =
             moe_engine_add_cause(machine->engine, link->name, MOE_CAUSE_TRANSFER);
         machine->copy[l] = MOE_NO_SERVER;
+        machine->engine_of[l] = (int)l;
         for (size_t other = 0; other < l; other++)
-            if (hw->links[other].engine == link->engine)
+            if (hw->links[other].engine == link->engine) {
                 machine->copy[l] = machine->copy[other];
+                machine->engine_of[l] = machine->engine_of[other];
+            }
         if (machine->copy[l] == MOE_NO_SERVER)
             machine->copy[l] =
                 moe_engine_add_server(machine->engine, link->name, link->chunk_bytes);
@@ -321,6 +326,8 @@ moe_machine_free(moe_machine *machine)
                       machine->path,
                       machine->link,
                       machine->link_cause,
+                      machine->engine_of,
+                      machine->asked,
                       machine->link_bytes_before,
                       machine->link_busy_before,
                       machine->link_transfers,

@@ -80,6 +80,8 @@ typedef struct moe_machine {
     moe_path_id *path;           /* per hw link */
     moe_link_id *link;           /* per hw link */
     uint16_t *link_cause;        /* per hw link */
+    int *engine_of;              /* per hw link: the first link of its copy engine */
+    uint32_t *asked;             /* per copy engine, by its first link: hops that are not done */
     moe_capacity_id host_memory; /* shared by host experts and loads when serve uses the host */
     const moe_serve_ops *serve;
     uint32_t n_layers, n_experts;

@@ -271,7 +271,7 @@ report_resources(report *r)
 }
 
 /* Time of `loads` experts over the slowest link of tier t's way in: a copy engine carries one at a
- * time, and each has its latency. */
+ * time, and each has its latency, or what of it is left behind another. */
 static double
 loads_s(const report *r, uint32_t t, uint64_t loads)
 {
@@ -280,8 +280,8 @@ loads_s(const report *r, uint32_t t, uint64_t loads)
     for (int h = 0; h < plan->n_hops[t]; h++) {
         const moe_hw_link *link = &plan->hw->links[plan->hops[t][h]];
         bool pageable = plan->config->overhead.pageable;
-        slowest = MAX(slowest, seconds(moe_link_latency(link, pageable)) +
-                                   (double)plan->least_bytes / moe_link_rate(link, pageable));
+        moe_cost cost = moe_cost_queued_copy(link, (double)plan->least_bytes, pageable);
+        slowest = MAX(slowest, seconds(cost.launch_ps) + cost.bytes / cost.bytes_per_s);
     }
     return (double)loads * slowest;
 }
