@@ -37,7 +37,8 @@ void
 moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw, const moe_kernels *kernels)
 {
     int near = hw->devices[0].place;
-    int host = hw->host >= 0 ? hw->devices[hw->host].place : near + 1;
+    bool is_host = hw->devices[0].kind == MOE_DEVICE_CPU;
+    int host = hw->host >= 0 ? hw->devices[hw->host].place : near + !is_host;
 
     *candidate = (moe_candidate){.hw = *hw, .h2d = -1, .d2h = -1, .disk = -1};
     candidate->devices = g_memdup2(hw->devices, (gsize)hw->n_devices * sizeof *hw->devices);
@@ -168,12 +169,18 @@ static const struct {
     {"pageable", MOE_NUMBER_RATE, L(pageable_bytes_per_s), L(bytes_per_s), 1e6, 1e13, 5e9},
     {"pageable_latency", MOE_NUMBER_TIME, L(pageable_latency_ps), L(latency_ps), 0, 1e5 * US, 0},
     {"duplex", MOE_NUMBER_SHARE, L(duplex), 0, 0.5, 1, 0.9},
+    {"channel", MOE_NUMBER_RATE, L(channel_bytes_per_s), 0, 1e5, 1e13, 1e9},
+    {"iops", MOE_NUMBER_REAL, L(iops), 0, 1, 1e9, 1e5},
 };
 
+/* The last ones are of links whose rows say their requests: of a disk. */
+enum { OF_REQUESTS = 2 };
+
 static void
-list_link(GArray *tunable, int link)
+list_link(GArray *tunable, int link, bool requests)
 {
-    for (size_t i = 0; i < MOE_COUNT(of_links) && link >= 0; i++) {
+    size_t n = MOE_COUNT(of_links) - (requests ? 0 : OF_REQUESTS);
+    for (size_t i = 0; i < n && link >= 0; i++) {
         moe_tunable t = {.key = g_strdup_printf("links.%d.%s", link, of_links[i].name),
                          .kind = MOE_MEASURED_COPY,
                          .number = of_links[i].number,
@@ -202,7 +209,7 @@ moe_tunable_list(GArray *tunable, const moe_candidate *candidate)
                          .start = of_devices[i].start};
         g_array_append_val(tunable, t);
     }
-    list_link(tunable, candidate->h2d);
-    list_link(tunable, candidate->d2h);
-    list_link(tunable, candidate->disk);
+    list_link(tunable, candidate->h2d, false);
+    list_link(tunable, candidate->d2h, false);
+    list_link(tunable, candidate->disk, true);
 }

@@ -54,13 +54,29 @@ is_pageable_rate(const moe_tunable *t)
     return t->of_link && t->offset == offsetof(moe_hw_link, pageable_bytes_per_s);
 }
 
-/* Copies of pageable memory go by way of pinned memory: where they measure faster, it is noise, and
- * a machine that says so is refused. Four digits of what is let through, rounded, are not above. */
+/* Rates that are a part of what the link does at best. */
+static bool
+is_part_of_rate(const moe_tunable *t)
+{
+    return is_pageable_rate(t) ||
+           (t->of_link && t->offset == offsetof(moe_hw_link, channel_bytes_per_s));
+}
+
+static const char *
+no_faster(const moe_tunable *t)
+{
+    return is_pageable_rate(t) ? "no faster than from pinned memory"
+                               : "no faster than all requests";
+}
+
+/* Copies of pageable memory go by way of pinned memory, and one request is one of many: where they
+ * measure faster, it is noise, and a machine that says so is refused. Four digits of what is let
+ * through, rounded, are not above. */
 static double
 highest(const moe_candidate *candidate, const moe_tunable *t)
 {
     const double below = 0.9995;
-    if (!is_pageable_rate(t))
+    if (!is_part_of_rate(t))
         return t->high;
     return fmax(t->low, below * candidate->links[t->index].bytes_per_s);
 }
@@ -221,8 +237,7 @@ store(fit *f, const double *x)
         number->value = value;
         number->remark = "";
         if (value >= highest(&f->c->after, t) * 0.9999)
-            number->remark = is_pageable_rate(t) ? "no faster than from pinned memory"
-                                                 : "at the end of its range";
+            number->remark = is_part_of_rate(t) ? no_faster(t) : "at the end of its range";
         else if (f->insisted[j] && f->rough[j])
             number->remark = "only roughly determined";
     }
@@ -339,7 +354,8 @@ run(moe_calibration *c, const plan *p, int link, const char *tile)
     size_t least = (size_t)ROWS_PER_NUMBER * n;
     g_autofree char *few = g_strdup_printf("%zu rows, %zu are wanted", f.n, least);
     for (uint32_t j = 0; j < n; j++)
-        remark(&f, j, f.n ? g_intern_string(few) : "no rows");
+        if (f.n || !*g_array_index(c->numbers, moe_calibrated, f.number[j]).remark)
+            remark(&f, j, f.n ? g_intern_string(few) : "no rows");
     if (f.n && f.n >= least) {
         for (uint32_t j = 0; j < n; j++)
             remark(&f, j, "");
@@ -377,6 +393,18 @@ is_pinned(const moe_candidate *machine, const moe_measured_row *row, int link)
 }
 
 static bool
+is_whole(const moe_candidate *machine, const moe_measured_row *row, int link)
+{
+    return is_pinned(machine, row, link) && !row->request;
+}
+
+static bool
+is_of_requests(const moe_candidate *machine, const moe_measured_row *row, int link)
+{
+    return is_pinned(machine, row, link) && row->request;
+}
+
+static bool
 is_pageable(const moe_candidate *machine, const moe_measured_row *row, int link)
 {
     return moe_predict_link(machine, row) == link && row->pageable && !row->concurrent;
@@ -404,25 +432,26 @@ static const plan of_kernels[] = {
 };
 
 static const plan of_links[] = {
-    {MOE_MEASURED_COPY, is_pinned, {"rate", "latency"}},
+    {MOE_MEASURED_COPY, is_whole, {"rate", "latency"}},
+    {MOE_MEASURED_COPY, is_of_requests, {"rate", "latency", "channel", "iops"}},
     {MOE_MEASURED_COPY, is_pageable, {"pageable", "pageable_latency"}},
     {MOE_MEASURED_COPY, is_concurrent, {"duplex"}},
 };
 
-/* What the base says of pageable memory is not kept above what was fitted for pinned. */
+/* What the base says of pageable memory, or of one request, is not kept above the fitted rate. */
 static void
-slow_pageable(moe_calibration *c)
+slow_parts(moe_calibration *c)
 {
     for (size_t i = 0; i < c->tunable->len; i++) {
         const moe_tunable *t = &g_array_index(c->tunable, moe_tunable, i);
         moe_calibrated *number = &g_array_index(c->numbers, moe_calibrated, i);
         double rate = t->of_link ? c->after.links[t->index].bytes_per_s : 0;
-        if (!is_pageable_rate(t) || moe_tunable_get(t, &c->after) <= rate)
+        if (!is_part_of_rate(t) || moe_tunable_get(t, &c->after) <= rate)
             continue;
         moe_tunable_set(t, &c->after, rate);
         number->fitted = true;
         number->value = rate;
-        number->remark = "no faster than from pinned memory";
+        number->remark = no_faster(t);
     }
 }
 
@@ -435,5 +464,5 @@ moe_calibrate_fit(moe_calibration *c)
     for (size_t l = 0; l < MOE_COUNT(links); l++)
         for (size_t i = 0; i < MOE_COUNT(of_links) && links[l] >= 0; i++)
             run(c, &of_links[i], links[l], NULL);
-    slow_pageable(c);
+    slow_parts(c);
 }

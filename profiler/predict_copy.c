@@ -24,5 +24,9 @@ moe_predict_copy(const moe_candidate *candidate, const moe_device *device,
         link.bytes_per_s *= link.duplex;
         link.pageable_bytes_per_s *= link.duplex;
     }
+    if (row->direction == MOE_MEASURED_DISK) { /* how it was read, not how the machine reads */
+        link.request_bytes = row->request;
+        link.depth = MAX(row->depth, 1);
+    }
     return moe_cost_copy(&link, (double)row->bytes, row->pageable);
 }
