@@ -13,6 +13,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+/* clang-format off */
 const moe_command *const moe_commands[] = {
     &moe_run_command,
     &moe_check_command,
@@ -22,12 +23,14 @@ const moe_command *const moe_commands[] = {
     &moe_profile_command,
     &moe_counters_command,
     &moe_calibrate_command,
+    &moe_probe_command,
     &moe_trace_command,
     &moe_list_command,
     &moe_help_command,
     &moe_schema_command,
     NULL,
 };
+/* clang-format on */
 
 static void
 print_help(void)

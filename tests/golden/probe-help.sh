@@ -1,0 +1,2 @@
+# What `moesim probe --help` teaches.
+"$moesim" probe --help
