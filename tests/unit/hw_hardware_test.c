@@ -205,6 +205,22 @@ mistakes(void)
     expect(PLACES DEVICES
            "links:\n  - {name: up, from: dram, to: hbm, rate: 5GB/s, pageable: 6GB/s, engine: 0}\n",
            "faster from pageable memory");
+    static const struct {
+        const char *keys, *said;
+    } requests[] = {
+        {"depth: 8", "h.yaml:7:68: error: 'up' has requests in flight, but no 'request' says"},
+        {"request: 1MiB, channel: 6GB/s", "'up' is faster with one request than with many"},
+        {"request: 1MiB, iops: 0.5", "'up' takes less than one request a second"},
+        {"latency: 5us, per_copy: 6us", "'up' costs more behind another transfer than alone"},
+        {"request: 1MiB, depth: 8, channel: 4GB/s, iops: 9000, latency: 5us, per_copy: 4us", NULL},
+    };
+    for (size_t i = 0; i < MOE_COUNT(requests); i++) {
+        g_autofree char *yaml =
+            g_strconcat(PLACES DEVICES "links:\n  - {name: up, from: dram, to: hbm, rate: 5GB/s, "
+                                       "engine: 0, ",
+                        requests[i].keys, "}\n", NULL);
+        expect(yaml, requests[i].said);
+    }
     expect(PLACES DEVICES
            "links:\n  - {name: up, from: dram, to: hbm, rate: 5GB/s, engine: 0, wire: 0}\n"
            "  - {name: too, from: dram, to: hbm, rate: 5GB/s, engine: 0, wire: 0}\n",
@@ -300,7 +316,8 @@ network_mistakes(void)
            "of 8");
     expect(PLACES DEVICES LINKS NVLINK "}\n  - {name: ib, ranks: 8, peak: 50GB/s, rate: 48GB/s}\n",
            "more than one: 8 ranks of groups of 8");
-    expect(PLACES DEVICES LINKS NVLINK "}\n  - {name: nvlink, ranks: 64, peak: 5GB/s, rate: 4GB/s}\n",
+    expect(PLACES DEVICES LINKS NVLINK
+           "}\n  - {name: nvlink, ranks: 64, peak: 5GB/s, rate: 4GB/s}\n",
            "two network are called 'nvlink'");
     expect(PLACES DEVICES LINKS NVLINK ", ports: 2}\n", "has a port of its own");
     expect(PLACES DEVICES LINKS NVLINK ", rails: true}\n", "rails want a port for each rank");
@@ -315,5 +332,5 @@ network_mistakes(void)
 MOE_TESTS({"presets load and name their sources", presets_load},
           {"presets are written", presets_are_written}, {"hosts", hosts},
           {"canonical text", canonical_text}, {"mistakes are located", mistakes},
-          {"mistakes of networks", network_mistakes},
-          {"unknown names", unknown_names}, {"routes", routes})
+          {"mistakes of networks", network_mistakes}, {"unknown names", unknown_names},
+          {"routes", routes})
