@@ -21,6 +21,7 @@ typedef enum moe_number {
     MOE_NUMBER_REAL,
     MOE_NUMBER_WHOLE,
     MOE_NUMBER_TIME, /* picoseconds */
+    MOE_NUMBER_SPAN, /* the same, of something that a row does many times */
     MOE_NUMBER_RATE, /* bytes per second */
 } moe_number;
 

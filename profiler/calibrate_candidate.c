@@ -47,6 +47,9 @@ moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw, const moe_k
     for (int l = 0; l < hw->n_links; l++)
         if (candidate->links[l].wire < 0) /* nothing slows it down */
             candidate->links[l].duplex = 1;
+    candidate->levels =
+        g_memdup2(hw->network.levels, (gsize)hw->network.n_levels * sizeof *candidate->levels);
+    candidate->hw.network.levels = candidate->levels;
     candidate->hw.devices = candidate->devices;
     candidate->hw.links = candidate->links;
     if (host < hw->n_places && host != near) {
@@ -65,6 +68,8 @@ moe_candidate_copy(moe_candidate *to, const moe_candidate *from)
     to->devices[0].kernels = own;
     if (from->hw.n_links)
         memcpy(to->links, from->links, (size_t)from->hw.n_links * sizeof *to->links);
+    if (from->levels)
+        memcpy(to->levels, from->levels, (size_t)from->hw.network.n_levels * sizeof *to->levels);
     if (!kernels)
         return;
     if (kernels->n_gemm)
@@ -80,6 +85,7 @@ moe_candidate_clear(moe_candidate *candidate)
 {
     g_free(candidate->devices);
     g_free(candidate->links);
+    g_free(candidate->levels);
     g_free(candidate->gemm);
     g_free(candidate->experts);
     g_free(candidate->attention);
@@ -91,16 +97,25 @@ moe_candidate_clear(moe_candidate *candidate)
 static char *
 place_of(const moe_tunable *t, const moe_candidate *candidate, size_t offset)
 {
-    char *base =
-        t->of_link ? (char *)&candidate->links[t->index] : (char *)&candidate->devices[t->index];
-    return base + offset;
+    if (t->of_level)
+        return (char *)&candidate->levels[t->index] + offset;
+    if (t->of_link)
+        return (char *)&candidate->links[t->index] + offset;
+    return (char *)&candidate->devices[t->index] + offset;
+}
+
+static bool
+is_whole(const moe_tunable *t)
+{
+    return t->number == MOE_NUMBER_TIME || t->number == MOE_NUMBER_SPAN ||
+           t->number == MOE_NUMBER_WHOLE;
 }
 
 double
 moe_tunable_get(const moe_tunable *t, const moe_candidate *candidate)
 {
     const void *at = place_of(t, candidate, t->offset);
-    if (t->number == MOE_NUMBER_TIME || t->number == MOE_NUMBER_WHOLE)
+    if (is_whole(t))
         return (double)*(const int64_t *)at;
     return *(const double *)at;
 }
@@ -109,7 +124,7 @@ void
 moe_tunable_set(const moe_tunable *t, moe_candidate *candidate, double value)
 {
     void *at = place_of(t, candidate, t->offset);
-    if (t->number == MOE_NUMBER_TIME || t->number == MOE_NUMBER_WHOLE)
+    if (is_whole(t))
         *(int64_t *)at = (int64_t)(value + 0.5);
     else
         *(double *)at = value;
@@ -212,4 +227,5 @@ moe_tunable_list(GArray *tunable, const moe_candidate *candidate)
     list_link(tunable, candidate->h2d, false);
     list_link(tunable, candidate->d2h, false);
     list_link(tunable, candidate->disk, true);
+    moe_tunable_list_network(tunable, candidate);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define MOST MOE_SQUARES_MAX
+_Static_assert(MOST == MOE_PLAN_NUMBERS, "a plan has as many numbers as a fit");
 /* A number counts as determined when its standard error is below a quarter of it (times: or below a
  * twentieth of what the shortest rows take), and rows that depend on it number at least three. */
 static const double limit_relative = 0.25, limit_time = 0.05;
@@ -70,12 +71,16 @@ no_faster(const moe_tunable *t)
 }
 
 /* Copies of pageable memory go by way of pinned memory, and one request is one of many: where they
- * measure faster, it is noise, and a machine that says so is refused. Four digits of what is let
+ * measure faster, it is noise, and a machine that says so is refused; as is a port above its wire's
+ * peak. Four digits of what is let
  * through, rounded, are not above. */
 static double
 highest(const moe_candidate *candidate, const moe_tunable *t)
 {
     const double below = 0.9995;
+    if (t->of_level && t->number == MOE_NUMBER_RATE &&
+        t->offset != offsetof(moe_level, copy_bytes_per_s))
+        return fmin(t->high, below * candidate->levels[t->index].peak_bytes_per_s);
     if (!is_part_of_rate(t))
         return t->high;
     return fmax(t->low, below * candidate->links[t->index].bytes_per_s);
@@ -299,15 +304,8 @@ try_tiles(fit *f, const moe_tunable *tile, moe_calibrated *number)
 
 /* ---- rows and numbers of a fit ---- */
 
-typedef struct plan {
-    int kind;
-    bool (*wanted)(const moe_candidate *machine, const moe_measured_row *row,
-                   int link); /* NULL: all */
-    const char *numbers[MOST];
-} plan;
-
 static void
-take_rows(fit *f, const plan *p, int link)
+take_rows(fit *f, const moe_fit_plan *p, int link)
 {
     size_t first = f->c->first[p->kind], end = f->c->first[p->kind + 1];
     g_autofree double *times = g_new(double, end - first + 1);
@@ -329,12 +327,16 @@ take_rows(fit *f, const plan *p, int link)
 }
 
 static void
-take_number(fit *f, const char *suffix, int link)
+take_number(fit *f, const moe_fit_plan *p, const char *name, int part)
 {
+    const char *const owners[] = {"devices", "links", "network"};
+    bool of_level = p->kind == MOE_MEASURED_COLLECTIVE;
+    g_autofree char *key =
+        g_strdup_printf("%s.%d.%s", owners[of_level ? 2 : part >= 0], part >= 0 ? part : 0, name);
+
     for (size_t i = 0; i < f->c->tunable->len; i++) {
         const moe_tunable *t = &g_array_index(f->c->tunable, moe_tunable, i);
-        const char *dot = strrchr(t->key, '.');
-        if (strcmp(dot + 1, suffix) || t->of_link != (link >= 0) || (link >= 0 && t->index != link))
+        if (strcmp(t->key, key))
             continue;
         f->tunable[f->n_tunable] = t;
         f->number[f->n_tunable++] = i;
@@ -343,13 +345,13 @@ take_number(fit *f, const char *suffix, int link)
 }
 
 static void
-run(moe_calibration *c, const plan *p, int link, const char *tile)
+run(moe_calibration *c, const moe_fit_plan *p, int link, const char *tile)
 {
     fit f = {.c = c, .kind = p->kind};
     moe_candidate_init(&f.trial, &c->before.hw, c->before.kernels);
     take_rows(&f, p, link);
     for (size_t i = 0; i < MOST && p->numbers[i]; i++)
-        take_number(&f, p->numbers[i], link);
+        take_number(&f, p, p->numbers[i], link);
     uint32_t n = f.n_tunable;
     size_t least = (size_t)ROWS_PER_NUMBER * n;
     g_autofree char *few = g_strdup_printf("%zu rows, %zu are wanted", f.n, least);
@@ -362,7 +364,7 @@ run(moe_calibration *c, const plan *p, int link, const char *tile)
         solve_determined(&f);
         if (tile && f.n_tunable) {
             fit one = {.c = c};
-            take_number(&one, tile, link);
+            take_number(&one, p, tile, link);
             try_tiles(&f, one.tunable[0],
                       &g_array_index(c->numbers, moe_calibrated, one.number[0]));
         }
@@ -416,7 +418,7 @@ is_concurrent(const moe_candidate *machine, const moe_measured_row *row, int lin
     return moe_predict_link(machine, row) == link && row->concurrent;
 }
 
-static const plan of_kernels[] = {
+static const moe_fit_plan of_kernels[] = {
     {MOE_MEASURED_LAUNCH, is_plain, {"launch"}},
     {MOE_MEASURED_LAUNCH, is_graph, {"launch_in_graph"}},
     {MOE_MEASURED_STREAM, NULL, {"stream_efficiency"}},
@@ -431,7 +433,7 @@ static const plan of_kernels[] = {
       "attention_half_keys", "per_head", "attention_pass_efficiency"}},
 };
 
-static const plan of_links[] = {
+static const moe_fit_plan of_links[] = {
     {MOE_MEASURED_COPY, is_whole, {"rate", "latency"}},
     {MOE_MEASURED_COPY, is_of_requests, {"rate", "latency", "channel", "iops"}},
     {MOE_MEASURED_COPY, is_pageable, {"pageable", "pageable_latency"}},
@@ -465,4 +467,10 @@ moe_calibrate_fit(moe_calibration *c)
         for (size_t i = 0; i < MOE_COUNT(of_links) && links[l] >= 0; i++)
             run(c, &of_links[i], links[l], NULL);
     slow_parts(c);
+    for (size_t i = 0; i < moe_n_network_plans; i++) {
+        const moe_network_plan *p = &moe_network_plans[i];
+        int outer = c->before.hw.network.n_levels - 1;
+        if (outer >= p->level)
+            run(c, &p->plan, p->level ? outer : 0, NULL);
+    }
 }

@@ -23,6 +23,7 @@ moe_calibrated_text(moe_number number, double value)
         return g_strdup_printf("%sGB/s",
                                g_ascii_formatd(digits, sizeof digits, "%.4g", value / 1e9));
     case MOE_NUMBER_TIME:
+    case MOE_NUMBER_SPAN:
         break;
     }
     for (size_t i = 0; i < MOE_COUNT(times); i++)

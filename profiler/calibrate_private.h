@@ -10,8 +10,8 @@ typedef struct moe_tunable {
     char *key;
     int kind;
     moe_number number;
-    bool of_link;
-    int index;     /* device or link */
+    bool of_link, of_level;
+    int index;     /* device, link or level */
     size_t offset; /* double, or int64_t picoseconds of times */
     size_t other;  /* where the number is used instead while this one is unset, 0: nowhere */
     double low, high, start; /* start: instead of a base of 0 */
@@ -32,6 +32,24 @@ double moe_tunable_get(const moe_tunable *tunable, const moe_candidate *candidat
 void moe_tunable_set(const moe_tunable *tunable, moe_candidate *candidate, double value);
 /* All numbers that rows can say something about. */
 void moe_tunable_list(GArray *tunable, const moe_candidate *candidate);
+void moe_tunable_list_network(GArray *tunable, const moe_candidate *candidate);
+
+/* Numbers that are fitted together, by the rows of a kind that are wanted. `part`: the link or the
+ * level of the machine that they belong to; -1: its first device. */
+#define MOE_PLAN_NUMBERS 8
+typedef struct moe_fit_plan {
+    int kind;
+    bool (*wanted)(const moe_candidate *machine, const moe_measured_row *row,
+                   int part); /* NULL: all */
+    const char *numbers[MOE_PLAN_NUMBERS];
+} moe_fit_plan;
+/* Plans of a network's levels, in the order in which they build on each other. */
+typedef struct moe_network_plan {
+    int level; /* 0: the innermost; 1: the outermost */
+    moe_fit_plan plan;
+} moe_network_plan;
+extern const moe_network_plan moe_network_plans[];
+extern const size_t moe_n_network_plans;
 
 /* Sorted, merged, held back; counts in kinds. */
 void moe_calibrate_rows(moe_calibration *c, moe_diag *diag);

@@ -11,6 +11,7 @@ typedef struct moe_candidate {
     moe_hardware hw;
     moe_device *devices;
     moe_hw_link *links;
+    moe_level *levels;  /* of its network */
     int h2d, d2h, disk; /* links by what a copy's direction says; -1: none */
     /* The kernel library that its first device uses; NULL: none. Its lists are the candidate's. */
     moe_kernels *kernels;
@@ -45,6 +46,10 @@ const moe_expert_kernel *moe_predict_expert_kernel(const moe_device *device,
                                                    const moe_measured_row *row);
 const moe_attention_kernel *moe_predict_attention_kernel(const moe_device *device,
                                                          const moe_measured_row *row);
+
+/* How a collective row's bytes would go: the name of its first phase (hw/collective.h), "tokens" of
+ * exchanges; NULL: the machine has no network for it. */
+const char *moe_predict_way(const moe_candidate *candidate, const moe_measured_row *row);
 
 /* The link that a row is a copy over, -1: none of the machine's. */
 int moe_predict_link(const moe_candidate *candidate, const moe_measured_row *row);

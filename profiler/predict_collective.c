@@ -43,11 +43,10 @@ launched_by_host(const moe_candidate *candidate, const moe_device *device,
     return ps > host ? ps : host;
 }
 
-static moe_cost
-of_vector(const moe_candidate *candidate, const moe_device *device, const moe_measured_row *row)
+static bool
+vector_cost(const moe_candidate *candidate, const moe_measured_row *row, moe_collective_cost *cost)
 {
     bool custom = !strcmp(row->algorithm, "custom");
-    moe_collective_cost cost;
     moe_collective call = {
         .network = &candidate->hw.network,
         .op = op_of(row),
@@ -56,15 +55,35 @@ of_vector(const moe_candidate *candidate, const moe_device *device, const moe_me
         .addable = row->activation_bits > 8,
     };
 
-    if (call.op == MOE_COLLECTIVE_OPS ||
-        !moe_collective_time(&call, moe_collective_find(custom ? "engine" : "auto"), &cost))
+    return call.op != MOE_COLLECTIVE_OPS &&
+           moe_collective_time(&call, moe_collective_find(custom ? "engine" : "auto"), cost);
+}
+
+static moe_cost
+of_vector(const moe_candidate *candidate, const moe_device *device, const moe_measured_row *row)
+{
+    moe_collective_cost cost;
+
+    if (!vector_cost(candidate, row, &cost))
         return (moe_cost){0};
     moe_cost out = {.total_ps = cost.total_ps, .formula = vectors};
     for (int i = 0; i < cost.n_phases; i++)
         out.bytes += cost.phases[i].wire_bytes;
-    if (custom && !row->graph)
+    if (!strcmp(row->algorithm, "custom") && !row->graph)
         out.total_ps = launched_by_host(candidate, device, row, out.total_ps);
     return out;
+}
+
+const char *
+moe_predict_way(const moe_candidate *candidate, const moe_measured_row *row)
+{
+    moe_collective_cost cost;
+
+    if (!candidate->hw.network.n_levels)
+        return NULL;
+    if (row->collective >= MOE_MEASURED_DISPATCH)
+        return "tokens";
+    return vector_cost(candidate, row, &cost) && cost.n_phases ? cost.phases[0].name : NULL;
 }
 
 static moe_cost
