@@ -155,7 +155,7 @@ sum_errors(moe_calibration *c, int kind)
     moe_calibrated_kind *k = &c->kinds[kind];
     for (size_t i = c->first[kind]; i < c->first[kind + 1]; i++) {
         const moe_calibrated_row *row = &g_array_index(c->rows, moe_calibrated_row, i);
-        if (!(row->predicted_us > 0))
+        if (!(row->predicted_us > 0) || *row->set_aside)
             continue;
         add_error(row->held ? &k->held : &k->fitted, row);
         if (!row->odd)
@@ -187,21 +187,39 @@ list_numbers(moe_calibration *c)
     }
 }
 
-moe_calibration *
-moe_calibrate(const moe_measured *table, const moe_hardware_set *base, moe_diag *diag)
+static void
+take_all(moe_calibration *c, moe_diag *diag)
 {
-    g_autoptr(moe_calibration) c = g_new0(moe_calibration, 1);
+    const moe_fit_choice four_of_five = {.rows = MOE_FIT_SHAPES, .keep = 4, .of = 5};
+    size_t n = moe_measured_count(c->table);
+    g_autofree const moe_measured_row **rows = g_new(const moe_measured_row *, n + 1);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = moe_measured_at(c->table, i);
+    moe_calibrate_rows(c, rows, n, &four_of_five, diag);
+}
+
+static moe_calibration *
+new_calibration(const moe_measured *table, const moe_hardware_set *base, const moe_kernels *kernels)
+{
+    moe_calibration *c = g_new0(moe_calibration, 1);
     c->table = table;
     c->base = base;
     c->rows = g_array_new(false, true, sizeof(moe_calibrated_row));
     c->numbers = g_array_new(false, true, sizeof(moe_calibrated));
     c->tunable = g_array_new(false, true, sizeof(moe_tunable));
-    moe_candidate_init(&c->before, moe_hardware_get(base), NULL);
-    moe_candidate_init(&c->after, moe_hardware_get(base), NULL);
+    moe_candidate_init(&c->before, moe_hardware_get(base), kernels);
+    moe_candidate_init(&c->after, moe_hardware_get(base), kernels);
     list_numbers(c);
+    return c;
+}
+
+moe_calibration *
+moe_calibrate(const moe_measured *table, const moe_hardware_set *base, moe_diag *diag)
+{
+    g_autoptr(moe_calibration) c = new_calibration(table, base, NULL);
     if (!one_device(table, diag))
         return NULL;
-    moe_calibrate_rows(c, diag);
+    take_all(c, diag);
     if (!check_units(c, diag))
         return NULL;
     moe_calibrate_fit(c);
@@ -213,6 +231,18 @@ moe_calibrate(const moe_measured *table, const moe_hardware_set *base, moe_diag 
         sum_errors(c, kind);
     }
     return g_steal_pointer(&c);
+}
+
+moe_calibration *
+moe_calibrate_chosen(const moe_measured *table, const moe_hardware_set *base,
+                     const moe_kernels *kernels, const moe_measured_row **rows, size_t n,
+                     const moe_fit_choice *choice, moe_diag *diag)
+{
+    moe_calibration *c = new_calibration(table, base, kernels);
+    moe_calibrate_rows(c, rows, n, choice, diag);
+    if (choice->rows != MOE_FIT_NONE)
+        moe_calibrate_fit(c);
+    return c;
 }
 
 void

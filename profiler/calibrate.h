@@ -39,9 +39,24 @@ typedef struct moe_calibrated {
 typedef struct moe_calibrated_row {
     const moe_measured_row *row; /* of the table; time_us is that of the median */
     double measured_us, predicted_us, base_us;
-    uint32_t merged; /* how many rows it stands for */
-    bool held, odd;  /* odd: far outside of what the others of its kind show */
+    uint32_t merged;       /* how many rows it stands for */
+    bool held, odd;        /* odd: far outside of what the others of its kind show */
+    const char *set_aside; /* why it is neither fitted nor counted; "" */
 } moe_calibrated_row;
+
+/* Which rows are fitted; the others tell how well they are foretold. */
+typedef enum moe_fit_rows {
+    MOE_FIT_SHAPES, /* `keep` of `of` shapes of each regime, by a hash of the shape */
+    MOE_FIT_RANKS,  /* of collectives those of fewer than `ranks`; of others all */
+    MOE_FIT_ALL,
+    MOE_FIT_NONE,
+} moe_fit_rows;
+typedef struct moe_fit_choice {
+    moe_fit_rows rows;
+    int64_t keep, of, ranks;
+} moe_fit_choice;
+/* "4of5", "ranks<8", "all", "none"; false: it is none of them. */
+bool moe_fit_choice_parse(const char *text, moe_fit_choice *out);
 
 typedef struct moe_calibrated_error {
     size_t rows;

@@ -313,7 +313,8 @@ take_rows(fit *f, const moe_fit_plan *p, int link)
     f->measured = g_new(double, end - first + 1);
     for (size_t i = first; i < end; i++) {
         const moe_calibrated_row *row = &g_array_index(f->c->rows, moe_calibrated_row, i);
-        if (row->held || (p->wanted && !p->wanted(&f->c->before, row->row, link)) ||
+        if (row->held || *row->set_aside ||
+            (p->wanted && !p->wanted(&f->c->before, row->row, link)) ||
             !(moe_predict(&f->c->before, row->row) > 0))
             continue;
         times[f->n] = row->measured_us;

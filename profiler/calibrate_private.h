@@ -51,8 +51,15 @@ typedef struct moe_network_plan {
 extern const moe_network_plan moe_network_plans[];
 extern const size_t moe_n_network_plans;
 
-/* Sorted, merged, held back; counts in kinds. */
-void moe_calibrate_rows(moe_calibration *c, moe_diag *diag);
+/* Takes n of the table's rows: sorted, merged, held back; counts in kinds. The array is put in
+ * order. */
+void moe_calibrate_rows(moe_calibration *c, const moe_measured_row **rows, size_t n,
+                        const moe_fit_choice *choice, moe_diag *diag);
+/* The rows of a machine with its library (NULL: its own), the chosen ones fitted: for validation,
+ * which wants no message where nothing can be. */
+moe_calibration *moe_calibrate_chosen(const moe_measured *table, const moe_hardware_set *base,
+                                      const moe_kernels *kernels, const moe_measured_row **rows,
+                                      size_t n, const moe_fit_choice *choice, moe_diag *diag);
 /* Fits all numbers: c->after, and what is said of each in c->numbers. */
 void moe_calibrate_fit(moe_calibration *c);
 

@@ -1,13 +1,14 @@
 /* Measured rows as calibration takes them: in an order of their own, repeated ones merged, whole
  * shapes held back. */
 #include "profiler/calibrate_private.h"
+#include "sim/base/units.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a fifth of the shapes; of fewer shapes than these nothing is held back. */
-enum { HOLD_ONE_OF = 5, HOLD_FROM = 4 };
+/* Of fewer shapes than these nothing is held back. */
+enum { HOLD_FROM = 4 };
 /* Repeated measurements that differ by more are worth a word. */
 static const double spread_said = 1.10;
 
@@ -177,7 +178,10 @@ merge(moe_calibration *c, const moe_measured_row *const *rows, size_t n, repeats
     moe_calibrated_row one = {.row = rows[n / 2],
                               .measured_us =
                                   (rows[(n - 1) / 2]->time_us + rows[n / 2]->time_us) / 2,
-                              .merged = (uint32_t)n};
+                              .merged = (uint32_t)n,
+                              .set_aside = rows[n / 2]->odd};
+    if (spread > spread_said && !*one.set_aside && moe_known_odd_repeated(one.row))
+        one.set_aside = moe_known_odd_repeated(one.row);
     g_array_append_val(c->rows, one);
     c->kinds[rows[0]->kind].rows += n;
     c->kinds[rows[0]->kind].merged += n - 1;
@@ -245,9 +249,10 @@ by_hash(const void *x, const void *y)
 }
 
 static void
-hold_back(moe_calibration *c, GArray *shapes)
+hold_back(moe_calibration *c, const moe_fit_choice *choice, GArray *shapes)
 {
-    size_t held = shapes->len >= HOLD_FROM ? MAX(shapes->len / HOLD_ONE_OF, 1) : 0;
+    size_t share = shapes->len * (size_t)(choice->of - choice->keep) / (size_t)choice->of;
+    size_t held = shapes->len >= HOLD_FROM ? MAX(share, 1) : 0;
     if (!shapes->len)
         return;
     shape *all = (shape *)(void *)shapes->data;
@@ -264,14 +269,14 @@ hold_back(moe_calibration *c, GArray *shapes)
 
 /* Rows of one regime after the other, shapes within them. */
 static void
-hold_back_all(moe_calibration *c)
+hold_back_shapes(moe_calibration *c, const moe_fit_choice *choice)
 {
     g_autoptr(GArray) shapes = g_array_new(false, false, sizeof(shape));
     const moe_calibrated_row *rows = (const moe_calibrated_row *)(const void *)c->rows->data;
     for (size_t i = 0; i < c->rows->len; i++) {
         const moe_measured_row *row = rows[i].row, *last = i ? rows[i - 1].row : NULL;
         if (last && (last->kind != row->kind || regime(last) != regime(row)))
-            hold_back(c, shapes);
+            hold_back(c, choice, shapes);
         if (!last || compare_shapes(last, row)) {
             shape next = {.hash = hash_shape(row), .first = i};
             g_array_append_val(shapes, next);
@@ -279,18 +284,41 @@ hold_back_all(moe_calibration *c)
         if (shapes->len)
             g_array_index(shapes, shape, shapes->len - 1).end = i + 1;
     }
-    hold_back(c, shapes);
+    hold_back(c, choice, shapes);
+}
+
+static void
+hold_back_rows(moe_calibration *c, const moe_fit_choice *choice)
+{
+    moe_calibrated_row *rows = (moe_calibrated_row *)(void *)c->rows->data;
+    for (size_t i = 0; i < c->rows->len; i++)
+        rows[i].held =
+            choice->rows == MOE_FIT_NONE ||
+            (choice->rows == MOE_FIT_RANKS && rows[i].row->kind == MOE_MEASURED_COLLECTIVE &&
+             rows[i].row->ranks >= choice->ranks);
+}
+
+bool
+moe_fit_choice_parse(const char *text, moe_fit_choice *out)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "of", -1);
+    *out = (moe_fit_choice){.rows = MOE_FIT_SHAPES};
+    if (g_strv_length(parts) == 2 && moe_parse_int(parts[0], &out->keep) &&
+        moe_parse_int(parts[1], &out->of))
+        return out->keep > 0 && out->keep < out->of && out->of <= 1000;
+    out->rows = MOE_FIT_RANKS;
+    if (g_str_has_prefix(text, "ranks<") && moe_parse_int(text + 6, &out->ranks))
+        return out->ranks > 0;
+    out->rows = strcmp(text, "all") ? MOE_FIT_NONE : MOE_FIT_ALL;
+    return !strcmp(text, "all") || !strcmp(text, "none");
 }
 
 void
-moe_calibrate_rows(moe_calibration *c, moe_diag *diag)
+moe_calibrate_rows(moe_calibration *c, const moe_measured_row **rows, size_t n,
+                   const moe_fit_choice *choice, moe_diag *diag)
 {
-    size_t n = moe_measured_count(c->table);
-    g_autofree const moe_measured_row **rows = g_new(const moe_measured_row *, n + 1);
     repeats seen = {0};
 
-    for (size_t i = 0; i < n; i++)
-        rows[i] = moe_measured_at(c->table, i);
     qsort(rows, n, sizeof *rows, by_work);
     for (size_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && !compare_work(rows[i], rows[end]);)
@@ -298,7 +326,10 @@ moe_calibrate_rows(moe_calibration *c, moe_diag *diag)
         merge(c, rows + i, end - i, &seen);
     }
     say_repeats(c, &seen, diag);
-    hold_back_all(c);
+    if (choice->rows == MOE_FIT_SHAPES)
+        hold_back_shapes(c, choice);
+    else
+        hold_back_rows(c, choice);
     for (int kind = 0, i = 0; kind <= MOE_MEASURED_KINDS; kind++) {
         while (i < (int)c->rows->len &&
                g_array_index(c->rows, moe_calibrated_row, i).row->kind < kind)

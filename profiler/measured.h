@@ -200,8 +200,17 @@ uint32_t moe_measured_files(const moe_measured *table);
 
 /* What was understood, assumed and left out of tables of other layouts, "FILE: …"; borrowed. */
 const char *const *moe_measured_notes(const moe_measured *table, size_t *n);
+/* Whether the first line of a file names the columns of a table that can be read: for folders in
+ * which other files lie, too. */
+bool moe_measured_understands(const char *path);
 /* The layouts that are understood, a line each, for help texts. */
 void moe_measured_layouts(GString *out);
+
+/* Why a row that is measured twice, with times far apart, is to be set aside; NULL: it is not, the
+ * median stands for it. */
+const char *moe_known_odd_repeated(const moe_measured_row *row);
+/* What the row cannot do without: FLOPs, and bytes of weights, caches, messages; once each. */
+void moe_measured_amounts(const moe_measured_row *row, double *flops, double *bytes);
 
 const char *moe_measured_kind_name(int kind); /* "experts" */
 const char *moe_measured_variant_name(int variant);

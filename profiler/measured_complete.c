@@ -155,8 +155,8 @@ attention_amounts(const moe_measured_row *row, double *flops, double *bytes)
 }
 
 /* FLOPs and bytes at the least: weights once, keys and values once. */
-static void
-amounts(const moe_measured_row *row, double *flops, double *bytes)
+void
+moe_measured_amounts(const moe_measured_row *row, double *flops, double *bytes)
 {
     double size = row->weight_bits / 8, part = 1;
     *flops = *bytes = 0;
@@ -184,7 +184,7 @@ implausible(const moe_measured_row *row)
     double seconds = row->time_us / 1e6, flops, bytes;
     double least = least_us * (row->kind == MOE_MEASURED_LAUNCH ? (double)row->kernels : 1);
 
-    amounts(row, &flops, &bytes);
+    moe_measured_amounts(row, &flops, &bytes);
     if (row->time_us > LONGEST_US)
         return "longer than a minute: microseconds are wanted, are these nanoseconds?";
     if (row->time_us < least)

@@ -361,6 +361,34 @@ read_source(moe_measured *table, moe_text_source *source, const char *name, moe_
     return good;
 }
 
+bool
+moe_measured_understands(const char *path)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(moe_measured) table = moe_measured_new();
+    moe_text_source *source = moe_text_source_open(path, NULL);
+    reader r = {.table = table};
+    GError *error = NULL;
+    bool known = false;
+    if (!source)
+        return true; /* whoever reads it says why */
+    moe_measured_begin(table, path);
+    moe_text_lines_init(&r.lines, source, path, LONGEST_LINE, diag);
+    moe_text_step step;
+    while ((step = moe_text_lines_next(&r.lines, &error)) == MOE_TEXT_LINE)
+        if (!is_comment(&r, false))
+            break;
+    if (step == MOE_TEXT_LINE && moe_csv_split(&r.fields, &r.lines)) {
+        const moe_layout *close = NULL;
+        g_autofree char *missing = NULL;
+        known = is_ours(&r) || moe_layout_find(&r.fields, &close, &missing) || close;
+    }
+    g_clear_error(&error);
+    moe_text_lines_clear(&r.lines);
+    moe_csv_fields_clear(&r.fields);
+    return known;
+}
+
 void
 moe_measured_layouts(GString *out)
 {

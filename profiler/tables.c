@@ -188,6 +188,8 @@ moe_foreign_add(moe_foreign *f, double time)
         return;
     }
     f->added++;
+    const char *odd = moe_known_odd(&f->row, moe_measured_file(f->table, f->row.file));
+    f->row.odd = moe_measured_intern(f->table, odd);
     moe_measured_append(f->table, &f->row);
 }
 

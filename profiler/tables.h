@@ -69,6 +69,9 @@ bool moe_foreign_begin(moe_foreign *f, const moe_layout *layout, moe_measured *t
 bool moe_foreign_read(moe_foreign *f); /* the line at hand; false after a message */
 bool moe_foreign_end(moe_foreign *f);  /* false after a message */
 
+/* Why a row of a file is to be set aside; NULL: it is not. */
+const char *moe_known_odd(const moe_measured_row *row, const char *file);
+
 /* ---- for layouts: columns are numbers in the layout's list ---- */
 
 bool moe_foreign_has(const moe_foreign *f, int column); /* it is there and says something */

@@ -6,6 +6,7 @@
 #include "sim/cli/calibrate_report.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
+#include "sim/cli/tables.h"
 #include "sim/cli/trace.h"
 #include "traces/output.h"
 
@@ -98,26 +99,6 @@ read_inputs(moe_measured *table, const calibrate_values *v, const char *const *p
             return false;
     }
     return moe_diag_errors(diag) == 0;
-}
-
-/* 0, or the exit code after a message. */
-static int
-choose_rows(moe_measured *table, const GPtrArray *texts, bool keep)
-{
-    const char *option = keep ? "--only" : "--not";
-    for (guint i = 0; i < texts->len; i++) {
-        const char *text = g_ptr_array_index(texts, i), *equals = strchr(text, '=');
-        const char *closest = NULL;
-        if (!equals)
-            return moe_say_usage(COMMAND, "'%s %s' wants COLUMN=TEXT", option, text);
-        g_autofree char *column = g_strndup(text, (gsize)(equals - text));
-        if (!moe_measured_choose(table, column, equals + 1, keep, &closest))
-            return moe_say_usage(COMMAND, "'%s %s': %s%s%s%s", option, text,
-                                 keep || closest ? "no row says so" : "none says so, or all do",
-                                 closest ? "; did you mean '" : "", closest ? closest : "",
-                                 closest ? "'?" : "");
-    }
-    return MOE_EXIT_OK;
 }
 
 /* ---- the base ---- */
@@ -242,9 +223,9 @@ run(const void *data, const char *const *operands, size_t n)
     if (code)
         return code;
     if (read_inputs(table, v, operands, n, diag, &error)) {
-        code = choose_rows(table, v->only, true);
+        code = moe_tables_choose(COMMAND, table, v->only, true);
         if (code == MOE_EXIT_OK)
-            code = choose_rows(table, v->except, false);
+            code = moe_tables_choose(COMMAND, table, v->except, false);
         if (code == MOE_EXIT_OK)
             code = calibrate(table, v, diag, &error);
     }

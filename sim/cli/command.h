@@ -69,6 +69,7 @@ extern const moe_command moe_trace_transform_command, moe_trace_score_command,
     moe_trace_bits_command, moe_trace_export_command;
 extern const moe_command moe_trace_replay_command, moe_counters_command;
 extern const moe_command moe_profile_command, moe_calibrate_command, moe_probe_command;
+extern const moe_command moe_validate_command;
 /* Of `moesim profile`. */
 extern const moe_command moe_profile_stats_command, moe_profile_plot_command,
     moe_profile_timeline_command;

@@ -23,6 +23,7 @@ const moe_command *const moe_commands[] = {
     &moe_profile_command,
     &moe_counters_command,
     &moe_calibrate_command,
+    &moe_validate_command,
     &moe_probe_command,
     &moe_trace_command,
     &moe_list_command,

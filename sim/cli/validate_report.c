@@ -1,0 +1,294 @@
+#include "sim/cli/validate_report.h"
+
+#include "sim/cli/output.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- errors ---- */
+
+static void
+add_share(moe_grid *grid, double share)
+{
+    moe_grid_addf(grid, "%.1f %%", 100 * share);
+}
+
+static void
+add_score(moe_grid *grid, const char *label, const moe_score *score)
+{
+    moe_grid_add(grid, label);
+    moe_grid_addf(grid, "%zu", score->rows);
+    if (!score->rows) {
+        for (int i = 0; i < 5; i++)
+            moe_grid_add(grid, "-");
+        return;
+    }
+    add_share(grid, score->mean);
+    add_share(grid, score->median);
+    add_share(grid, score->p90);
+    moe_grid_addf(grid, "%+.1f %%", 100 * score->bias);
+    if (score->roofline >= 0)
+        add_share(grid, score->roofline);
+    else
+        moe_grid_add(grid, "-");
+}
+
+static moe_grid *
+new_grid(void)
+{
+    static const char *const heads[] = {"", "rows", "mean", "median", "90 %", "bias", "roofline"};
+    moe_grid *grid = moe_grid_new(MOE_COUNT(heads));
+    for (size_t i = 0; i < MOE_COUNT(heads); i++)
+        moe_grid_add(grid, heads[i]);
+    return grid;
+}
+
+static void
+add_regimes(moe_grid *grid, const moe_family *family)
+{
+    for (guint i = 0; i < family->regimes->len; i++) {
+        const moe_regime *regime = &g_array_index(family->regimes, moe_regime, i);
+        g_autofree char *label = g_strdup_printf("    %s: %s", regime->dimension, regime->label);
+        add_score(grid, label, &regime->score);
+    }
+}
+
+static void
+add_family(moe_grid *grid, const moe_family *family, bool brief)
+{
+    g_autofree char *name = g_strdup_printf("  %s", family->name);
+    add_score(grid, name, &family->all);
+    if (family->fitted.rows) {
+        add_score(grid, "    fitted", &family->fitted);
+        add_score(grid, "    foretold", &family->held);
+    }
+    if (family->odd.rows > family->all.rows)
+        add_score(grid, "    with odd rows", &family->odd);
+    if (!brief)
+        add_regimes(grid, family);
+}
+
+static void
+print_notes(const moe_family *family)
+{
+    const moe_sign *sign = &family->sign;
+    if (sign->pairs)
+        moe_out("  %s: what routing does to the time has the right sign in %.1f %% of %zu pairs "
+                "with more than 3 %%\n",
+                family->name, 100 * (double)sign->right / (double)sign->pairs, sign->pairs);
+    if (family->silent)
+        moe_out("  %s: %zu rows that nothing of the machine foretells\n", family->name,
+                family->silent);
+}
+
+static void
+print_families(const moe_validation *v, bool brief)
+{
+    size_t n = 0;
+    const moe_family *all = moe_validation_families(v, &n);
+    for (size_t i = 0, end; i < n; i = end) {
+        g_autoptr(moe_grid) grid = new_grid();
+        for (end = i; end < n && !strcmp(all[end].preset, all[i].preset); end++)
+            add_family(grid, &all[end], brief);
+        moe_out("%s%s\n", i ? "\n" : "", all[i].preset);
+        moe_grid_print(grid, true, "  ");
+        for (size_t f = i; f < end; f++)
+            print_notes(&all[f]);
+    }
+}
+
+/* ---- rows that are far off ---- */
+
+static int
+by_far_off(const void *x, const void *y)
+{
+    const moe_validated_row *a = *(const moe_validated_row *const *)x;
+    const moe_validated_row *b = *(const moe_validated_row *const *)y;
+    if (a->group != b->group)
+        return a->group < b->group ? -1 : 1;
+    if (a->row->kind != b->row->kind)
+        return a->row->kind - b->row->kind;
+    double p = moe_validated_off(a), q = moe_validated_off(b);
+    return p != q ? (p < q) - (p > q) : (a > b) - (a < b);
+}
+
+static void
+add_row(moe_grid *grid, const moe_validated_row *row, const moe_measured *table)
+{
+    g_autoptr(GString) what = g_string_new(NULL);
+    g_autofree char *file = g_path_get_basename(moe_measured_file(table, row->row->file));
+    moe_measured_describe(row->row, what);
+    moe_grid_add(grid, moe_measured_kind_name(row->row->kind));
+    moe_grid_addf(grid, "%.2f", row->measured_us);
+    moe_grid_addf(grid, "%.2f", row->predicted_us);
+    moe_grid_addf(grid, "%+.0f %%", 100 * (row->predicted_us / row->measured_us - 1));
+    moe_grid_add(grid, *row->odd ? "odd" : moe_bound_name(row->bound));
+    moe_grid_addf(grid, "%s:%" PRIu64, file, row->row->line);
+    moe_grid_add(grid, what->str);
+}
+
+static void
+print_worst(const moe_validation *v, const moe_measured *table, size_t worst)
+{
+    static const char *const heads[] = {"", "measured us", "predicted", "off", "", "where", "row"};
+    size_t n = 0, shown = 0;
+    const moe_validated_row *rows = moe_validation_rows(v, &n);
+    g_autofree const moe_validated_row **order = g_new(const moe_validated_row *, n + 1);
+    g_autoptr(moe_grid) grid = moe_grid_new(MOE_COUNT(heads));
+    for (size_t i = 0; i < n; i++)
+        order[i] = &rows[i];
+    qsort(order, n, sizeof *order, by_far_off);
+    for (size_t i = 0; i < MOE_COUNT(heads); i++)
+        moe_grid_add(grid, heads[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (i && (order[i]->group != order[i - 1]->group ||
+                  order[i]->row->kind != order[i - 1]->row->kind))
+            shown = 0;
+        if (order[i]->predicted_us > 0 && shown++ < worst)
+            add_row(grid, order[i], table);
+    }
+    moe_out("\nRows that are farthest off\n");
+    moe_grid_print(grid, true, "  ");
+}
+
+void
+moe_validate_print(const moe_validation *v, const moe_measured *table, bool brief, size_t worst)
+{
+    moe_out("Errors of the times, |predicted / measured - 1|; bias: predicted / measured - 1; "
+            "roofline: the error of the device's peaks alone\n\n");
+    print_families(v, brief);
+    if (worst)
+        print_worst(v, table, worst);
+}
+
+/* ---- Markdown ---- */
+
+static void
+append_line(GString *out, const char *label, const moe_score *s)
+{
+    g_string_append_printf(out, "| %s | %zu | %.1f %% | %.1f %% | %.1f %% | %+.1f %% | ", label,
+                           s->rows, 100 * s->mean, 100 * s->median, 100 * s->p90, 100 * s->bias);
+    if (s->roofline >= 0)
+        g_string_append_printf(out, "%.0f %% |\n", 100 * s->roofline);
+    else
+        g_string_append(out, "- |\n");
+}
+
+/* The lines of Markdown are families, and of their regimes memory and compute. */
+static void
+append_family(GString *out, const moe_family *family)
+{
+    append_line(out, family->name, &family->all);
+    if (family->odd.rows > family->all.rows)
+        append_line(out, "… with odd rows", &family->odd);
+    for (guint i = 0; i < family->regimes->len; i++) {
+        const moe_regime *regime = &g_array_index(family->regimes, moe_regime, i);
+        g_autofree char *label = g_strdup_printf("… %s", regime->label);
+        if (!strcmp(regime->dimension, "bound") ||
+            (family->kind == MOE_MEASURED_COLLECTIVE && !strcmp(regime->dimension, "size")))
+            append_line(out, label, &regime->score);
+    }
+    if (family->sign.pairs)
+        g_string_append_printf(out,
+                               "| … sign of routing's effect | %zu | right in %.1f %% | | | "
+                               "| |\n",
+                               family->sign.pairs,
+                               100 * (double)family->sign.right / (double)family->sign.pairs);
+}
+
+void
+moe_validate_markdown(const moe_validation *v, GString *out)
+{
+    size_t n = 0;
+    const moe_family *all = moe_validation_families(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(all[i].preset, all[i - 1].preset))
+            g_string_append_printf(out,
+                                   "%s### %s\n\n"
+                                   "| rows of | rows | mean | median | 90 %% | bias | roofline |\n"
+                                   "|---|--:|--:|--:|--:|--:|--:|\n",
+                                   i ? "\n" : "", all[i].preset);
+        if (all[i].all.rows)
+            append_family(out, &all[i]);
+    }
+}
+
+/* ---- figures ---- */
+
+enum { MOST_POINTS = 4000 };
+
+/* Points of one bound; of many, evenly chosen ones. */
+static void
+add_points(moe_panel *panel, const moe_validated_row *const *rows, size_t n, moe_bound bound,
+           double *low, double *high)
+{
+    size_t members = 0, seen = 0;
+    for (size_t i = 0; i < n; i++)
+        members += rows[i]->bound == bound;
+    if (!members)
+        return;
+    size_t step = members / MOST_POINTS + 1;
+    g_autofree char *title = g_strdup_printf("%s-bound, %zu rows", moe_bound_name(bound), members);
+    moe_panel_curve(panel, title, MOE_CURVE_POINTS);
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i]->bound != bound || seen++ % step)
+            continue;
+        moe_panel_point(panel, rows[i]->measured_us, rows[i]->predicted_us, NAN, NAN);
+        *low = fmin(*low, fmin(rows[i]->measured_us, rows[i]->predicted_us));
+        *high = fmax(*high, fmax(rows[i]->measured_us, rows[i]->predicted_us));
+    }
+}
+
+static void
+add_line(moe_panel *panel, const char *title, double factor, double low, double high)
+{
+    moe_panel_curve(panel, title, MOE_CURVE_DASHED);
+    moe_panel_point(panel, low, factor * low, NAN, NAN);
+    moe_panel_point(panel, high, factor * high, NAN, NAN);
+}
+
+static void
+add_panel(moe_sheet *sheet, const moe_validated_group *group, const moe_validated_row *const *rows,
+          size_t n)
+{
+    const char *kind = moe_measured_kind_name(rows[0]->row->kind);
+    g_autofree char *name = g_strdup_printf("%s-%s%s%s", kind, group->preset,
+                                            *group->kernels ? "-" : "", group->kernels);
+    g_autofree char *title = g_strdup_printf("%s, %s%s%s", kind, group->preset,
+                                             *group->kernels ? ", " : "", group->kernels);
+    double low = INFINITY, high = 0;
+    moe_panel *panel = moe_sheet_add(sheet, &(moe_panel_config){.name = name,
+                                                                .title = title,
+                                                                .x_label = "measured (us)",
+                                                                .y_label = "predicted (us)",
+                                                                .log_log = true,
+                                                                .y_max = NAN});
+    for (int bound = MOE_BOUND_FIXED; bound <= MOE_BOUND_COMPUTE; bound++)
+        add_points(panel, rows, n, (moe_bound)bound, &low, &high);
+    add_line(panel, "equal", 1, low, high);
+    add_line(panel, "10 % off", 1.1, low, high);
+    add_line(panel, NULL, 0.9, low, high);
+}
+
+moe_sheet *
+moe_validate_figures(const moe_validation *v, const char *title)
+{
+    size_t n = 0, groups = 0;
+    const moe_validated_row *rows = moe_validation_rows(v, &n);
+    const moe_validated_group *all = moe_validation_groups(v, &groups);
+    g_autofree const moe_validated_row **members = g_new(const moe_validated_row *, n + 1);
+    moe_sheet *sheet = moe_sheet_new(title);
+    for (size_t i = 0, end; i < n; i = end) {
+        size_t kept = 0;
+        for (end = i; end < n && rows[end].group == rows[i].group &&
+                      rows[end].row->kind == rows[i].row->kind;
+             end++)
+            if (rows[end].predicted_us > 0)
+                members[kept++] = &rows[end];
+        if (kept)
+            add_panel(sheet, &all[rows[i].group], members, kept);
+    }
+    return sheet;
+}
