@@ -2,6 +2,7 @@
 #include "profiler/calibrate.h"
 
 #include "profiler/calibrate_profile.h"
+#include "profiler/validate.h"
 #include "sim/base/data.h"
 #include "sim/cli/calibrate_report.h"
 #include "sim/cli/command.h"
@@ -134,6 +135,9 @@ guess_base(const moe_measured *table, const char *name)
     }
     if (near->len == 1)
         return g_strdup(g_ptr_array_index(near, 0));
+    char *best = near->len ? moe_device_preset(*device ? device : name) : NULL;
+    if (best)
+        return best;
     if (!*device) {
         moe_say_usage(COMMAND, "'--base PRESET' is missing, and the rows name no device");
         return NULL;
