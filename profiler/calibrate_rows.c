@@ -124,9 +124,9 @@ static int
 compare_texts(const moe_measured_row *a, const moe_measured_row *b)
 {
     const char *const x[] = {a->framework, a->version,      a->kernel, a->kv_dtype,
-                             a->algorithm, a->distribution, a->source};
+                             a->algorithm, a->distribution, a->source, a->odd};
     const char *const y[] = {b->framework, b->version,      b->kernel, b->kv_dtype,
-                             b->algorithm, b->distribution, b->source};
+                             b->algorithm, b->distribution, b->source, b->odd};
     int order = 0;
     for (size_t i = 0; i < MOE_COUNT(x) && !order; i++)
         order = x[i] == y[i] ? 0 : strcmp(x[i], y[i]);

@@ -63,34 +63,48 @@ unknown_device(const moe_measured *table, const moe_measured_row *row, moe_diag 
         moe_diag_error(diag, at, "the rows name no device: --device PRESET says which it is");
 }
 
+/* The group of rows like this one; NULL after a message. */
+static members *
+place(GPtrArray *all, const moe_machines *machines, const moe_measured *table,
+      const moe_validate_options *o, const moe_measured_row *row, moe_diag *diag)
+{
+    bool network = row->kind == MOE_MEASURED_COLLECTIVE;
+    const char *preset = o->device;
+    g_autofree char *kernels = NULL;
+    if (!preset)
+        preset = moe_machines_find(machines, row->device, network);
+    if (!preset) /* then nothing foretells it */
+        preset = moe_machines_find(machines, row->device, false);
+    if (!preset) {
+        unknown_device(table, row, diag);
+        return NULL;
+    }
+    if (o->kernels)
+        kernels = g_strdup(o->kernels);
+    else if (*row->framework)
+        kernels = moe_framework_kernels(row->framework, row->version);
+    return find_members(all, preset, kernels ? kernels : "");
+}
+
 /* Rows of one device, framework and version go the same way. */
 static GPtrArray *
 take_apart(const moe_measured *table, const moe_validate_options *o, moe_diag *diag)
 {
     g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(members_free);
     g_autoptr(GHashTable) ways = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(moe_machines) machines = moe_machines_load();
     unsigned before = moe_diag_errors(diag);
 
     for (size_t i = 0; i < moe_measured_count(table); i++) {
         const moe_measured_row *row = moe_measured_at(table, i);
-        g_autofree char *key =
-            g_strdup_printf("%s\n%s\n%s", row->device, row->framework, row->version);
-        members *m = g_hash_table_lookup(ways, key);
-        if (!m && g_hash_table_contains(ways, key))
-            continue; /* it was said */
-        if (!m) {
-            g_autofree char *preset =
-                o->device ? g_strdup(o->device) : moe_device_preset(row->device);
-            g_autofree char *kernels = o->kernels ? g_strdup(o->kernels)
-                                       : *row->framework
-                                           ? moe_framework_kernels(row->framework, row->version)
-                                           : NULL;
-            if (preset)
-                m = find_members(all, preset, kernels ? kernels : "");
-            else
-                unknown_device(table, row, diag);
-            g_hash_table_insert(ways, g_steal_pointer(&key), m);
+        void *known = NULL;
+        g_autofree char *key = g_strdup_printf("%s\n%s\n%s\n%d", row->device, row->framework,
+                                               row->version, row->kind == MOE_MEASURED_COLLECTIVE);
+        if (!g_hash_table_lookup_extended(ways, key, NULL, &known)) {
+            known = place(all, machines, table, o, row, diag);
+            g_hash_table_insert(ways, g_steal_pointer(&key), known);
         }
+        members *m = known;
         if (m)
             g_ptr_array_add(m->rows, (gpointer)(uintptr_t)row);
     }

@@ -91,8 +91,15 @@ double moe_validated_off(const moe_validated_row *row);
 
 /* ---- machines and libraries by the names in tables ---- */
 
-/* The preset for a device as tables call it ("NVIDIA H100 80GB HBM3", "h100_sxm"); NULL: none. */
-char *moe_device_preset(const char *device);
+/* All machines of ours, read once. */
+typedef struct moe_machines moe_machines;
+moe_machines *moe_machines_load(void);
+void moe_machines_free(moe_machines *machines);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_machines, moe_machines_free)
+/* The preset for a device as tables call it ("NVIDIA H100 80GB HBM3", "h100_sxm"): of those whose
+ * accelerator or whose own name has its model number the one most like it, servers first; with
+ * `network`, of those that say what connects their accelerators. NULL: none. */
+const char *moe_machines_find(const moe_machines *machines, const char *device, bool network);
 /* The kernel library of a framework, that of its version where there is one; NULL: none. */
 char *moe_framework_kernels(const char *framework, const char *version);
 

@@ -38,12 +38,11 @@ is_model_number(const char *word)
            !g_str_has_suffix(word, "gb");
 }
 
-/* Words that both have, model numbers above all; 0: none of these. Machines called a server come
- * before others with the same device. */
+/* Words that both have, model numbers above all; 0: none of these. */
 static int
-likeness(const GPtrArray *device, const char *preset)
+likeness(const GPtrArray *device, const char *name)
 {
-    g_autoptr(GPtrArray) words = words_of(preset);
+    g_autoptr(GPtrArray) words = words_of(name);
     int score = 0, extra = 0;
     for (guint i = 0; i < words->len; i++) {
         const char *word = g_ptr_array_index(words, i);
@@ -52,29 +51,65 @@ likeness(const GPtrArray *device, const char *preset)
         else
             extra++;
     }
-    if (score < 100)
-        return 0;
-    return score + (g_str_has_prefix(preset, "server") ? 3 : 0) - extra;
+    return score < 100 ? 0 : score - extra;
 }
 
-char *
-moe_device_preset(const char *device)
+struct moe_machines {
+    char **names;
+    GPtrArray *sets; /* moe_hardware_set *, as many */
+};
+
+moe_machines *
+moe_machines_load(void)
 {
-    g_auto(GStrv) presets = moe_data_presets("hw/presets");
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    moe_machines *m = g_new0(moe_machines, 1);
+    m->names = moe_data_presets("hw/presets");
+    m->sets = g_ptr_array_new_with_free_func((GDestroyNotify)moe_hardware_free);
+    for (size_t i = 0; m->names && m->names[i]; i++)
+        g_ptr_array_add(m->sets, moe_hardware_load(m->names[i], NULL, (moe_loc){0}, diag, NULL));
+    return m;
+}
+
+void
+moe_machines_free(moe_machines *m)
+{
+    if (!m)
+        return;
+    g_strfreev(m->names);
+    g_ptr_array_unref(m->sets);
+    g_free(m);
+}
+
+static int
+score_of(const moe_machines *m, size_t i, const GPtrArray *words, bool network)
+{
+    const moe_hardware_set *set = g_ptr_array_index(m->sets, i);
+    const moe_hardware *hw = set ? moe_hardware_get(set) : NULL;
+    if (!hw || (network && !hw->network.n_levels))
+        return 0;
+    int by_name = likeness(words, m->names[i]), by_device = likeness(words, hw->devices[0].name);
+    int score = MAX(by_name, by_device);
+    return score ? score + (g_str_has_prefix(m->names[i], "server") ? 20 : 0) +
+                       (g_str_has_prefix(m->names[i], "dgx") ? 10 : 0)
+                 : 0;
+}
+
+const char *
+moe_machines_find(const moe_machines *m, const char *device, bool network)
+{
     g_autofree char *spaced = g_strdelimit(g_strdup(device), "_-/", ' ');
     g_autoptr(GPtrArray) words = words_of(spaced);
     const char *best = NULL;
     int most = 0;
-    for (size_t i = 0; presets && presets[i]; i++) {
-        if (!strcmp(presets[i], device))
-            return g_strdup(device);
-        int score = likeness(words, presets[i]);
+    for (size_t i = 0; m->names && m->names[i]; i++) {
+        int score = score_of(m, i, words, network);
         if (score > most) {
             most = score;
-            best = presets[i];
+            best = m->names[i];
         }
     }
-    return g_strdup(best);
+    return best;
 }
 
 char *

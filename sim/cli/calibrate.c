@@ -135,9 +135,10 @@ guess_base(const moe_measured *table, const char *name)
     }
     if (near->len == 1)
         return g_strdup(g_ptr_array_index(near, 0));
-    char *best = near->len ? moe_device_preset(*device ? device : name) : NULL;
-    if (best)
-        return best;
+    g_autoptr(moe_machines) machines = moe_machines_load();
+    const char *best = moe_machines_find(machines, *device ? device : name, false);
+    if (near->len && best)
+        return g_strdup(best);
     if (!*device) {
         moe_say_usage(COMMAND, "'--base PRESET' is missing, and the rows name no device");
         return NULL;
