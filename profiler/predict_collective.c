@@ -12,6 +12,8 @@ static const char tokens[] = "fixed + largest(SMs, port, NIC) + first (hw/exchan
 /* DeepSeek-V3's gate takes a token's experts from 4 nodes at most, and DeepEP's own test, by which
  * these rows were measured, does the same. */
 #define NODES_OF_A_TOKEN 4
+/* What DeepEP's kernels take where nobody says how many. */
+#define DEFAULT_SMS 20
 
 /* MOE_COLLECTIVE_OPS: none of them. */
 static int
@@ -102,7 +104,7 @@ of_tokens(const moe_candidate *candidate, const moe_device *device, const moe_me
         .tokens = (double)row->tokens,
         .hidden = (double)row->hidden,
         .bits = row->activation_bits,
-        .sms = low ? device->sms : row->sms,
+        .sms = low ? device->sms : row->sms > 0 ? row->sms : DEFAULT_SMS,
     };
     moe_exchange_cost cost;
 
