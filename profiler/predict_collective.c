@@ -68,9 +68,15 @@ of_vector(const moe_candidate *candidate, const moe_device *device, const moe_me
 
     if (!vector_cost(candidate, row, &cost))
         return (moe_cost){0};
-    moe_cost out = {.total_ps = cost.total_ps, .formula = vectors};
-    for (int i = 0; i < cost.n_phases; i++)
-        out.bytes += cost.phases[i].wire_bytes;
+    moe_cost out = {.total_ps = cost.total_ps, .launch_ps = cost.total_ps, .formula = vectors};
+    for (int i = 0; i < cost.n_phases; i++) {
+        const moe_phase *p = &cost.phases[i];
+        out.bytes += p->wire_bytes;
+        if (p->wire_bytes > 0)
+            out.launch_ps -= (int64_t)(p->wire_bytes / p->bytes_per_s * 1e12);
+    }
+    if (out.total_ps > out.launch_ps) /* what they go at, on average */
+        out.bytes_per_s = out.bytes / (double)(out.total_ps - out.launch_ps) * 1e12;
     if (!strcmp(row->algorithm, "custom") && !row->graph)
         out.total_ps = launched_by_host(candidate, device, row, out.total_ps);
     return out;
@@ -104,7 +110,9 @@ of_tokens(const moe_candidate *candidate, const moe_device *device, const moe_me
         .tokens = (double)row->tokens,
         .hidden = (double)row->hidden,
         .bits = row->activation_bits,
-        .sms = low ? device->sms : row->sms > 0 ? row->sms : DEFAULT_SMS,
+        .sms = low            ? device->sms
+               : row->sms > 0 ? row->sms
+                              : DEFAULT_SMS,
     };
     moe_exchange_cost cost;
 
@@ -117,6 +125,8 @@ of_tokens(const moe_candidate *candidate, const moe_device *device, const moe_me
     return (moe_cost){.total_ps = cost.total_ps,
                       .launch_ps = cost.fixed_ps,
                       .bytes = cost.near_bytes + cost.far_bytes,
+                      .bytes_per_s =
+                          cost.far_s > cost.near_s ? cost.far_bytes_per_s : cost.near_bytes_per_s,
                       .formula = tokens};
 }
 
