@@ -114,42 +114,75 @@ uint64_t moe_measure_disk_size(uint64_t available);
 /* The link of points that are there. False when there are none of one request at a time. */
 bool moe_measured_disk_fit(moe_measured_disk *disk);
 
-/* ---- the processor ---- */
+/* ---- experts, on the processor and on a GPU ---- */
 
-#define MOE_CPU_POINTS 8
-/* The expert stage of the execution core's CPU backend: n experts with so many tokens each. */
-typedef struct moe_cpu_point {
+/* The expert stage of a backend of the execution core: n experts with so many tokens each. */
+typedef struct moe_expert_point {
     uint32_t tokens, experts;
     moe_spread seconds;
-} moe_cpu_point;
+} moe_expert_point;
+
+#define MOE_EXPERT_POINTS 8
+typedef struct moe_measured_experts {
+    uint32_t hidden, width, weight_bits;
+    double params;                              /* weights of one expert */
+    moe_expert_point points[MOE_EXPERT_POINTS]; /* by rising tokens; tokens 0: the end */
+    /* A device's numbers, see hw/cost.h. */
+    double peak;          /* FLOP/s: the best of all points */
+    double stream;        /* bytes/s of weights, one token each */
+    double half_rows;     /* fitted */
+    double mean, largest; /* |predicted / measured - 1| of the times */
+} moe_measured_experts;
 
 typedef struct moe_measured_cpu {
-    char *name;                 /* "Intel Xeon …", or the architecture */
+    char *name;                 /* "Intel Xeon …" */
     const char *kernels, *blas; /* blas NULL: none */
     uint32_t threads;
-    double params; /* weights of one expert */
-    uint32_t hidden, width;
-    moe_cpu_point bf16[MOE_CPU_POINTS], fp32[MOE_CPU_POINTS]; /* by weights; tokens 0: the end */
-    moe_spread launch; /* seconds: handing work to all threads, and waiting for them */
-    /* A device's numbers, see hw/cost.h. */
-    double peak_bf16, peak_fp32; /* FLOP/s: the best of all points */
-    double stream;               /* bytes/s of bf16 weights, one token each */
-    double half_rows;
-    double mean, largest; /* |predicted / measured - 1| of the times of bf16 */
+    moe_measured_experts bf16, fp32; /* by weights */
+    moe_spread launch;               /* seconds: handing work to all threads, and waiting */
 } moe_measured_cpu;
 
 bool moe_measure_cpu(const moe_measure *how, moe_measured_cpu *out, GError **error);
 void moe_measured_cpu_clear(moe_measured_cpu *cpu);
-/* stream, peaks and half_rows of the points that are there. */
-void moe_measured_cpu_fit(moe_measured_cpu *cpu);
+/* peak, stream and half_rows of the points that are there. */
+void moe_measured_experts_fit(moe_measured_experts *experts);
+
+typedef struct moe_copy_point {
+    uint64_t bytes;
+    moe_spread seconds;
+} moe_copy_point;
+
+#define MOE_COPY_POINTS 8
+typedef struct moe_measured_gpu {
+    char *name;     /* NULL: there is none, or no backend for it */
+    char *absent;   /* then why */
+    uint64_t bytes; /* of its memory */
+    moe_measured_experts experts;
+    uint32_t n_copies;
+    moe_copy_point copies[MOE_COPY_POINTS]; /* from pinned memory, until the host knows */
+    double rate, latency, mean, largest;    /* of a link, fitted */
+} moe_measured_gpu;
+
+/* No GPU is no error. `hidden` and `width` of the experts: 0 for what a GPU wants. */
+bool moe_measure_gpu(const moe_measure *how, uint32_t hidden, uint32_t width, moe_measured_gpu *out,
+                     GError **error);
+void moe_measured_gpu_clear(moe_measured_gpu *gpu);
+/* rate and latency of the copies that are there. */
+void moe_measured_gpu_fit(moe_measured_gpu *gpu);
 
 /* ---- the preset ---- */
 
-/* Memory and processor are wanted; disk NULL: none. The text of a preset. */
-void moe_measured_preset(const char *name, const moe_measured_memory *memory,
-                         const moe_measured_cpu *cpu, const moe_measured_disk *disk, GString *out);
-/* The points as rows of a measured table (profiler/measured.h); any may be NULL. */
-void moe_measured_table(const moe_measured_memory *memory, const moe_measured_cpu *cpu,
-                        const moe_measured_disk *disk, GString *out);
+/* What was measured; NULL: it was not. */
+typedef struct moe_measured_machine {
+    const moe_measured_memory *memory;
+    const moe_measured_cpu *cpu;
+    const moe_measured_disk *disk;
+    const moe_measured_gpu *gpu;
+} moe_measured_machine;
+
+/* The text of a preset. Memory and processor are wanted. */
+void moe_measured_preset(const moe_measured_machine *machine, const char *name, GString *out);
+/* The points as rows of a measured table (profiler/measured.h). */
+void moe_measured_table(const moe_measured_machine *machine, GString *out);
 
 #endif

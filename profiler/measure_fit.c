@@ -132,40 +132,37 @@ moe_measured_disk_fit(moe_measured_disk *disk)
     return true;
 }
 
-/* ---- a device from a processor's points ---- */
+/* ---- a device from experts' points ---- */
 
 static double
-flops_of(const moe_measured_cpu *cpu, const moe_cpu_point *p)
+flops_of(const moe_measured_experts *e, const moe_expert_point *p)
 {
-    return 2 * cpu->params * p->tokens * p->experts;
+    return 2 * e->params * p->tokens * p->experts;
 }
 
 static double
-best_rate(const moe_measured_cpu *cpu, const moe_cpu_point *points)
+bytes_of(const moe_measured_experts *e, const moe_expert_point *p)
 {
-    double best = 0;
-    for (uint32_t i = 0; i < MOE_CPU_POINTS && points[i].tokens; i++)
-        best = fmax(best, flops_of(cpu, &points[i]) / points[i].seconds.median);
-    return best;
+    return e->params * p->experts * e->weight_bits / 8;
 }
 
-/* max(bytes / stream, flops * (tokens + half_rows) / (tokens * peak)) of bf16 weights. */
+/* max(bytes / stream, flops * (tokens + half_rows) / (tokens * peak)) */
 static double
-time_of(const moe_measured_cpu *cpu, const moe_cpu_point *p, double half_rows)
+time_of(const moe_measured_experts *e, const moe_expert_point *p, double half_rows)
 {
-    double read = 2 * cpu->params * p->experts / cpu->stream;
-    double work = flops_of(cpu, p) * (p->tokens + half_rows) / (p->tokens * cpu->peak_bf16);
-    return fmax(read, work);
+    double work = flops_of(e, p) * (p->tokens + half_rows) / (p->tokens * e->peak);
+    return fmax(bytes_of(e, p) / e->stream, work);
 }
 
 static double
-off(const moe_measured_cpu *cpu, double half_rows, double *largest)
+off(const moe_measured_experts *e, double half_rows, double *largest)
 {
     double sum = 0;
     uint32_t n = 0;
     *largest = 0;
-    for (; n < MOE_CPU_POINTS && cpu->bf16[n].tokens; n++) {
-        double one = fabs(time_of(cpu, &cpu->bf16[n], half_rows) / cpu->bf16[n].seconds.median - 1);
+    for (; n < MOE_EXPERT_POINTS && e->points[n].tokens; n++) {
+        const moe_expert_point *p = &e->points[n];
+        double one = fabs(time_of(e, p, half_rows) / p->seconds.median - 1);
         sum += one;
         *largest = fmax(*largest, one);
     }
@@ -174,22 +171,52 @@ off(const moe_measured_cpu *cpu, double half_rows, double *largest)
 
 /* The half_rows that is least off: for each point the one that explains it, and none. */
 void
-moe_measured_cpu_fit(moe_measured_cpu *cpu)
+moe_measured_experts_fit(moe_measured_experts *e)
 {
-    cpu->peak_bf16 = best_rate(cpu, cpu->bf16);
-    cpu->peak_fp32 = best_rate(cpu, cpu->fp32);
-    cpu->stream = 2 * cpu->params * cpu->bf16[0].experts / cpu->bf16[0].seconds.median;
-    cpu->half_rows = 0;
-    cpu->mean = off(cpu, 0, &cpu->largest);
-    for (uint32_t i = 0; i < MOE_CPU_POINTS && cpu->bf16[i].tokens; i++) {
-        const moe_cpu_point *p = &cpu->bf16[i];
-        double rate = flops_of(cpu, p) / p->seconds.median, largest;
-        double half = p->tokens * (cpu->peak_bf16 / rate - 1);
-        double mean = off(cpu, half, &largest);
-        if (half < 0 || mean >= cpu->mean)
+    e->peak = e->half_rows = 0;
+    e->stream = bytes_of(e, &e->points[0]) / e->points[0].seconds.median;
+    for (uint32_t i = 0; i < MOE_EXPERT_POINTS && e->points[i].tokens; i++)
+        e->peak = fmax(e->peak, flops_of(e, &e->points[i]) / e->points[i].seconds.median);
+    e->mean = off(e, 0, &e->largest);
+    for (uint32_t i = 0; i < MOE_EXPERT_POINTS && e->points[i].tokens; i++) {
+        const moe_expert_point *p = &e->points[i];
+        double rate = flops_of(e, p) / p->seconds.median, largest;
+        double half = p->tokens * (e->peak / rate - 1), mean = off(e, half, &largest);
+        if (half < 0 || mean >= e->mean)
             continue;
-        cpu->half_rows = half;
-        cpu->mean = mean;
-        cpu->largest = largest;
+        e->half_rows = half;
+        e->mean = mean;
+        e->largest = largest;
     }
+}
+
+/* ---- a link from copies ---- */
+
+/* latency + bytes / rate by least squares of the relative errors. */
+void
+moe_measured_gpu_fit(moe_measured_gpu *gpu)
+{
+    double x = 0, y = 0, xx = 0, xy = 0, yy = 0, sum = 0;
+    for (uint32_t i = 0; i < gpu->n_copies; i++) {
+        double time = gpu->copies[i].seconds.median, one = 1 / time;
+        double size = (double)gpu->copies[i].bytes / time;
+        x += one;
+        y += size;
+        xx += one * one;
+        xy += one * size;
+        yy += size * size;
+        gpu->rate = fmax(gpu->rate, size);
+    }
+    double det = xx * yy - xy * xy, per_byte = det > 0 ? (xx * y - xy * x) / det : 0;
+    if (per_byte > 0) {
+        gpu->rate = 1 / per_byte;
+        gpu->latency = fmax((yy * x - xy * y) / det, 0);
+    }
+    for (uint32_t i = 0; i < gpu->n_copies; i++) {
+        double foreseen = gpu->latency + (double)gpu->copies[i].bytes / gpu->rate;
+        double one = fabs(foreseen / gpu->copies[i].seconds.median - 1);
+        sum += one;
+        gpu->largest = fmax(gpu->largest, one);
+    }
+    gpu->mean = gpu->n_copies ? sum / gpu->n_copies : 0;
 }

@@ -74,6 +74,25 @@ spread_text(const moe_spread *s, double unit, const char *name)
 
 /* ---- places ---- */
 
+static double
+memory_rate(const moe_measured_machine *machine)
+{
+    const moe_measured_memory *m = machine->memory;
+    return m->read[moe_measured_memory_best(m)].median;
+}
+
+/* Kernels read no faster than the memory behind them: where noise says so, it is as fast. */
+static void
+put_gpu_memory(GString *out, const moe_measured_gpu *g, double host)
+{
+    g_autofree char *size = mib_text(MAX(g->bytes >> 20, 1));
+    g_autofree char *rate = rate_text(fmax(g->experts.stream, host));
+    g_string_append(out, "  - name: hbm\n");
+    put(out, "    ", "capacity", size, measured, "as the driver says");
+    put(out, "    ", "read", rate, measured,
+        "what experts with one token each are read at: achieved, not nominal");
+}
+
 static void
 put_memory(GString *out, const moe_measured_memory *m)
 {
@@ -85,7 +104,7 @@ put_memory(GString *out, const moe_measured_memory *m)
     g_autofree char *rate = rate_text(m->read[best].median);
     g_autofree char *spread = spread_text(&m->read[best], 1e9, "GB/s");
     g_autofree char *buffer = moe_format_bytes((int64_t)m->buffer);
-    g_string_append(out, "places:\n  - name: dram\n");
+    g_string_append(out, "  - name: dram\n");
     put(out, "    ", "capacity", size, measured, "%s",
         m->limited ? "the limit of its control group" : "all that the system has");
     put(out, "    ", "reserved", taken, measured, "what was not available when it was measured");
@@ -95,41 +114,57 @@ put_memory(GString *out, const moe_measured_memory *m)
 }
 
 static void
-put_flash(GString *out, const moe_measured_disk *d, const moe_measured_memory *m)
+put_flash(GString *out, const moe_measured_disk *d, double host)
 {
-    double memory = m->read[moe_measured_memory_best(m)].median;
     uint64_t capacity = MAX(d->capacity >> 20, 2);
     uint64_t taken = (d->capacity - MIN(d->available, d->capacity)) >> 20;
     g_autofree char *size = mib_text(capacity), *used = mib_text(MIN(taken, capacity - 1));
-    g_autofree char *rate = rate_text(fmin(d->link.rate, memory));
+    g_autofree char *rate = rate_text(fmin(d->link.rate, host));
     g_string_append(out, "  - name: flash\n");
     put(out, "    ", "capacity", size, measured, "of its file system");
     put(out, "    ", "reserved", used, measured, "what was not free when it was measured");
     put(out, "    ", "read", rate, fitted, "as link read");
 }
 
-/* ---- the device ---- */
+/* ---- devices ---- */
+
+/* Shares of what was reached itself: peaks and bandwidth are what these kernels do. */
+static void
+put_kernels(GString *out, const moe_measured_experts *e, double place)
+{
+    g_autofree char *stream =
+        g_strdup_printf("%.4g%%", 100 * fmin(fmax(e->stream / place, 1e-3), 1));
+    g_autofree char *half = g_strdup_printf("%.4g", e->half_rows);
+    put(out, "    ", "gemm_efficiency", "100%", measured, "peak is what was reached");
+    put(out, "    ", "stream_efficiency", stream, measured,
+        "bf16 experts with one token each: %.4g GB/s of them", e->stream / 1e9);
+    put(out, "    ", "half_rows", half, fitted,
+        "with the above, times of experts with few and many tokens are off by %.1f %% on average, "
+        "%.1f %% at most",
+        100 * e->mean, 100 * e->largest);
+}
 
 static void
-put_cpu(GString *out, const moe_measured_cpu *c, const moe_measured_memory *m)
+put_gpu(GString *out, const moe_measured_gpu *g, double host)
 {
-    double share = c->stream / m->read[moe_measured_memory_best(m)].median;
-    g_autofree char *fp32 = g_strdup_printf("%.4gGFLOPS", c->peak_fp32 / 1e9);
-    g_autofree char *bf16 = g_strdup_printf("%.4gGFLOPS", c->peak_bf16 / 1e9);
-    g_autofree char *stream = g_strdup_printf("%.4g%%", 100 * fmin(fmax(share, 1e-3), 1));
-    g_autofree char *half = g_strdup_printf("%.4g", c->half_rows);
+    g_autofree char *bf16 = g_strdup_printf("%.4gGFLOPS", g->experts.peak / 1e9);
+    g_string_append(out, "  - name: gpu\n    kind: gpu\n    place: hbm\n    peak:\n");
+    put(out, "      ", "bf16", bf16, measured,
+        "the best product of moesim's own backend; launches are in the times: %s", g->name);
+    put_kernels(out, &g->experts, fmax(g->experts.stream, host));
+}
+
+static void
+put_cpu(GString *out, const moe_measured_cpu *c, double host)
+{
+    g_autofree char *fp32 = g_strdup_printf("%.4gGFLOPS", c->fp32.peak / 1e9);
+    g_autofree char *bf16 = g_strdup_printf("%.4gGFLOPS", c->bf16.peak / 1e9);
     g_autofree char *launch = time_text(c->launch.median);
-    g_string_append(out, "devices:\n  - name: cpu\n    kind: cpu\n    place: dram\n    peak:\n");
+    g_string_append(out, "  - name: cpu\n    kind: cpu\n    place: dram\n    peak:\n");
     put(out, "      ", "fp32", fp32, measured,
         "the best product of f32 weights, by %u threads of moesim's own backend", c->threads);
     put(out, "      ", "bf16", bf16, measured, "the same of bf16 weights, which are widened");
-    put(out, "    ", "gemm_efficiency", "100%", measured, "peak is what was reached");
-    put(out, "    ", "stream_efficiency", stream, measured,
-        "bf16 experts with one token each: %.4g GB/s of them", c->stream / 1e9);
-    put(out, "    ", "half_rows", half, fitted,
-        "with the above, times of 1 to 256 tokens per expert are off by %.1f %% on average, "
-        "%.1f %% at most",
-        100 * c->mean, 100 * c->largest);
+    put_kernels(out, &c->bf16, host);
     put(out, "    ", "launch", launch, measured,
         "handing work to all threads, and waiting for them");
 }
@@ -137,7 +172,22 @@ put_cpu(GString *out, const moe_measured_cpu *c, const moe_measured_memory *m)
 /* ---- links ---- */
 
 static void
-put_links(GString *out, const moe_measured_disk *d)
+put_copies(GString *out, const moe_measured_gpu *g)
+{
+    g_autofree char *rate = rate_text(g->rate), *latency = time_text(g->latency);
+    g_string_append(out, "  - name: h2d\n    from: dram\n    to: hbm\n");
+    put(out, "    ", "rate", rate, fitted,
+        "to %u sizes from pinned memory, off by %.1f %% on average, %.1f %% at most", g->n_copies,
+        100 * g->mean, 100 * g->largest);
+    put(out, "    ", "latency", latency, fitted, "likewise, until the host knows");
+    g_string_append(out, "    engine: 1\n  - name: d2h\n    from: hbm\n    to: dram\n");
+    put(out, "    ", "rate", rate, "estimate", "as h2d: not measured");
+    put(out, "    ", "latency", latency, "estimate", "as h2d: not measured");
+    g_string_append(out, "    engine: 2\n");
+}
+
+static void
+put_reads(GString *out, const moe_measured_disk *d)
 {
     const moe_disk_link *l = &d->link;
     g_autofree char *rate = rate_text(l->rate), *channel = rate_text(l->channel);
@@ -147,7 +197,7 @@ put_links(GString *out, const moe_measured_disk *d)
     g_autofree char *request = g_strdup_printf("%" PRIu64 "KiB", l->request >> 10);
     g_autofree char *depth = g_strdup_printf("%u", l->depth);
 
-    g_string_append(out, "links:\n  - name: read\n    from: flash\n    to: dram\n");
+    g_string_append(out, "  - name: read\n    from: flash\n    to: dram\n");
     put(out, "    ", "rate", rate, fitted, "to random reads of %u sizes and depths%s", d->n,
         d->direct ? ", past the page cache" : "; the page cache could not be passed by");
     put(out, "    ", "latency", latency, fitted, "likewise");
@@ -166,23 +216,32 @@ put_links(GString *out, const moe_measured_disk *d)
 }
 
 void
-moe_measured_preset(const char *name, const moe_measured_memory *memory,
-                    const moe_measured_cpu *cpu, const moe_measured_disk *disk, GString *out)
+moe_measured_preset(const moe_measured_machine *machine, const char *name, GString *out)
 {
+    const moe_measured_cpu *cpu = machine->cpu;
+    const moe_measured_gpu *gpu =
+        machine->gpu && machine->gpu->name && machine->gpu->n_copies ? machine->gpu : NULL;
+    double host = memory_rate(machine);
     g_autofree char *source =
         g_strdup_printf(SOURCE ": %s, %u threads, %s kernels, %s", cpu->name, cpu->threads,
                         cpu->kernels, cpu->blas ? cpu->blas : "no BLAS");
     g_string_append_printf(out, "name: %s\nsource: ", name);
     put_quoted(out, source);
-    g_string_append_c(out, '\n');
-    put_memory(out, memory);
-    if (disk)
-        put_flash(out, disk, memory);
-    put_cpu(out, cpu, memory);
-    if (disk)
-        put_links(out, disk);
-    else
-        g_string_append(out, "links: []\n");
+    g_string_append(out, gpu ? "\nhost: cpu\nplaces:\n" : "\nplaces:\n");
+    if (gpu)
+        put_gpu_memory(out, gpu, host);
+    put_memory(out, machine->memory);
+    if (machine->disk)
+        put_flash(out, machine->disk, host);
+    g_string_append(out, "devices:\n");
+    if (gpu)
+        put_gpu(out, gpu, host);
+    put_cpu(out, cpu, host);
+    g_string_append(out, gpu || machine->disk ? "links:\n" : "links: []\n");
+    if (gpu)
+        put_copies(out, gpu);
+    if (machine->disk)
+        put_reads(out, machine->disk);
 }
 
 /* ---- rows ---- */
@@ -201,23 +260,36 @@ add_row(moe_measured *table, const moe_measured_row *row, const char *device, GS
 }
 
 static void
-add_experts(moe_measured *table, const moe_measured_cpu *cpu, const moe_cpu_point *points,
-            bool wide, const char *name, GString *out)
+add_experts(moe_measured *table, const moe_measured_experts *e, const char *name, GString *out)
 {
-    for (uint32_t i = 0; i < MOE_CPU_POINTS && points[i].tokens; i++) {
-        const moe_cpu_point *p = &points[i];
+    bool wide = e->weight_bits == 32;
+    for (uint32_t i = 0; i < MOE_EXPERT_POINTS && e->points[i].tokens; i++) {
+        const moe_expert_point *p = &e->points[i];
         moe_measured_row row = {.kind = MOE_MEASURED_EXPERTS,
-                                .dtype = wide ? "f32" : "bf16",
-                                .weight_bits = wide ? 32 : 16,
-                                .activation_bits = wide ? 32 : 16,
-                                .hidden = cpu->hidden,
-                                .width = cpu->width,
+                                .dtype = wide ? "fp32" : "bf16",
+                                .weight_bits = e->weight_bits,
+                                .activation_bits = e->weight_bits,
+                                .hidden = e->hidden,
+                                .width = e->width,
                                 .experts = p->experts,
                                 .top_k = p->experts,
                                 .tokens = p->tokens,
                                 .distinct = p->experts,
                                 .time_us = p->seconds.median * 1e6};
         add_row(table, &row, name, out);
+    }
+}
+
+static void
+add_copies(moe_measured *table, const moe_measured_gpu *gpu, GString *out)
+{
+    for (uint32_t i = 0; i < gpu->n_copies; i++) {
+        moe_measured_row row = {.kind = MOE_MEASURED_COPY,
+                                .dtype = "",
+                                .direction = MOE_MEASURED_H2D,
+                                .bytes = (int64_t)gpu->copies[i].bytes,
+                                .time_us = gpu->copies[i].seconds.median * 1e6};
+        add_row(table, &row, gpu->name, out);
     }
 }
 
@@ -241,28 +313,39 @@ add_reads(moe_measured *table, const moe_measured_disk *disk, GString *out)
     }
 }
 
+/* A name as a field of a table may have it. */
+static char *
+field_of(const char *name)
+{
+    char *out = g_strdup(name ? name : "");
+    for (char *at = out; *at; at++)
+        *at = g_ascii_iscntrl(*at) ? ' ' : *at;
+    return out;
+}
+
+/* Rows of several devices: a calibration is told which by --only device=NAME. */
 void
-moe_measured_table(const moe_measured_memory *memory, const moe_measured_cpu *cpu,
-                   const moe_measured_disk *disk, GString *out)
+moe_measured_table(const moe_measured_machine *m, GString *out)
 {
     g_autoptr(moe_measured) table = moe_measured_new();
-    g_autofree char *name = g_strdup(cpu ? cpu->name : "");
-    for (char *at = name; *at; at++)
-        *at = g_ascii_iscntrl(*at) ? ' ' : *at;
+    g_autofree char *cpu = field_of(m->cpu ? m->cpu->name : NULL);
     moe_measured_begin(table, "probe");
     moe_measured_header(out);
-    if (memory) {
-        double rate = memory->read[moe_measured_memory_best(memory)].median;
+    if (m->memory) {
         moe_measured_row row = {.kind = MOE_MEASURED_STREAM,
                                 .dtype = "",
-                                .bytes = (int64_t)memory->buffer,
-                                .time_us = (double)memory->buffer / rate * 1e6};
-        add_row(table, &row, name, out);
+                                .bytes = (int64_t)m->memory->buffer,
+                                .time_us = (double)m->memory->buffer / memory_rate(m) * 1e6};
+        add_row(table, &row, cpu, out);
     }
-    if (cpu) {
-        add_experts(table, cpu, cpu->bf16, false, name, out);
-        add_experts(table, cpu, cpu->fp32, true, name, out);
+    if (m->cpu) {
+        add_experts(table, &m->cpu->bf16, cpu, out);
+        add_experts(table, &m->cpu->fp32, cpu, out);
     }
-    if (disk)
-        add_reads(table, disk, out);
+    if (m->gpu && m->gpu->name) {
+        add_experts(table, &m->gpu->experts, m->gpu->name, out);
+        add_copies(table, m->gpu, out);
+    }
+    if (m->disk)
+        add_reads(table, m->disk, out);
 }

@@ -81,44 +81,82 @@ moe_probe_print_memory(const moe_measured_memory *m)
     print_noise(&seen);
 }
 
-/* ---- the processor ---- */
+/* ---- experts ---- */
 
 static void
-add_points(moe_grid *grid, const moe_measured_cpu *c, const moe_cpu_point *points, const char *type,
-           double bytes, noise *seen)
+add_points(moe_grid *grid, const moe_measured_experts *e, noise *seen)
 {
-    for (uint32_t i = 0; i < MOE_CPU_POINTS && points[i].tokens; i++) {
-        const moe_cpu_point *p = &points[i];
-        double weights = c->params * p->experts;
-        moe_grid_add(grid, type);
+    for (uint32_t i = 0; i < MOE_EXPERT_POINTS && e->points[i].tokens; i++) {
+        const moe_expert_point *p = &e->points[i];
+        double weights = e->params * p->experts;
+        moe_grid_add(grid, e->weight_bits == 32 ? "f32" : "bf16");
         moe_grid_addf(grid, "%u", p->experts);
         moe_grid_addf(grid, "%u", p->tokens);
         add_spread(grid, &p->seconds, 1e-3, seen);
-        moe_grid_addf(grid, "%.4g", weights * bytes / p->seconds.median / 1e9);
+        moe_grid_addf(grid, "%.4g", weights * e->weight_bits / 8 / p->seconds.median / 1e9);
         moe_grid_addf(grid, "%.4g", 2 * weights * p->tokens / p->seconds.median / 1e9);
     }
+}
+
+static moe_grid *
+grid_of_experts(void)
+{
+    static const char *const names[] = {"weights", "experts", "tokens each", "ms",    "least",
+                                        "most",    "times",   "GB/s",        "GFLOPS"};
+    moe_grid *grid = moe_grid_new(MOE_COUNT(names));
+    add_heading(grid, names, MOE_COUNT(names));
+    return grid;
+}
+
+static void
+print_fit(const moe_measured_experts *e)
+{
+    moe_out("  %u bits: read at %.4g GB/s, at most %.4g GFLOPS, half of it at %.3g tokens: off by "
+            "%.1f %% on average, %.1f %% at most\n",
+            e->weight_bits, e->stream / 1e9, e->peak / 1e9, e->half_rows, 100 * e->mean,
+            100 * e->largest);
 }
 
 void
 moe_probe_print_cpu(const moe_measured_cpu *c)
 {
-    static const char *const names[] = {"weights", "experts", "tokens each", "ms",    "least",
-                                        "most",    "times",   "GB/s",        "GFLOPS"};
-    g_autoptr(moe_grid) grid = moe_grid_new(MOE_COUNT(names));
+    g_autoptr(moe_grid) grid = grid_of_experts();
     noise seen = {0};
 
     moe_out("cpu     %s, %u threads, %s kernels, %s\n", c->name, c->threads, c->kernels,
             c->blas ? c->blas : "no BLAS");
-    add_heading(grid, names, MOE_COUNT(names));
-    add_points(grid, c, c->bf16, "bf16", 2, &seen);
-    add_points(grid, c, c->fp32, "f32", 4, &seen);
+    add_points(grid, &c->bf16, &seen);
+    add_points(grid, &c->fp32, &seen);
     moe_grid_print(grid, true, "  ");
-    moe_out(
-        "  bf16 streams at %.4g GB/s, at most %.4g GFLOPS (f32 %.4g), half of it at %.3g tokens: "
-        "off by %.1f %% on average, %.1f %% at most\n",
-        c->stream / 1e9, c->peak_bf16 / 1e9, c->peak_fp32 / 1e9, c->half_rows, 100 * c->mean,
-        100 * c->largest);
+    print_fit(&c->bf16);
+    print_fit(&c->fp32);
     moe_out("  handing work to all threads: %.3g us\n", c->launch.median * 1e6);
+    print_noise(&seen);
+}
+
+void
+moe_probe_print_gpu(const moe_measured_gpu *g)
+{
+    g_autoptr(moe_grid) grid = grid_of_experts();
+    noise seen = {0};
+    if (!g->name) {
+        moe_out("gpu     not measured: %s\n", g->absent);
+        return;
+    }
+    moe_out("gpu     %s\n", g->name);
+    add_points(grid, &g->experts, &seen);
+    moe_grid_print(grid, true, "  ");
+    print_fit(&g->experts);
+    for (uint32_t i = 0; i < g->n_copies; i++) {
+        g_autofree char *size = moe_format_bytes((int64_t)g->copies[i].bytes);
+        moe_out("  copy of %s from pinned memory: %.4g us\n", size,
+                g->copies[i].seconds.median * 1e6);
+        note(&seen, &g->copies[i].seconds);
+    }
+    moe_out("  a copy: %.4g us + bytes / %.4g GB/s: off by %.1f %% on average, %.1f %% at most\n",
+            g->latency * 1e6, g->rate / 1e9, 100 * g->mean, 100 * g->largest);
+    moe_out("  not measured: launches, the memory's own bandwidth, copies to the host, pageable "
+            "memory (`sh profiler/gpu_checks.sh` does)\n");
     print_noise(&seen);
 }
 

@@ -6,6 +6,7 @@
 
 void moe_probe_print_memory(const moe_measured_memory *memory);
 void moe_probe_print_cpu(const moe_measured_cpu *cpu);
+void moe_probe_print_gpu(const moe_measured_gpu *gpu);
 void moe_probe_print_disk(const moe_measured_disk *disk);
 
 #endif

@@ -107,37 +107,60 @@ drives(void)
     CU_ASSERT_FALSE(moe_measured_disk_fit(&none));
 }
 
+static moe_measured_experts
+experts(double stream, double peak, double half, uint32_t bits)
+{
+    static const uint32_t tokens[] = {1, 2, 4, 8, 16, 64, 256};
+    moe_measured_experts e = {.params = 6e6, .hidden = 2000, .width = 1000, .weight_bits = bits};
+    for (size_t i = 0; i < MOE_COUNT(tokens); i++) {
+        double weights = 4 * e.params, work = 2 * weights * (tokens[i] + half) / peak;
+        double read = weights * bits / 8 / stream;
+        e.points[i] = (moe_expert_point){tokens[i], 4, exact(fmax(read, work))};
+    }
+    moe_measured_experts_fit(&e);
+    return e;
+}
+
 static moe_measured_cpu
 processor(double stream, double peak, double half)
 {
-    static const uint32_t tokens[] = {1, 2, 4, 8, 16, 64, 256};
-    moe_measured_cpu c = {.name = g_strdup("a \"b\" \\ c\n"),
-                          .kernels = "plain",
-                          .threads = 4,
-                          .params = 6e6,
-                          .hidden = 2000,
-                          .width = 1000,
-                          .launch = exact(2e-6)};
-    for (size_t i = 0; i < MOE_COUNT(tokens); i++) {
-        double t = tokens[i], weights = 4 * c.params;
-        double work = 2 * weights * (t + half) / peak;
-        c.bf16[i] = (moe_cpu_point){tokens[i], 4, exact(fmax(2 * weights / stream, work))};
-        c.fp32[i] = (moe_cpu_point){tokens[i], 4, exact(fmax(4 * weights / stream, work))};
+    return (moe_measured_cpu){.name = g_strdup("a \"b\" \\ c\n"),
+                              .kernels = "plain",
+                              .threads = 4,
+                              .bf16 = experts(stream, peak, half, 16),
+                              .fp32 = experts(stream, peak, half, 32),
+                              .launch = exact(2e-6)};
+}
+
+static moe_measured_gpu
+graphics(double rate, double latency)
+{
+    moe_measured_gpu g = {
+        .name = g_strdup("a GPU"), .bytes = 80ull << 30, .experts = experts(3e12, 700e12, 60, 16)};
+    for (uint32_t i = 0; i < MOE_COPY_POINTS; i++) {
+        uint64_t bytes = 48ull << (10 + 2 * i);
+        g.copies[g.n_copies++] = (moe_copy_point){bytes, exact(latency + (double)bytes / rate)};
     }
-    moe_measured_cpu_fit(&c);
-    return c;
+    moe_measured_gpu_fit(&g);
+    return g;
 }
 
 static void
 processors(void)
 {
-    moe_measured_cpu c = processor(20e9, 400e9, 2);
-    CU_ASSERT(near(c.stream, 20e9, 1e-9));
+    moe_measured_experts e = experts(20e9, 400e9, 2, 16);
+    CU_ASSERT(near(e.stream, 20e9, 1e-9));
     /* what 256 tokens reach is the peak, so that it stands a little below the truth */
-    MOE_CHECK(near(c.peak_bf16, 400e9 * 256 / 258, 1e-9), "%g", c.peak_bf16);
-    MOE_CHECK(c.half_rows > 0.5 && c.half_rows < 3 && c.mean < 0.02, "half %g, off by %g",
-              c.half_rows, c.mean);
-    moe_measured_cpu_clear(&c);
+    MOE_CHECK(near(e.peak, 400e9 * 256 / 258, 1e-9), "%g", e.peak);
+    MOE_CHECK(e.half_rows > 0.5 && e.half_rows < 3 && e.mean < 0.02, "half %g, off by %g",
+              e.half_rows, e.mean);
+    moe_measured_gpu g = graphics(55e9, 6e-6);
+    MOE_CHECK(near(g.rate, 55e9, 1e-6) && near(g.latency, 6e-6, 1e-6) && g.mean < 1e-9, "%g, %g",
+              g.rate, g.latency);
+    moe_measured_gpu_clear(&g);
+    g = graphics(55e9, 0);
+    CU_ASSERT(near(g.rate, 55e9, 1e-6) && g.latency < 1e-12);
+    moe_measured_gpu_clear(&g);
 }
 
 /* ---- presets ---- */
@@ -173,7 +196,8 @@ presets(void)
     moe_measured_disk d = drive(6.7e9, 80e-6, 2.5e9, 300e3);
     g_autoptr(GString) text = g_string_new(NULL);
     CU_ASSERT_FATAL(moe_measured_disk_fit(&d));
-    moe_measured_preset("mine", &m, &c, &d, text);
+    const moe_measured_machine machine = {&m, &c, &d, NULL};
+    moe_measured_preset(&machine, "mine", text);
     g_autoptr(moe_hardware_set) set = parse(text->str);
     CU_ASSERT_PTR_NOT_NULL_FATAL(set);
     const moe_hardware *hw = moe_hardware_get(set);
@@ -182,7 +206,7 @@ presets(void)
     CU_ASSERT_EQUAL(hw->places[0].reserved, 4ll << 30);
     CU_ASSERT_EQUAL(hw->places[0].read_bytes_per_s, 40e9);
     CU_ASSERT_EQUAL(hw->devices[0].gemm.stream_efficiency, 0.5);
-    CU_ASSERT(near(hw->devices[0].peak.bf16, c.peak_bf16, 1e-3));
+    CU_ASSERT(near(hw->devices[0].peak.bf16, c.bf16.peak, 1e-3));
     CU_ASSERT(near(hw->links[0].bytes_per_s, 6.7e9, 0.01));
     CU_ASSERT(near(hw->links[0].iops, 300e3, 0.01));
     CU_ASSERT_EQUAL(hw->links[0].request_bytes, (int64_t)d.link.request);
@@ -194,6 +218,34 @@ presets(void)
         MOE_CHECK(g_str_has_prefix(all[i].source, "moesim probe ") &&
                       (!strcmp(all[i].basis, "measured") || !strcmp(all[i].basis, "fitted")),
                   "%s: %s, %s", all[i].key, all[i].basis, all[i].source);
+    moe_measured_cpu_clear(&c);
+}
+
+/* With a GPU: it computes, the processor is its host. */
+static void
+presets_with_gpu(void)
+{
+    moe_measured_memory m = memory();
+    moe_measured_cpu c = processor(20e9, 400e9, 2);
+    moe_measured_disk d = drive(6.7e9, 80e-6, 2.5e9, 300e3);
+    moe_measured_gpu g = graphics(55e9, 6e-6);
+    CU_ASSERT_FATAL(moe_measured_disk_fit(&d));
+    for (int slow = 0; slow < 2; slow++) {
+        const moe_measured_machine machine = {&m, &c, slow ? NULL : &d, &g};
+        g_autoptr(GString) text = g_string_new(NULL);
+        if (slow) /* slower than the host, such as an emulated one */
+            g.experts = experts(1e9, 1e9, 0, 16);
+        moe_measured_preset(&machine, "gpu", text);
+        g_autoptr(moe_hardware_set) set = parse(text->str);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(set);
+        const moe_hardware *hw = moe_hardware_get(set);
+        CU_ASSERT_EQUAL(hw->host, 1);
+        CU_ASSERT_EQUAL(hw->devices[0].place, moe_hardware_place(hw, "hbm"));
+        CU_ASSERT_EQUAL(hw->places[0].capacity, 80ll << 30);
+        CU_ASSERT(near(hw->links[0].bytes_per_s, 55e9, 1e-3));
+        CU_ASSERT(near((double)hw->links[0].latency_ps, 6e6, 1e-3));
+    }
+    moe_measured_gpu_clear(&g);
     moe_measured_cpu_clear(&c);
 }
 
@@ -214,7 +266,8 @@ odd_presets(void)
         }
         if (i == 2)
             m.available = 0;
-        moe_measured_preset("odd", &m, &c, i ? &d : NULL, text);
+        const moe_measured_machine machine = {&m, &c, i ? &d : NULL, NULL};
+        moe_measured_preset(&machine, "odd", text);
         moe_hardware_free(parse(text->str));
         moe_measured_cpu_clear(&c);
     }
@@ -229,11 +282,15 @@ tables(void)
     moe_measured_cpu c = processor(20e9, 400e9, 2);
     moe_measured_disk d = drive(6.7e9, 80e-6, 2.5e9, 300e3);
     g_autoptr(GString) text = g_string_new(NULL);
-    moe_measured_table(&m, &c, &d, text);
+    moe_measured_gpu g = graphics(55e9, 6e-6);
+    const moe_measured_machine machine = {&m, &c, &d, &g};
+    moe_measured_table(&machine, text);
     bool good = moe_measured_parse(table, "t.csv", text->str, text->len, diag);
     g_autofree char *said = moe_diag_render(diag);
     MOE_CHECK(good, "%s\n%s", said, text->str);
-    MOE_CHECK(moe_measured_count(table) == 1 + 7 + 7 + d.n, "%zu rows", moe_measured_count(table));
+    MOE_CHECK(moe_measured_count(table) == 1 + 7 + 7 + 7 + 8 + d.n, "%zu rows",
+              moe_measured_count(table));
+    moe_measured_gpu_clear(&g);
     moe_measured_cpu_clear(&c);
 }
 
@@ -284,5 +341,6 @@ groups(void)
 }
 
 MOE_TESTS({"spreads and steps", spreads}, {"sizes of files", sizes}, {"drives", drives},
-          {"processors", processors}, {"presets", presets}, {"odd presets", odd_presets},
+          {"processors and GPUs", processors}, {"presets", presets},
+          {"presets with a GPU", presets_with_gpu}, {"odd presets", odd_presets},
           {"tables", tables}, {"control groups", groups})
