@@ -7,6 +7,9 @@
  * matter. Fits are robust least squares of ln(predicted / measured). A number that the rows do not
  * determine (no row depends on it, or not apart from others) keeps the base's value, and says so.
  *
+ * A table's launches also tell what measuring adds to a call (the time of no kernel at all): it is
+ * fitted with them, taken off the other rows of the same source, and no part of the machine.
+ *
  * In this order, each with what came before: launches; streams; products; experts; attention;
  * copies, link by link. */
 #ifndef MOE_PROFILER_CALIBRATE_H

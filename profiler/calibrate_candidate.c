@@ -44,6 +44,7 @@ moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw, const moe_k
     candidate->devices = g_memdup2(hw->devices, (gsize)hw->n_devices * sizeof *hw->devices);
     candidate->links = g_memdup2(hw->links, (gsize)hw->n_links * sizeof *hw->links);
     copy_kernels(candidate, kernels ? kernels : hw->devices[0].kernels);
+    candidate->call_ps = g_new0(int64_t, 2);
     for (int l = 0; l < hw->n_links; l++)
         if (candidate->links[l].wire < 0) /* nothing slows it down */
             candidate->links[l].duplex = 1;
@@ -70,6 +71,8 @@ moe_candidate_copy(moe_candidate *to, const moe_candidate *from)
         memcpy(to->links, from->links, (size_t)from->hw.n_links * sizeof *to->links);
     if (from->levels)
         memcpy(to->levels, from->levels, (size_t)from->hw.network.n_levels * sizeof *to->levels);
+    to->bench = from->bench;
+    memcpy(to->call_ps, from->call_ps, 2 * sizeof *to->call_ps);
     if (!kernels)
         return;
     if (kernels->n_gemm)
@@ -90,6 +93,7 @@ moe_candidate_clear(moe_candidate *candidate)
     g_free(candidate->experts);
     g_free(candidate->attention);
     g_free(candidate->kernels);
+    g_free(candidate->call_ps);
 }
 
 /* ---- numbers ---- */
@@ -97,6 +101,8 @@ moe_candidate_clear(moe_candidate *candidate)
 static char *
 place_of(const moe_tunable *t, const moe_candidate *candidate, size_t offset)
 {
+    if (t->of_call)
+        return (char *)candidate->call_ps + offset;
     if (t->of_level)
         return (char *)&candidate->levels[t->index] + offset;
     if (t->of_link)
@@ -210,9 +216,23 @@ list_link(GArray *tunable, int link, bool requests)
     }
 }
 
+static void
+list_call(GArray *tunable, const char *key, size_t offset)
+{
+    moe_tunable t = {.key = g_strdup(key),
+                     .kind = MOE_MEASURED_LAUNCH,
+                     .number = MOE_NUMBER_TIME,
+                     .of_call = true,
+                     .offset = offset,
+                     .high = 1e3 * US};
+    g_array_append_val(tunable, t);
+}
+
 void
 moe_tunable_list(GArray *tunable, const moe_candidate *candidate)
 {
+    list_call(tunable, "measuring.call", 0);
+    list_call(tunable, "measuring.graph", sizeof(int64_t));
     for (size_t i = 0; i < MOE_COUNT(of_devices); i++) {
         moe_tunable t = {.key = g_strdup_printf("devices.0.%s", of_devices[i].name),
                          .kind = of_devices[i].kind,

@@ -241,7 +241,9 @@ store(fit *f, const double *x)
         number->kind = f->kind;
         number->value = value;
         number->remark = "";
-        if (value >= highest(&f->c->after, t) * 0.9999)
+        if (t->of_call)
+            number->remark = "what measuring adds to a call, no number of the machine";
+        else if (value >= highest(&f->c->after, t) * 0.9999)
             number->remark = is_part_of_rate(t) ? no_faster(t) : "at the end of its range";
         else if (f->insisted[j] && f->rough[j])
             number->remark = "only roughly determined";
@@ -332,8 +334,10 @@ take_number(fit *f, const moe_fit_plan *p, const char *name, int part)
 {
     const char *const owners[] = {"devices", "links", "network"};
     bool of_level = p->kind == MOE_MEASURED_COLLECTIVE;
-    g_autofree char *key =
-        g_strdup_printf("%s.%d.%s", owners[of_level ? 2 : part >= 0], part >= 0 ? part : 0, name);
+    g_autofree char *key = strchr(name, '.')
+                               ? g_strdup(name)
+                               : g_strdup_printf("%s.%d.%s", owners[of_level ? 2 : part >= 0],
+                                                 part >= 0 ? part : 0, name);
 
     for (size_t i = 0; i < f->c->tunable->len; i++) {
         const moe_tunable *t = &g_array_index(f->c->tunable, moe_tunable, i);
@@ -345,6 +349,16 @@ take_number(fit *f, const moe_fit_plan *p, const char *name, int part)
     }
 }
 
+/* What measuring adds is an offset, which takes one row to tell. */
+static size_t
+rows_wanted(const fit *f)
+{
+    size_t n = 0;
+    for (uint32_t j = 0; j < f->n_tunable; j++)
+        n += f->tunable[j]->of_call ? 1 : ROWS_PER_NUMBER;
+    return n;
+}
+
 static void
 run(moe_calibration *c, const moe_fit_plan *p, int link, const char *tile)
 {
@@ -353,8 +367,10 @@ run(moe_calibration *c, const moe_fit_plan *p, int link, const char *tile)
     take_rows(&f, p, link);
     for (size_t i = 0; i < MOST && p->numbers[i]; i++)
         take_number(&f, p, p->numbers[i], link);
+    if (f.n_tunable && f.tunable[f.n_tunable - 1]->of_call && (!f.c->after.bench || f.n < 3))
+        f.n_tunable--; /* two rows do not tell it from launches */
     uint32_t n = f.n_tunable;
-    size_t least = (size_t)ROWS_PER_NUMBER * n;
+    size_t least = rows_wanted(&f);
     g_autofree char *few = g_strdup_printf("%zu rows, %zu are wanted", f.n, least);
     for (uint32_t j = 0; j < n; j++)
         if (f.n || !*g_array_index(c->numbers, moe_calibrated, f.number[j]).remark)
@@ -420,8 +436,8 @@ is_concurrent(const moe_candidate *machine, const moe_measured_row *row, int lin
 }
 
 static const moe_fit_plan of_kernels[] = {
-    {MOE_MEASURED_LAUNCH, is_plain, {"launch"}},
-    {MOE_MEASURED_LAUNCH, is_graph, {"launch_in_graph"}},
+    {MOE_MEASURED_LAUNCH, is_plain, {"launch", "measuring.call"}},
+    {MOE_MEASURED_LAUNCH, is_graph, {"launch_in_graph", "measuring.graph"}},
     {MOE_MEASURED_STREAM, NULL, {"stream_efficiency"}},
     {MOE_MEASURED_GEMM, NULL, {"gemm_efficiency", "stream_efficiency", "gemm_fixed", "half_rows"}},
     {MOE_MEASURED_EXPERTS,
@@ -458,9 +474,24 @@ slow_parts(moe_calibration *c)
     }
 }
 
+/* Who measured the launches, if it was one: what the others add to a call is not known. */
+static const char *
+bench_of(const moe_calibration *c)
+{
+    const char *bench = NULL;
+    for (size_t i = c->first[MOE_MEASURED_LAUNCH]; i < c->first[MOE_MEASURED_LAUNCH + 1]; i++) {
+        const char *source = g_array_index(c->rows, moe_calibrated_row, i).row->source;
+        if (bench && strcmp(bench, source))
+            return NULL;
+        bench = source;
+    }
+    return bench;
+}
+
 void
 moe_calibrate_fit(moe_calibration *c)
 {
+    c->after.bench = bench_of(c);
     const int links[] = {c->before.h2d, c->before.d2h, c->before.disk};
     for (size_t i = 0; i < MOE_COUNT(of_kernels); i++)
         run(c, &of_kernels[i], -1, of_kernels[i].kind == MOE_MEASURED_EXPERTS ? "tile" : NULL);

@@ -124,7 +124,8 @@ stand_in(const moe_calibration *c, size_t i)
     const moe_tunable *t = tunable_at(c, i);
     for (size_t j = 0; t->other && j < c->tunable->len; j++) {
         const moe_tunable *u = tunable_at(c, j);
-        if (u->of_link == t->of_link && u->index == t->index && u->offset == t->other)
+        if (u->of_call == t->of_call && u->of_link == t->of_link && u->index == t->index &&
+            u->offset == t->other)
             return j;
     }
     return c->tunable->len;
@@ -189,6 +190,8 @@ add_all(changes *s)
     const moe_calibration *c = s->c;
     for (size_t i = 0; i < c->numbers->len; i++) {
         const moe_calibrated *number = number_at(c, i);
+        if (tunable_at(c, i)->of_call)
+            continue;
         if (!number->fitted) {
             add_kept(s, i);
             continue;

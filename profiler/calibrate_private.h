@@ -11,6 +11,7 @@ typedef struct moe_tunable {
     int kind;
     moe_number number;
     bool of_link, of_level;
+    bool of_call;  /* of measuring, not of the machine: no preset has it */
     int index;     /* device, link or level */
     size_t offset; /* double, or int64_t picoseconds of times */
     size_t other;  /* where the number is used instead while this one is unset, 0: nowhere */

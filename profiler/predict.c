@@ -1,5 +1,7 @@
 #include "profiler/predict.h"
 
+#include <string.h>
+
 static moe_predict_fn *const of_kinds[MOE_MEASURED_KINDS] = {
     [MOE_MEASURED_LAUNCH] = moe_predict_launch,
     [MOE_MEASURED_STREAM] = moe_predict_stream,
@@ -23,5 +25,8 @@ moe_predict_cost(const moe_candidate *candidate, const moe_measured_row *row)
 double
 moe_predict(const moe_candidate *candidate, const moe_measured_row *row)
 {
-    return (double)moe_predict_cost(candidate, row).total_ps / 1e6;
+    int64_t ps = moe_predict_cost(candidate, row).total_ps;
+    if (ps > 0 && candidate->bench && !strcmp(row->source, candidate->bench))
+        ps += candidate->call_ps[row->graph];
+    return (double)ps / 1e6;
 }

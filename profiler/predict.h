@@ -18,6 +18,11 @@ typedef struct moe_candidate {
     moe_gemm_kernel *gemm;
     moe_expert_kernel *experts;
     moe_attention_kernel *attention;
+    /* What measuring adds to each call of plain launches and of a graph, where `bench` measured it
+       (a row's source; NULL: nobody): events and the idle gap before them. The machine, which runs
+       one kernel after another, knows no such time. */
+    const char *bench;
+    int64_t *call_ps;
 } moe_candidate;
 
 /* `kernels`: a library in the place of the device's own; NULL: that. */
@@ -26,9 +31,9 @@ void moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw,
 void moe_candidate_copy(moe_candidate *to, const moe_candidate *from); /* numbers only */
 void moe_candidate_clear(moe_candidate *candidate);
 
-/* Microseconds; 0: the machine has no link, no network or no model for it. */
+/* Microseconds, with what measuring adds; 0: the machine has no link, no network, no model for it. */
 double moe_predict(const moe_candidate *candidate, const moe_measured_row *row);
-/* The cost that it is from; total_ps 0 where there is none. */
+/* The cost that it is from, without that; total_ps 0 where there is none. */
 moe_cost moe_predict_cost(const moe_candidate *candidate, const moe_measured_row *row);
 
 /* The same, kind by kind: `device` is the machine's first, as it is when its kernels are launched

@@ -20,7 +20,7 @@ fixture_add(fixture *f, moe_measured_row row, moe_cost cost)
 {
     const char *why = NULL;
     row.device = "NVIDIA H100 80GB HBM3";
-    row.source = "a fixture";
+    row.source = row.source ? row.source : "a fixture";
     row.time_us = (double)cost.total_ps / 1e6 * (1 + f->noise * fixture_draw(f));
     MOE_CHECK(moe_measured_add(f->table, &row, &why), "%s", why);
 }
@@ -283,6 +283,60 @@ launches_and_streams(void)
     fixture_end(&f);
 }
 
+/* Launches and products of tables in which measuring adds 2.5 us to a call, 2.8 to a graph. */
+static void
+add_measured(fixture *f, const char *products)
+{
+    for (int64_t kernels = 1; kernels <= 1000; kernels *= 10)
+        for (int graph = 0; graph < 2; graph++) {
+            moe_measured_row row = {.kind = MOE_MEASURED_LAUNCH, .source = "bench"};
+            int64_t one = graph ? f->truth.graph_launch_ps : f->truth.launch_ps;
+            row.kernels = kernels;
+            row.graph = graph;
+            fixture_add(f, row,
+                        (moe_cost){.total_ps = kernels * one + (graph ? 2800000 : 2500000)});
+        }
+    for (int64_t m = 1; m <= 4096; m *= 4)
+        for (int64_t n = 1024; n <= 16384; n *= 2) {
+            moe_measured_row row = {
+                .kind = MOE_MEASURED_GEMM, .source = products, .m = m, .n = n, .k = 4096};
+            moe_cost cost = moe_cost_gemm(&f->hw, &f->truth, (double)m, (double)n, 4096, 16, 16, 1);
+            cost.total_ps += 2500000;
+            fixture_add(f, row, cost);
+        }
+}
+
+/* What measuring adds to every call is not taken for the machine's, neither of launches nor of the
+ * products of the same table; of another source nothing is known of it. */
+static void
+measuring_adds(void)
+{
+    static const struct {
+        const char *products;
+        double fixed_us;
+    } cases[] = {{"bench", 4}, {"another", 4 + 2.5}};
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        fixture f = fixture_begin();
+        f.truth.launch_ps = 3300000;
+        f.truth.graph_launch_ps = 800000;
+        f.truth.gemm.fixed_ps = 4000000;
+        add_measured(&f, cases[i].products);
+        g_autoptr(moe_calibration) c = fixture_calibrate(&f);
+        if (c) {
+            fixture_expect(c, "devices.0.launch", 3300000, 0.001);
+            fixture_expect(c, "devices.0.launch_in_graph", 800000, 0.001);
+            fixture_expect(c, "measuring.call", 2500000, 0.001);
+            fixture_expect(c, "measuring.graph", 2800000, 0.001);
+            fixture_expect(c, "devices.0.gemm_fixed", cases[i].fixed_us * 1e6, 0.01);
+            g_autoptr(GString) preset = g_string_new(NULL);
+            g_autoptr(moe_diag) diag = moe_diag_new();
+            CU_ASSERT(moe_calibration_preset(c, "made", preset, diag));
+            MOE_CHECK(!strstr(preset->str, "measuring"), "%s", preset->str);
+        }
+        fixture_end(&f);
+    }
+}
+
 /* Padding shows where experts have few tokens and are bound by computing. */
 static void
 tiles(void)
@@ -519,7 +573,7 @@ pageable_is_not_faster(void)
 }
 
 MOE_TESTS({"gives numbers back", recovers}, {"pageable memory", pageable_is_not_faster},
-          {"launches and streams", launches_and_streams}, {"tiles", tiles},
-          {"keeps what rows lack", lacking_regimes}, {"odd rows", odd_rows},
+          {"launches and streams", launches_and_streams}, {"measuring adds", measuring_adds},
+          {"tiles", tiles}, {"keeps what rows lack", lacking_regimes}, {"odd rows", odd_rows},
           {"order is nothing", order_is_nothing}, {"shapes are held back", shapes_are_held_back},
           {"mistakes", mistakes}, {"presets", presets})
