@@ -4,6 +4,8 @@
 
 #include "sim/base/units.h"
 
+#include <math.h>
+
 const char moe_roofline[] = "launch + max(bytes / bandwidth, flops / rate) + decode + passes";
 static const char summed[] = "sum of its stages";
 
@@ -33,15 +35,27 @@ moe_peak_flops(const moe_device *device, double activation_bits)
     return peak->fp32 > 0 ? peak->fp32 : peak->bf16;
 }
 
+double
+moe_overlap(double a, double b)
+{
+    double large = moe_larger(a, b), share = large > 0 ? (a < b ? a : b) / large : 0;
+    double square = share * share;
+    return large * sqrt(sqrt(1 + square * square));
+}
+
 moe_cost
 moe_cost_finish(moe_cost cost)
 {
-    double body = moe_larger(moe_ratio(cost.bytes, cost.bytes_per_s),
-                             moe_ratio(cost.flops, cost.flops_per_s)) +
+    double moving = moe_ratio(cost.bytes, cost.bytes_per_s);
+    double computing = moe_ratio(cost.flops, cost.flops_per_s);
+    double body = (cost.joined ? moe_overlap(moving, computing) : moe_larger(moving, computing)) +
                   moe_ratio(cost.decode_bytes, cost.decode_bytes_per_s) +
                   moe_ratio(cost.pass_bytes, cost.pass_bytes_per_s);
 
     cost.total_ps = cost.launch_ps + moe_picoseconds(body);
+    if (cost.host_ps > 0)
+        cost.total_ps =
+            moe_picoseconds(moe_overlap((double)cost.total_ps / 1e12, (double)cost.host_ps / 1e12));
     return cost;
 }
 
@@ -67,13 +81,16 @@ moe_device_in_graph(const moe_device *device)
     moe_device copy = *device;
 
     copy.launch_ps = device->graph_launch_ps;
+    copy.in_graph = true;
     return copy;
 }
 
 const moe_gemm_kernel *
-moe_device_gemm(const moe_device *device, double weight_bits, double activation_bits)
+moe_device_gemm(const moe_device *device, double weight_bits, double activation_bits, double m,
+                double n, double k)
 {
-    const moe_gemm_kernel *kernel = moe_kernels_gemm(device->kernels, weight_bits, activation_bits);
+    const moe_gemm_kernel *kernel =
+        moe_kernels_gemm(device->kernels, weight_bits, activation_bits, m, n, k);
     return kernel ? kernel : &device->gemm;
 }
 
@@ -173,7 +190,8 @@ moe_cost_explain(const moe_cost *cost, GString *out)
     append_time(out, "", cost->launch_ps);
     if (cost->bytes > 0 || cost->flops > 0) {
         bool both = cost->bytes > 0 && cost->flops > 0;
-        g_string_append(out, both ? " + max(" : " + ");
+        const char *hidden = cost->joined ? " + overlap(" : " + max(";
+        g_string_append(out, both ? hidden : " + ");
         if (cost->bytes > 0)
             append_quotient(out, cost->bytes, cost->bytes_per_s, "B");
         if (both)
@@ -190,5 +208,7 @@ moe_cost_explain(const moe_cost *cost, GString *out)
         g_string_append(out, " + passes ");
         append_quotient(out, cost->pass_bytes, cost->pass_bytes_per_s, "B");
     }
+    if (cost->host_ps > 0)
+        append_time(out, ", joined with the host's ", cost->host_ps);
     append_time(out, " = ", cost->total_ps);
 }

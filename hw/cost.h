@@ -9,6 +9,8 @@
  *     launch     = kernels * launch + what the kernels' own ramp and tail take (gemm_fixed …)
  * rows: how many tokens share one read of the weights (rational saturation instead of a table:
  * facts on H800 grouped GEMM give half of the best rate near 64-128 tokens per expert).
+ * Products whose kernel tells its tiles are taken apart further, into tiles and waves of them
+ * (hw/cost_gemm.c): their flops / rate has all of that in it, and the two times overlap().
  * Expert kernels: bytes follow the distinct experts read, flops the tokens of each expert, padded
  * to blocks of `tile`, summed over experts with each expert's own rate; the expert_ numbers instead
  * of the general ones.
@@ -58,12 +60,22 @@ typedef struct moe_cost {
     double flops_per_s; /* achieved (average over experts) */
     double decode_bytes, decode_bytes_per_s;
     double pass_bytes, pass_bytes_per_s;
+    int64_t host_ps; /* what the host needs for it, joined with all the rest; 0: nothing, or it runs
+                        ahead */
+    bool joined;     /* bytes and FLOPs hide each other as overlap() says, not as max() */
     int kernels;
     const char *formula; /* static text that names the form used */
 } moe_cost;
 
-/* y[m,n] = x[m,k] w[k,n], weights of weight_bits, activations of activation_bits. `kernels`
- * launches (several small products of a stage may be given as one call with summed n). */
+/* y[m,n] = x[m,k] w[k,n], weights of weight_bits, activations of activation_bits; one launch. */
+typedef struct moe_gemm_shape {
+    double m, n, k;
+    double weight_bits, activation_bits;
+    const moe_gemm_kernel *kernel; /* NULL: the device's for such a product */
+} moe_gemm_shape;
+moe_cost moe_cost_product(const moe_hardware *hw, const moe_device *device,
+                          const moe_gemm_shape *shape);
+/* The same by the device's kernel, with `kernels` launches in all: of small kernels beside it. */
 moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double m, double n,
                        double k, double weight_bits, double activation_bits, int kernels);
 
@@ -117,7 +129,7 @@ double moe_wire_rate(double rate, double duplex);
 
 /* The kernels that a device uses: its library's for such widths, else its own. */
 const moe_gemm_kernel *moe_device_gemm(const moe_device *device, double weight_bits,
-                                       double activation_bits);
+                                       double activation_bits, double m, double n, double k);
 const moe_expert_kernel *moe_device_experts(const moe_device *device, double weight_bits,
                                             double activation_bits);
 const moe_attention_kernel *moe_device_attention(const moe_device *device, double kv_bits);
@@ -130,6 +142,9 @@ moe_device moe_device_in_graph(const moe_device *device);
 moe_cost moe_cost_add(moe_cost a, moe_cost b);
 /* "3 kernels in 7.50 us + max(2.82 GB / 1.78 TB/s, 1.2 GFLOP / 45 TFLOP/s) = 1.59 ms" */
 void moe_cost_explain(const moe_cost *cost, GString *out);
+/* Of two things that hide each other: (a^4 + b^4)^(1/4), near the larger, a fifth more where they
+ * are alike. */
+double moe_overlap(double a, double b);
 /* Peak rate for an activation dtype: fp8, else int8, for 8 bits and below; then wider types. */
 double moe_peak_flops(const moe_device *device, double activation_bits);
 

@@ -41,6 +41,7 @@ typedef struct moe_device {
     const moe_kernels *kernels;  /* library, NULL: none */
     int64_t launch_ps;           /* fixed cost of one kernel */
     int64_t graph_launch_ps;     /* the same in a CUDA graph */
+    bool in_graph;               /* its kernels are launched from a graph (moe_device_in_graph) */
     double dequant_bytes_per_s;  /* weights below 8 bits are decoded at this rate (of decoded
                                     bytes); 0: free */
     double idle_watt, peak_watt; /* 0: unknown */

@@ -164,10 +164,29 @@ takes(int dtype, double weight_bits, double activation_bits)
             return &kernels->list[i];                                                              \
     return NULL
 
-const moe_gemm_kernel *
-moe_kernels_gemm(const moe_kernels *kernels, double weight_bits, double activation_bits)
+static bool
+is_multiple(double x, int64_t of)
 {
-    CHOOSE(gemm, weight_bits, activation_bits);
+    return of <= 1 || x > 9e15 || (int64_t)x % of == 0;
+}
+
+static bool
+takes_shape(const moe_gemm_kernel *kernel, double m, double n, double k)
+{
+    return m >= (double)kernel->rows_from && is_multiple(n, kernel->multiple_n) &&
+           is_multiple(k, kernel->multiple_k);
+}
+
+const moe_gemm_kernel *
+moe_kernels_gemm(const moe_kernels *kernels, double weight_bits, double activation_bits, double m,
+                 double n, double k)
+{
+    for (size_t i = 0; kernels && i < kernels->n_gemm; i++) {
+        const moe_gemm_kernel *kernel = &kernels->gemm[i];
+        if (takes(kernel->dtype, weight_bits, activation_bits) && takes_shape(kernel, m, n, k))
+            return kernel;
+    }
+    return NULL;
 }
 
 const moe_expert_kernel *

@@ -38,14 +38,31 @@ typedef enum moe_kernel_dtype {
         MOE_N_KERNEL_DTYPES
 } moe_kernel_dtype;
 
-/* A dense product. */
+/* How a product's tiles are chosen. */
+typedef enum moe_tile_choice { MOE_TILE_BEST, MOE_TILE_ROWS } moe_tile_choice;
+
+/* A dense product (formulas: hw/cost_gemm.c). */
 typedef struct moe_gemm_kernel {
     const char *name;         /* NULL: a device's own */
     int dtype;                /* moe_kernel_dtype */
     double efficiency;        /* highest achieved share of peak */
     double stream_efficiency; /* achieved share of bandwidth when weights are streamed */
-    double half_rows;         /* rows at which it reaches half of its highest rate */
+    double half_rows;         /* rows at which it reaches half of its highest rate; no tiles */
     int64_t fixed_ps;         /* ramp and tail of the kernel */
+    /* Tiles of the result; all of this is 0 where they are not told. */
+    int64_t tile_rows, tile_columns; /* the largest, powers of two */
+    int choice;                      /* moe_tile_choice */
+    int64_t split;                   /* parts into which k may be cut, a power of two */
+    double side;                     /* of the square tile that loads as fast as it is multiplied */
+    double spread;                   /* how evenly the last, incomplete wave is spread: 0 … 1 */
+    double result_speed;             /* of the bandwidth, when all processors write their tiles */
+    int64_t tile_ps, split_ps;       /* of each wave of tiles; of adding up the parts */
+    /* Quantising activations by a pass of its own; 0: they come as they are needed. */
+    double pass_efficiency;
+    int64_t pass_ps, pass_row_ps; /* of the pass; at least so much of a row */
+    int64_t host_ps;              /* that the host needs for a call outside of graphs */
+    /* What it takes: at least so many rows; columns and inner size that are multiples; 0: any. */
+    int64_t rows_from, multiple_n, multiple_k;
 } moe_gemm_kernel;
 
 /* All kernels of an MoE layer's experts on one device. */
@@ -104,9 +121,9 @@ extern const moe_param_table moe_kernels_table;
 void moe_kernels_canonical(const moe_kernels *kernels, GString *out);
 
 /* The first kernel for weights and activations of such widths (within half a bit), NULL: none. Of a
- * library that is NULL, too. */
+ * library that is NULL, too. Of a product: that takes its shape. */
 const moe_gemm_kernel *moe_kernels_gemm(const moe_kernels *kernels, double weight_bits,
-                                        double activation_bits);
+                                        double activation_bits, double m, double n, double k);
 const moe_expert_kernel *moe_kernels_experts(const moe_kernels *kernels, double weight_bits,
                                              double activation_bits);
 /* kv_bits: of the cache. */

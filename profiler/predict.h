@@ -31,7 +31,8 @@ void moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw,
 void moe_candidate_copy(moe_candidate *to, const moe_candidate *from); /* numbers only */
 void moe_candidate_clear(moe_candidate *candidate);
 
-/* Microseconds, with what measuring adds; 0: the machine has no link, no network, no model for it. */
+/* Microseconds, with what measuring adds; 0: the machine has no link, no network, no model for it.
+ */
 double moe_predict(const moe_candidate *candidate, const moe_measured_row *row);
 /* The cost that it is from, without that; total_ps 0 where there is none. */
 moe_cost moe_predict_cost(const moe_candidate *candidate, const moe_measured_row *row);

@@ -5,8 +5,15 @@ moe_cost
 moe_predict_gemm(const moe_candidate *candidate, const moe_device *device,
                  const moe_measured_row *row)
 {
-    return moe_cost_gemm(&candidate->hw, device, (double)row->m, (double)row->n, (double)row->k,
-                         row->weight_bits, row->activation_bits, 1);
+    moe_gemm_shape shape = {
+        .m = (double)row->m,
+        .n = (double)row->n,
+        .k = (double)row->k,
+        .weight_bits = row->weight_bits,
+        .activation_bits = row->activation_bits,
+        .kernel = moe_predict_gemm_kernel(device, row),
+    };
+    return moe_cost_product(&candidate->hw, device, &shape);
 }
 
 moe_cost

@@ -224,7 +224,7 @@ kinds_of_kernels(void)
     d.experts.fixed_ps = 1000;
     d.attention.fixed_ps = 10000;
     d.attention.head_ps = 7;
-    CU_ASSERT_EQUAL(moe_cost_gemm(&hw, &d, 4, 1000, 1000, 16, 16, 2).total_ps, gemm + 200);
+    CU_ASSERT_EQUAL(moe_cost_gemm(&hw, &d, 4, 1000, 1000, 16, 16, 2).total_ps, gemm + 100);
     CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &expert, tokens, 3).total_ps, experts + 1000);
     CU_ASSERT_EQUAL(moe_cost_attention(&hw, &d, &decode).total_ps, decoded + 10000 + 32 * 7);
 
