@@ -121,6 +121,9 @@ typedef struct moe_hw_change {
  * back: a change may be out of range, or not fit with what stays. */
 void moe_hardware_write(const moe_hardware_set *set, const char *name, const char *source,
                         const moe_hw_change *changes, size_t n, GString *out);
+/* The same of a kernel library; keys as "experts.3.efficiency". */
+void moe_kernels_write(const moe_kernels_set *set, const char *name, const char *source,
+                       const moe_hw_change *changes, size_t n, GString *out);
 /* Readable description; with `verbose` each number with basis and source, estimates marked. */
 void moe_hardware_describe(const moe_hardware_set *set, bool verbose, GString *out);
 

@@ -1,10 +1,12 @@
 /* A hardware description as the text of a preset. */
+#include "hw/kernels_set.h"
 #include "hw/set.h"
 #include "hw/spec.h"
 
 #include <string.h>
 
 typedef struct writer {
+    const moe_param_table *table;
     moe_settings *settings;
     const moe_hw_change *changes;
     size_t n_changes;
@@ -142,8 +144,8 @@ put_element(const writer *w, const char *list, size_t i)
     g_autofree char *section = g_strdup("");
     const char *lead = "  - ";
 
-    for (size_t r = 0; r < moe_hardware_table.n_rows; r++) {
-        const moe_param *row = &moe_hardware_table.rows[r];
+    for (size_t r = 0; r < w->table->n_rows; r++) {
+        const moe_param *row = &w->table->rows[r];
         if (!g_str_has_prefix(row->key, prefix))
             continue;
         const char *name = row->key + strlen(prefix), *dot = strchr(name, '.');
@@ -173,18 +175,37 @@ put_list(const writer *w, const char *name, size_t n)
         put_element(w, name, i);
 }
 
+static void
+put_heading(const writer *w, const char *name, const char *source)
+{
+    g_string_append(w->out, "name: ");
+    put_text(w->out, name);
+    g_string_append(w->out, "\nsource: ");
+    put_text(w->out, source);
+    g_string_append_c(w->out, '\n');
+}
+
+void
+moe_kernels_write(const moe_kernels_set *set, const char *name, const char *source,
+                  const moe_hw_change *changes, size_t n, GString *out)
+{
+    const moe_kernels_spec *spec = moe_settings_data(set->settings);
+    const writer w = {&moe_kernels_table, set->settings, changes, n, out};
+
+    put_heading(&w, name, source);
+    put_list(&w, "gemm", spec->gemm.n);
+    put_list(&w, "experts", spec->experts.n);
+    put_list(&w, "attention", spec->attention.n);
+}
+
 void
 moe_hardware_write(const moe_hardware_set *set, const char *name, const char *source,
                    const moe_hw_change *changes, size_t n, GString *out)
 {
     const moe_hardware_spec *spec = moe_settings_data(set->settings);
-    const writer w = {set->settings, changes, n, out};
+    const writer w = {&moe_hardware_table, set->settings, changes, n, out};
 
-    g_string_append(out, "name: ");
-    put_text(out, name);
-    g_string_append(out, "\nsource: ");
-    put_text(out, source);
-    g_string_append_c(out, '\n');
+    put_heading(&w, name, source);
     for (size_t r = 0; r < moe_hardware_table.n_rows; r++) {
         const moe_param *row = &moe_hardware_table.rows[r];
         g_autoptr(GString) text = g_string_new(NULL);

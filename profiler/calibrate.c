@@ -214,15 +214,19 @@ new_calibration(const moe_measured *table, const moe_hardware_set *base, const m
 }
 
 moe_calibration *
-moe_calibrate(const moe_measured *table, const moe_hardware_set *base, moe_diag *diag)
+moe_calibrate(const moe_measured *table, const moe_hardware_set *base,
+              const moe_kernels_set *kernels, moe_diag *diag)
 {
-    g_autoptr(moe_calibration) c = new_calibration(table, base, NULL);
+    g_autoptr(moe_calibration) c =
+        new_calibration(table, base, kernels ? moe_kernels_get(kernels) : NULL);
+    c->kernels = kernels;
     if (!one_device(table, diag))
         return NULL;
     take_all(c, diag);
     if (!check_units(c, diag))
         return NULL;
     moe_calibrate_fit(c);
+    moe_calibrate_fit_kernels(c);
     if (!check_fitted(c, diag))
         return NULL;
     predict(c);
@@ -240,8 +244,10 @@ moe_calibrate_chosen(const moe_measured *table, const moe_hardware_set *base,
 {
     moe_calibration *c = new_calibration(table, base, kernels);
     moe_calibrate_rows(c, rows, n, choice, diag);
-    if (choice->rows != MOE_FIT_NONE)
+    if (choice->rows != MOE_FIT_NONE) {
         moe_calibrate_fit(c);
+        moe_calibrate_fit_kernels(c);
+    }
     return c;
 }
 

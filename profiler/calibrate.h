@@ -75,10 +75,11 @@ typedef struct moe_calibrated_kind {
 
 typedef struct moe_calibration moe_calibration;
 
-/* NULL after messages: rows of several devices, nothing that could be fitted, times of another
- * unit. `base` and `table` must outlive the calibration. */
+/* `kernels`: the library in the place of the base's, NULL: that; rows of its kernels are fitted to
+ * its numbers. NULL after messages: rows of several devices, nothing that could be fitted, times of
+ * another unit. `base`, `kernels` and `table` must outlive the calibration. */
 moe_calibration *moe_calibrate(const moe_measured *table, const moe_hardware_set *base,
-                               moe_diag *diag);
+                               const moe_kernels_set *kernels, moe_diag *diag);
 void moe_calibration_free(moe_calibration *calibration);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_calibration, moe_calibration_free)
 
@@ -92,5 +93,8 @@ char *moe_calibrated_text(moe_number number, double value);
  * base has it. False after messages when it would not load. */
 bool moe_calibration_preset(const moe_calibration *calibration, const char *name, GString *out,
                             moe_diag *diag);
+/* The same of the kernel library, when one was given. */
+bool moe_calibration_library(const moe_calibration *calibration, const char *name, GString *out,
+                             moe_diag *diag);
 
 #endif

@@ -103,6 +103,8 @@ place_of(const moe_tunable *t, const moe_candidate *candidate, size_t offset)
 {
     if (t->of_call)
         return (char *)candidate->call_ps + offset;
+    if (t->family)
+        return (char *)moe_candidate_kernel(candidate, t->family, t->index) + offset;
     if (t->of_level)
         return (char *)&candidate->levels[t->index] + offset;
     if (t->of_link)
@@ -248,4 +250,5 @@ moe_tunable_list(GArray *tunable, const moe_candidate *candidate)
     list_link(tunable, candidate->d2h, false);
     list_link(tunable, candidate->disk, true);
     moe_tunable_list_network(tunable, candidate);
+    moe_tunable_list_kernels(tunable, candidate);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define MOST MOE_SQUARES_MAX
-_Static_assert(MOST == MOE_PLAN_NUMBERS, "a plan has as many numbers as a fit");
+_Static_assert(MOST >= MOE_PLAN_NUMBERS, "a plan has no more numbers than a fit");
 /* A number counts as determined when its standard error is below a quarter of it (times: or below a
  * twentieth of what the shortest rows take), and rows that depend on it number at least three. */
 static const double limit_relative = 0.25, limit_time = 0.05;
@@ -315,7 +315,7 @@ take_rows(fit *f, const moe_fit_plan *p, int link)
     f->measured = g_new(double, end - first + 1);
     for (size_t i = first; i < end; i++) {
         const moe_calibrated_row *row = &g_array_index(f->c->rows, moe_calibrated_row, i);
-        if (row->held || *row->set_aside ||
+        if (row->held || *row->set_aside || moe_calibrate_of_library(f->c, row->row) ||
             (p->wanted && !p->wanted(&f->c->before, row->row, link)) ||
             !(moe_predict(&f->c->before, row->row) > 0))
             continue;
@@ -365,7 +365,7 @@ run(moe_calibration *c, const moe_fit_plan *p, int link, const char *tile)
     fit f = {.c = c, .kind = p->kind};
     moe_candidate_init(&f.trial, &c->before.hw, c->before.kernels);
     take_rows(&f, p, link);
-    for (size_t i = 0; i < MOST && p->numbers[i]; i++)
+    for (size_t i = 0; i < MOE_PLAN_NUMBERS && p->numbers[i]; i++)
         take_number(&f, p, p->numbers[i], link);
     if (f.n_tunable && f.tunable[f.n_tunable - 1]->of_call && (!f.c->after.bench || f.n < 3))
         f.n_tunable--; /* two rows do not tell it from launches */

@@ -124,8 +124,8 @@ stand_in(const moe_calibration *c, size_t i)
     const moe_tunable *t = tunable_at(c, i);
     for (size_t j = 0; t->other && j < c->tunable->len; j++) {
         const moe_tunable *u = tunable_at(c, j);
-        if (u->of_call == t->of_call && u->of_link == t->of_link && u->index == t->index &&
-            u->offset == t->other)
+        if (!u->family && u->of_call == t->of_call && u->of_link == t->of_link &&
+            u->index == t->index && u->offset == t->other)
             return j;
     }
     return c->tunable->len;
@@ -190,7 +190,7 @@ add_all(changes *s)
     const moe_calibration *c = s->c;
     for (size_t i = 0; i < c->numbers->len; i++) {
         const moe_calibrated *number = number_at(c, i);
-        if (tunable_at(c, i)->of_call)
+        if (tunable_at(c, i)->of_call || tunable_at(c, i)->family)
             continue;
         if (!number->fitted) {
             add_kept(s, i);
@@ -218,5 +218,34 @@ moe_calibration_preset(const moe_calibration *c, const char *name, GString *out,
     g_array_unref(s.list);
     g_ptr_array_unref(s.texts);
     g_autoptr(moe_hardware_set) set = moe_hardware_parse(name, out->str, out->len, NULL, diag);
+    return set != NULL;
+}
+
+static void
+add_kernels(changes *s)
+{
+    const moe_calibration *c = s->c;
+    for (size_t i = 0; i < c->numbers->len; i++) {
+        const moe_calibrated *number = number_at(c, i);
+        if (tunable_at(c, i)->family && number->fitted)
+            add(s, number->key, keep(s, moe_calibrated_text(number->number, number->value)),
+                "fitted", source_of(s, number->kind), *number->remark ? number->remark : NULL);
+    }
+}
+
+bool
+moe_calibration_library(const moe_calibration *c, const char *name, GString *out, moe_diag *diag)
+{
+    changes s = {c, g_array_new(false, false, sizeof(moe_hw_change)),
+                 g_ptr_array_new_with_free_func(g_free)};
+    const moe_kernels *base = moe_kernels_get(c->kernels);
+    g_autofree char *source = g_strdup_printf("moesim calibrate, based on %s%s%s", base->name,
+                                              *base->source ? ": " : "", base->source);
+    add_kernels(&s);
+    moe_kernels_write(c->kernels, name, source, (const moe_hw_change *)(const void *)s.list->data,
+                      s.list->len, out);
+    g_array_unref(s.list);
+    g_ptr_array_unref(s.texts);
+    g_autoptr(moe_kernels_set) set = moe_kernels_parse(name, out->str, out->len, diag);
     return set != NULL;
 }

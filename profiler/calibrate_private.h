@@ -5,6 +5,14 @@
 #include "profiler/calibrate.h"
 #include "profiler/predict.h"
 
+/* Whose number: of a kernel in one of a library's lists, or (none) of the machine. */
+typedef enum moe_family_of_kernels {
+    MOE_FAMILY_NONE,
+    MOE_FAMILY_GEMM,
+    MOE_FAMILY_EXPERTS,
+    MOE_FAMILY_ATTENTION,
+} moe_family_of_kernels;
+
 /* Where a number is in a candidate. */
 typedef struct moe_tunable {
     char *key;
@@ -12,7 +20,8 @@ typedef struct moe_tunable {
     moe_number number;
     bool of_link, of_level;
     bool of_call;  /* of measuring, not of the machine: no preset has it */
-    int index;     /* device, link or level */
+    int family;    /* moe_family_of_kernels */
+    int index;     /* device, link, level or kernel */
     size_t offset; /* double, or int64_t picoseconds of times */
     size_t other;  /* where the number is used instead while this one is unset, 0: nowhere */
     double low, high, start; /* start: instead of a base of 0 */
@@ -21,6 +30,7 @@ typedef struct moe_tunable {
 struct moe_calibration {
     const moe_measured *table;
     const moe_hardware_set *base;
+    const moe_kernels_set *kernels; /* library in the place of the base's; NULL: that */
     moe_candidate before, after;
     GArray *rows;    /* moe_calibrated_row */
     GArray *numbers; /* moe_calibrated */
@@ -33,6 +43,9 @@ double moe_tunable_get(const moe_tunable *tunable, const moe_candidate *candidat
 void moe_tunable_set(const moe_tunable *tunable, moe_candidate *candidate, double value);
 /* All numbers that rows can say something about. */
 void moe_tunable_list(GArray *tunable, const moe_candidate *candidate);
+void moe_tunable_list_kernels(GArray *tunable, const moe_candidate *candidate);
+/* The kernel that a family's number is in. */
+void *moe_candidate_kernel(const moe_candidate *candidate, int family, int index);
 void moe_tunable_list_network(GArray *tunable, const moe_candidate *candidate);
 
 /* Numbers that are fitted together, by the rows of a kind that are wanted. `part`: the link or the
@@ -63,5 +76,9 @@ moe_calibration *moe_calibrate_chosen(const moe_measured *table, const moe_hardw
                                       size_t n, const moe_fit_choice *choice, moe_diag *diag);
 /* Fits all numbers: c->after, and what is said of each in c->numbers. */
 void moe_calibrate_fit(moe_calibration *c);
+/* Whether a row is foretold by a kernel of the library. */
+bool moe_calibrate_of_library(const moe_calibration *c, const moe_measured_row *row);
+/* The same of the library's kernels, each by the rows that are of it. */
+void moe_calibrate_fit_kernels(moe_calibration *c);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "sim/base/base.h"
 
-enum { MOE_SQUARES_MAX = 8 }; /* unknowns */
+enum { MOE_SQUARES_MAX = 16 }; /* unknowns */
 
 typedef struct moe_squares {
     size_t n_rows;

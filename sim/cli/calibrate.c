@@ -17,7 +17,7 @@
 #define AT(field) offsetof(calibrate_values, field)
 
 typedef struct calibrate_values {
-    const char *device, *base, *model, *output, *plot, *rows;
+    const char *device, *base, *kernels, *model, *output, *library, *plot, *rows;
     GPtrArray *only, *except;
     int64_t worst;
 } calibrate_values;
@@ -31,6 +31,11 @@ static const moe_option options[] = {
              "device of the rows."},
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "FILE",
      .help = "The preset to write. Without it, nothing is written."},
+    {"kernels", 0, MOE_OPTION_TEXT, AT(kernels), "LIB",
+     .help = "The kernel library whose numbers are fitted to the rows of its kernels: a name or a "
+             "path. Default: the base's own numbers are, but for what its library knows."},
+    {"kernels-out", 0, MOE_OPTION_TEXT, AT(library), "FILE",
+     .help = "The library to write, with the fitted numbers (with --kernels)."},
     {"model", 'm', MOE_OPTION_TEXT, AT(model), "MODEL",
      .help = "The model that a profile ran, for the shapes of its stages: a preset's name, a "
              "config.json, or a checkpoint's folder."},
@@ -197,14 +202,19 @@ calibrate(moe_measured *table, const calibrate_values *v, moe_diag *diag, GError
         return MOE_EXIT_OK; /* as diag and error say */
     if (v->rows && !write_rows(table, v->rows, error))
         return MOE_EXIT_OK;
-    g_autoptr(moe_calibration) c = moe_calibrate(table, set, diag);
-    g_autoptr(GString) preset = g_string_new(NULL);
+    g_autoptr(moe_kernels_set) kernels = NULL;
+    if (v->kernels && !(kernels = moe_kernels_load(v->kernels, NULL, (moe_loc){0}, diag, error)))
+        return MOE_EXIT_OK;
+    g_autoptr(moe_calibration) c = moe_calibrate(table, set, kernels, diag);
+    g_autoptr(GString) preset = g_string_new(NULL), library = g_string_new(NULL);
     if (!c)
         return MOE_EXIT_OK;
     moe_out("%s, based on %s\n\n", v->device, moe_hardware_get(set)->name);
     moe_calibrate_print(c, table, (size_t)v->worst);
     if (v->output && moe_calibration_preset(c, v->device, preset, diag))
         write_text(v->output, preset, error);
+    if (v->library && !*error && moe_calibration_library(c, v->device, library, diag))
+        write_text(v->library, library, error);
     if (v->plot && !*error)
         draw(c, v, error);
     return MOE_EXIT_OK;
@@ -221,7 +231,9 @@ run(const void *data, const char *const *operands, size_t n)
 
     if (!v->device)
         return moe_say_usage(COMMAND, "'--device NAME' is missing");
-    const char *const outputs[] = {v->output, v->rows};
+    if (v->library && !v->kernels)
+        return moe_say_usage(COMMAND, "'--kernels-out' wants '--kernels LIB', where it begins");
+    const char *const outputs[] = {v->output, v->library, v->rows};
     for (size_t i = 0; i < MOE_COUNT(outputs) && code == MOE_EXIT_OK; i++)
         if (outputs[i])
             code = moe_trace_spare_inputs(COMMAND, outputs[i], operands, n);

@@ -65,7 +65,7 @@ static moe_calibration *
 fixture_calibrate(const fixture *f)
 {
     g_autoptr(moe_diag) diag = moe_diag_new();
-    moe_calibration *c = moe_calibrate(f->table, f->base, diag);
+    moe_calibration *c = moe_calibrate(f->table, f->base, NULL, diag);
     g_autofree char *said = moe_diag_render(diag);
     MOE_CHECK(c, "%s", said);
     return c;

@@ -129,7 +129,7 @@ found_again(void)
     moe_measured_begin(table, "made.csv");
     add_vectors(table, &truth);
     add_tokens(table, &truth);
-    g_autoptr(moe_calibration) c = moe_calibrate(table, base, diag);
+    g_autoptr(moe_calibration) c = moe_calibrate(table, base, NULL, diag);
     CU_ASSERT_FATAL(c != NULL);
     const moe_level *l = truth.hw.network.levels;
     expect(c, "network.0.ll.base", (double)l->ll.base_ps, 0.02);

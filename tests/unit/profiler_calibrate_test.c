@@ -413,7 +413,7 @@ static char *
 preset_of(const fixture *f)
 {
     g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(moe_calibration) c = moe_calibrate(f->table, f->base, diag);
+    g_autoptr(moe_calibration) c = moe_calibrate(f->table, f->base, NULL, diag);
     GString *text = g_string_new(NULL);
     bool good = c && moe_calibration_preset(c, "mine", text, diag);
     g_autofree char *said = moe_diag_render(diag);
@@ -469,7 +469,7 @@ static void
 expect_said(const fixture *f, const char *wanted)
 {
     g_autoptr(moe_diag) diag = moe_diag_new();
-    g_autoptr(moe_calibration) c = moe_calibrate(f->table, f->base, diag);
+    g_autoptr(moe_calibration) c = moe_calibrate(f->table, f->base, NULL, diag);
     g_autofree char *said = moe_diag_render(diag);
     MOE_CHECK(strstr(said, wanted), "'%s' is not in: %s", wanted, said);
 }
