@@ -334,7 +334,7 @@ take_number(fit *f, const moe_fit_plan *p, const char *name, int part)
 {
     const char *const owners[] = {"devices", "links", "network"};
     bool of_level = p->kind == MOE_MEASURED_COLLECTIVE;
-    g_autofree char *key = strchr(name, '.')
+    g_autofree char *key = g_str_has_prefix(name, "measuring.")
                                ? g_strdup(name)
                                : g_strdup_printf("%s.%d.%s", owners[of_level ? 2 : part >= 0],
                                                  part >= 0 ? part : 0, name);
