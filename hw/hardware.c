@@ -59,6 +59,7 @@ build_device(const moe_hardware_spec *spec, const moe_device_spec *d, const moe_
 {
     moe_device device = {
         .name = d->name,
+        .matches = d->matches,
         .kind = (moe_device_kind)d->kind,
         .place = moe_spec_place(spec, d->place),
         .peak = d->peak,

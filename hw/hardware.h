@@ -29,6 +29,7 @@ typedef struct moe_place_energy {
 /* Something that computes (what its numbers mean: hw/cost.h). */
 typedef struct moe_device {
     const char *name;
+    const char *matches; /* what drivers and tables call it, separated by '|'; NULL: not known */
     moe_device_kind kind;
     int place; /* index of the memory it computes from */
     moe_rates peak;
@@ -103,6 +104,9 @@ moe_hardware_set *moe_hardware_load(const char *name, const char *beside, moe_lo
  * (NULL: after the path). */
 moe_hardware_set *moe_hardware_parse(const char *path, const char *text, size_t length,
                                      const char *name, moe_diag *diag);
+/* The preset whose first device is called `device` by a driver or a table; yours. NULL: there is
+ * none, or after an error. */
+moe_hardware_set *moe_hardware_of_device(const char *device, GError **error);
 void moe_hardware_free(moe_hardware_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_hardware_set, moe_hardware_free)
 const moe_hardware *moe_hardware_get(const moe_hardware_set *set);
@@ -127,6 +131,9 @@ void moe_kernels_write(const moe_kernels_set *set, const char *name, const char 
 /* Readable description; with `verbose` each number with basis and source, estimates marked. */
 void moe_hardware_describe(const moe_hardware_set *set, bool verbose, GString *out);
 
+/* Whether `name` is one of those that drivers and tables have for it. Case does not matter, nor
+ * which of space, '-' and '_' separates words. */
+bool moe_device_matches(const moe_device *device, const char *name);
 int moe_hardware_place(const moe_hardware *hw, const char *name); /* -1: none */
 /* Links of the cheapest chain from place `from` to place `to` (fewest hops, then the least time
  * per byte summed over the hops, then the lowest link numbers);

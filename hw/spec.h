@@ -17,7 +17,7 @@ typedef struct moe_place_spec {
 } moe_place_spec;
 
 typedef struct moe_device_spec {
-    const char *name, *place, *kernels;
+    const char *name, *place, *kernels, *matches;
     int kind; /* moe_device_kind */
     moe_rates peak;
     int64_t sms, l2;

@@ -110,6 +110,8 @@ static const moe_param rows[] = {
         "Kernel library (hw/kernels) that says what software makes of the device; the numbers "
         "below "
         "are for what it has no kernel for."),
+    ROW("devices.*.matches", TEXT, D(matches), NULL, 0, 0, 0,
+        "Names that drivers and tables of measurements have for it, separated by '|'."),
     ROW("devices.*.gemm_efficiency", SHARE, D(gemm.efficiency), NULL, 1e-4, 1, NEED | SOURCED,
         "Highest achieved share of peak of a large matrix product."),
     ROW("devices.*.expert_efficiency", SHARE, D(experts.efficiency), "0", 0, 1, SOURCED,
