@@ -81,13 +81,16 @@ moe_machines_free(moe_machines *m)
     g_free(m);
 }
 
+/* What a preset says of its device goes before what names have in common. */
 static int
-score_of(const moe_machines *m, size_t i, const GPtrArray *words, bool network)
+score_of(const moe_machines *m, size_t i, const char *device, const GPtrArray *words, bool network)
 {
     const moe_hardware_set *set = g_ptr_array_index(m->sets, i);
     const moe_hardware *hw = set ? moe_hardware_get(set) : NULL;
     if (!hw || (network && !hw->network.n_levels))
         return 0;
+    if (moe_device_matches(hw->devices, device))
+        return 10000;
     int by_name = likeness(words, m->names[i]), by_device = likeness(words, hw->devices[0].name);
     int score = MAX(by_name, by_device);
     return score ? score + (g_str_has_prefix(m->names[i], "server") ? 20 : 0) +
@@ -103,7 +106,7 @@ moe_machines_find(const moe_machines *m, const char *device, bool network)
     const char *best = NULL;
     int most = 0;
     for (size_t i = 0; m->names && m->names[i]; i++) {
-        int score = score_of(m, i, words, network);
+        int score = score_of(m, i, device, words, network);
         if (score > most) {
             most = score;
             best = m->names[i];
