@@ -174,12 +174,13 @@ measure_point(const moe_measure *how, bench *b, uint32_t tokens, uint32_t left,
     return false;
 }
 
-/* Whether a point with so many tokens is likely to take longer than there is time for all. */
+/* Whether a point with so many tokens is likely to take longer than the time for all that are left
+ * of its type. */
 static bool
-is_too_slow(const moe_measure *how, const moe_expert_point *last, uint32_t tokens)
+is_too_slow(const moe_expert_point *last, uint32_t tokens, double seconds)
 {
     const double times = 4; /* the least, with the one for nothing */
-    return last->seconds.median * tokens / last->tokens * times > moe_measure_time(how, 1);
+    return last->seconds.median * tokens / last->tokens * times > seconds;
 }
 
 static bool
@@ -187,15 +188,16 @@ measure_points(const moe_measure *how, bench *b, moe_measured_experts *out, GErr
 {
     const moe_experts_bench *w = b->what;
     for (uint32_t i = 0; i < w->n_tokens; i++) {
-        uint32_t tokens = w->tokens[i];
-        if (i > 1 && is_too_slow(how, &out->points[i - 1], tokens))
+        uint32_t tokens = w->tokens[i], left = w->n_tokens - i;
+        double done = w->from + w->share * i / w->n_tokens;
+        /* what comes behind this type wants its time, too */
+        uint32_t ahead = (uint32_t)((1 - done) / w->share * w->n_tokens + 0.5);
+        if (i > 1 && is_too_slow(&out->points[i - 1], tokens, left * moe_measure_time(how, ahead)))
             break;
         g_autofree char *what = g_strdup_printf("%s, experts with %u token%s each", w->name, tokens,
                                                 tokens == 1 ? "" : "s");
-        moe_measure_say(how, what, w->from + w->share * i / w->n_tokens);
-        /* what comes behind this type wants its time, too */
-        double ahead = (1 - w->from - w->share * i / w->n_tokens) / w->share * w->n_tokens;
-        if (!measure_point(how, b, tokens, (uint32_t)(ahead + 0.5), &out->points[i], error))
+        moe_measure_say(how, what, done);
+        if (!measure_point(how, b, tokens, ahead, &out->points[i], error))
             return false;
     }
     return true;

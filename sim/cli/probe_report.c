@@ -24,9 +24,11 @@ static void
 print_noise(const noise *n)
 {
     if (n->noisy)
-        moe_out("  noisy: the repetitions of %u of %u numbers differ by more than %.0f %%, by %.0f "
-                "%% at most; other programs were running, or the machine is shared\n",
-                n->noisy, n->n, 100 * MOE_MEASURE_NOISE, 100 * n->worst);
+        moe_out(
+            "  noisy: the repetitions of %u of %u numbers differ by more than %.0f %%, by %.0f "
+            "%% at most: other programs were running, or the machine is shared; better run it when "
+            "nothing else does\n",
+            n->noisy, n->n, 100 * MOE_MEASURE_NOISE, 100 * n->worst);
 }
 
 /* Median, least, most, number of repetitions. */
