@@ -53,6 +53,12 @@ at(const checker *c, const char *list, size_t i, const char *key)
     return moe_spec_at(c->root, list, i, key);
 }
 
+double
+moe_spec_read(const moe_place_spec *place)
+{
+    return place->read > 0 ? place->read : (double)place->channels * place->channel;
+}
+
 int
 moe_spec_place(const moe_hardware_spec *spec, const char *name)
 {
@@ -131,7 +137,14 @@ check_place(const checker *c, size_t i)
         moe_diag_error(c->diag, at(c, "places", i, "reserved"),
                        "all of '%s' is reserved: %" PRId64 " of %" PRId64 " bytes", p->name,
                        p->reserved, p->capacity);
-    if (i && p->read > p[-1].read)
+    if (moe_spec_read(p) < 1e6)
+        moe_diag_error(c->diag, at(c, "places", i, "read"),
+                       "'%s' wants its peak bandwidth: 'read', or 'channels' and 'channel'",
+                       p->name);
+    if (p->channels > 0 && p->channel > 0 && p->read > (double)p->channels * p->channel)
+        moe_diag_error(c->diag, at(c, "places", i, "read"),
+                       "'%s' reads faster than its channels together", p->name);
+    if (i && moe_spec_read(p) > moe_spec_read(&p[-1]))
         moe_diag_error(c->diag, at(c, "places", i, "read"),
                        "places go from fast to slow, but '%s' is faster than '%s'", p->name,
                        p[-1].name);

@@ -25,7 +25,7 @@ build_places(moe_hardware_set *set, const moe_hardware_spec *spec)
             .name = from[i].name,
             .capacity = from[i].capacity,
             .reserved = from[i].reserved,
-            .read_bytes_per_s = from[i].read,
+            .read_bytes_per_s = moe_spec_read(&from[i]),
             .idle_watt = from[i].idle_watt,
             .device_energy = both_ways(from[i].device_energy),
             .board_energy = both_ways(from[i].board_energy),

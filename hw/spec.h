@@ -12,7 +12,8 @@
 typedef struct moe_place_spec {
     const char *name;
     int64_t capacity, reserved;
-    double read, idle_watt;
+    double read, channel, idle_watt;
+    int64_t channels;
     moe_place_energy device_energy, board_energy;
 } moe_place_spec;
 
@@ -53,6 +54,8 @@ bool moe_hardware_check(const moe_hardware_spec *spec, const moe_yaml *root, moe
 void moe_network_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag *diag);
 /* The place of list[i].key below `root`, or of what contains it. */
 moe_loc moe_spec_at(const moe_yaml *root, const char *list, size_t i, const char *key);
+/* Peak bandwidth of a place: as said, or that of its channels together. */
+double moe_spec_read(const moe_place_spec *place);
 /* Index of the place or device called `name`, -1: none. */
 int moe_spec_place(const moe_hardware_spec *spec, const char *name);
 int moe_spec_device(const moe_hardware_spec *spec, const char *name);

@@ -69,7 +69,12 @@ static const moe_param rows[] = {
         "Bytes, as the driver or the system reports them."),
     ROW("places.*.reserved", BYTES, P(reserved), "0", 0, 1e18, SOURCED,
         "Bytes of it that are not usable: driver, context, operating system."),
-    ROW("places.*.read", RATE, P(read), NULL, 1e6, 1e16, NEED | SOURCED, "Peak read bandwidth."),
+    ROW("places.*.read", RATE, P(read), "0", 0, 1e16, SOURCED,
+        "Peak read bandwidth; 0: channels times channel."),
+    ROW("places.*.channels", INT, P(channels), "0", 0, 4096, SOURCED,
+        "Memory channels that have modules; 0: unknown."),
+    ROW("places.*.channel", RATE, P(channel), "0", 0, 1e16, SOURCED,
+        "Peak bandwidth of one channel, such as 38.4GB/s of DDR5-4800; 0: unknown."),
 
     BIT_ENERGY("places.*.device_energy.read", P(device_energy.read),
                "What reading a bit takes in the memory itself; unknown: no energy can be given."),

@@ -213,6 +213,34 @@ lines(void)
     printf("\n");
 }
 
+/* Micron's STREAM of whole sockets (ctimes 2022-11-23) against their channels' peak: what a
+ * device's stream_efficiency is for. */
+static void
+channels(void)
+{
+    static const struct {
+        const char *name;
+        int channels;
+        double channel, gbps, efficiency;
+    } cases[] = {{"EPYC 9004, 12 channels of DDR5-4800, 82 % (same number)", 12, 38.4, 378, 0.82},
+                 {"EPYC 7003, 8 channels of DDR4-3200, 92 % (same number)", 8, 25.6, 189, 0.92}};
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autoptr(moe_diag) diag = moe_diag_new();
+        g_autofree char *text = g_strdup_printf(
+            "places: [{name: dram, capacity: 1TB, channels: %d, channel: %.1fGB/s}]\n"
+            "devices: [{name: cpu, kind: cpu, place: dram, peak: {fp32: 1TFLOPS}, "
+            "gemm_efficiency: 50%%, stream_efficiency: %.2f}]\nlinks: []\n",
+            cases[i].channels, cases[i].channel, cases[i].efficiency);
+        g_autoptr(moe_hardware_set) set =
+            moe_hardware_parse("channels.yaml", text, strlen(text), NULL, diag);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(set);
+        const moe_hardware *hw = moe_hardware_get(set);
+        compare(cases[i].name, "GB/s", cases[i].gbps,
+                achieved(moe_cost_stream(hw, hw->devices, 1e12)), 0.01);
+    }
+    printf("\n");
+}
+
 /* arXiv 2405.07518 section VI: a 7B model of 13.48 GB; the DGX side is the authors' model. */
 static void
 model_switches(void)
@@ -235,4 +263,4 @@ MOE_TESTS({"V100, PCIe 3", pcie3}, {"RTX 4090 and A100, PCIe 4", pcie4},
           {"RTX 5090, PCIe 5", pcie5}, {"H100, PCIe 5", pcie5_h100},
           {"an Apple SSD's experts", apple_ssd}, {"an NVMe drive's queue", nvme_queue},
           {"phones and boards", phones}, {"cache lines over CXL", lines},
-          {"switching models", model_switches})
+          {"DDR by channels", channels}, {"switching models", model_switches})

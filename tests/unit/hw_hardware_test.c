@@ -207,6 +207,22 @@ mistakes(void)
            "faster from pageable memory");
     static const struct {
         const char *keys, *said;
+    } memories[] = {
+        {"channels: 12, channel: 38.4GB/s", NULL},
+        {"channels: 12, channel: 38.4GB/s, read: 400GB/s", NULL},
+        {"channels: 12, channel: 38.4GB/s, read: 500GB/s",
+         "h.yaml:2:72: error: 'hbm' reads faster than its channels together"},
+        {"channels: 12", "'hbm' wants its peak bandwidth: 'read', or 'channels' and 'channel'"},
+        {"read: 0B/s", "'hbm' wants its peak bandwidth"},
+    };
+    for (size_t i = 0; i < MOE_COUNT(memories); i++) {
+        g_autofree char *yaml =
+            g_strconcat("places:\n  - {name: hbm, capacity: 8GiB, ", memories[i].keys,
+                        "}\n  - {name: dram, capacity: 16GiB, read: 10GB/s}\n" DEVICES LINKS, NULL);
+        expect(yaml, memories[i].said);
+    }
+    static const struct {
+        const char *keys, *said;
     } requests[] = {
         {"depth: 8", "h.yaml:7:68: error: 'up' has requests in flight, but no 'request' says"},
         {"request: 1MiB, channel: 6GB/s", "'up' is faster with one request than with many"},
