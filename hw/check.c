@@ -59,6 +59,19 @@ moe_spec_read(const moe_place_spec *place)
     return place->read > 0 ? place->read : (double)place->channels * place->channel;
 }
 
+/* Of one of a device's peaks, or of what contains it. */
+static moe_loc
+peak_at(const checker *c, size_t i, const char *name)
+{
+    const moe_yaml *list = moe_yaml_get(c->root, "devices");
+    const moe_yaml *device =
+        list && list->kind == MOE_YAML_LIST && i < list->n ? &list->items[i] : NULL;
+    const moe_yaml *peak =
+        device && device->kind == MOE_YAML_MAP ? moe_yaml_get(device, "peak") : NULL;
+    const moe_yaml *value = peak && peak->kind == MOE_YAML_MAP ? moe_yaml_get(peak, name) : NULL;
+    return value ? value->loc : at(c, "devices", i, "peak");
+}
+
 int
 moe_spec_place(const moe_hardware_spec *spec, const char *name)
 {
@@ -150,6 +163,45 @@ check_place(const checker *c, size_t i)
                        p[-1].name);
 }
 
+/* Narrower numbers are not computed more slowly: hardware that cannot do them widens them. */
+static void
+check_peaks(const checker *c, size_t i)
+{
+    const moe_device_spec *d = &devices(c)[i];
+    const struct {
+        const char *name;
+        double rate;
+    } rates[] = {
+        {"fp32", d->peak.fp32}, {"bf16", d->peak.bf16}, {"fp8", d->peak.fp8}, {"fp4", d->peak.fp4}};
+    size_t wider = 0;
+
+    for (size_t r = 1; r < MOE_COUNT(rates); r++) {
+        if (rates[r].rate <= 0)
+            continue;
+        if (rates[r].rate < rates[wider].rate)
+            moe_diag_error(c->diag, peak_at(c, i, rates[r].name),
+                           "'%s' computes more slowly in %s than in %s", d->name, rates[r].name,
+                           rates[wider].name);
+        wider = r;
+    }
+    if (d->peak.int8 > 0 && d->peak.int8 < d->peak.fp32)
+        moe_diag_error(c->diag, peak_at(c, i, "int8"),
+                       "'%s' computes more slowly in int8 than in fp32", d->name);
+}
+
+static void
+check_cache(const checker *c, size_t i)
+{
+    const moe_device_spec *d = &devices(c)[i];
+    int place = moe_spec_place(c->spec, d->place);
+
+    if (place >= 0 && d->l2 >= places(c)[place].capacity)
+        moe_diag_error(c->diag, at(c, "devices", i, "l2"),
+                       "'%s' has a cache as large as '%s', the memory behind it: %" PRId64
+                       " of %" PRId64 " bytes",
+                       d->name, d->place, d->l2, places(c)[place].capacity);
+}
+
 static void
 check_device(const checker *c, size_t i)
 {
@@ -166,6 +218,8 @@ check_device(const checker *c, size_t i)
     if (d->peak_watt > 0 && d->base_watt > d->peak_watt)
         moe_diag_error(c->diag, at(c, "devices", i, "board_energy"),
                        "'%s' takes more power before any FLOP or byte than under load", d->name);
+    check_peaks(c, i);
+    check_cache(c, i);
 }
 
 /* How many links before i have its wire; at most one may, and it leads the other way. */

@@ -107,7 +107,7 @@ static const moe_param rows[] = {
         "Dense INT8 rate; 0: not supported."),
     ROW("devices.*.peak.fp4", FLOPS, D(peak.fp4), "0", 0, 1e19, SOURCED,
         "Dense FP4 rate; 0: not supported."),
-    ROW("devices.*.sms", INT, D(sms), "0", 0, 1e6, SOURCED,
+    ROW("devices.*.sms", INT, D(sms), "0", 0, 65536, SOURCED,
         "Processors that work side by side on a kernel's blocks (SMs, compute units, cores); 0: "
         "unknown, kernels are not cut into waves."),
     ROW("devices.*.l2", BYTES, D(l2), "0", 0, 1e12, SOURCED, "Cache that they share; 0: unknown."),
