@@ -76,6 +76,8 @@ static const moe_param rows[] = {
     ROW("places.*.channel", RATE, P(channel), "0", 0, 1e16, SOURCED,
         "Peak bandwidth of one channel, such as 38.4GB/s of DDR5-4800; 0: unknown."),
 
+    ROW("places.*.power.idle", POWER, P(idle_watt), "0", 0, 1e6, SOURCED,
+        "Power of the memory when idle, where it is not part of a device's."),
     BIT_ENERGY("places.*.device_energy.read", P(device_energy.read),
                "What reading a bit takes in the memory itself; unknown: no energy can be given."),
     BIT_ENERGY("places.*.device_energy.write", P(device_energy.write),
@@ -84,8 +86,6 @@ static const moe_param rows[] = {
                "What reading a bit takes on the whole board, beyond its base power."),
     BIT_ENERGY("places.*.board_energy.write", P(board_energy.write),
                "The same of writing; default: as reading."),
-    ROW("places.*.power.idle", POWER, P(idle_watt), "0", 0, 1e6, SOURCED,
-        "Power of the memory when idle, where it is not part of a device's."),
 
     LIST("devices", H(devices), moe_device_spec, MOE_HW_MAX_DEVICES,
          "What computes; the first one runs the model."),
