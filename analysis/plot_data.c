@@ -216,13 +216,13 @@ prefix_scale(const plot_data *data, const char *unit, const char **prefix)
     } steps[] = {{1e12, "T"}, {1e9, "G"},  {1e6, "M"}, {1e3, "k"},
                  {1, ""},     {1e-3, "m"}, {1e-6, "u"}};
     bool bytes = unit[0] == 'B' && (unit[1] == '\0' || unit[1] == '/');
-    bool seconds = !strcmp(unit, "s");
+    bool seconds = !strcmp(unit, "s"), energy = !strcmp(unit, "J") || !strcmp(unit, "W");
     double largest = 0;
     for (size_t i = 0; i < data->cells->len; i++)
         largest = fmax(largest, g_array_index(data->cells, plot_cell, i).high);
-    for (size_t i = 0; (bytes || seconds) && i < MOE_COUNT(steps); i++)
-        if (largest >= steps[i].at && (steps[i].at <= 1 || bytes) &&
-            (steps[i].at >= 1 || seconds)) {
+    for (size_t i = 0; (bytes || seconds || energy) && i < MOE_COUNT(steps); i++)
+        if (largest >= steps[i].at && (steps[i].at <= 1 || bytes || energy) &&
+            (steps[i].at >= 1 || seconds || energy)) {
             *prefix = steps[i].prefix;
             return 1 / steps[i].at;
         }

@@ -14,7 +14,7 @@ char *
 moe_plot_metric_title(const char *metric)
 {
     static const char *const endings[][2] = {
-        {"tokens_per_s", "throughput"}, {"_bytes", ""}, {"_s", ""}};
+        {"tokens_per_s", "throughput"}, {"_bytes", ""}, {"_s", ""}, {"_j", ""}, {"_w", ""}};
     GString *title = g_string_new(metric);
     for (size_t i = 0; i < MOE_COUNT(endings); i++)
         if (g_str_has_suffix(title->str, endings[i][0])) {

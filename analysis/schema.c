@@ -78,6 +78,10 @@ static const char *const upgrades[MOE_SCHEMA_VERSION + 1] = {
           "  server TEXT, link TEXT, name TEXT NOT NULL, step INTEGER NOT NULL, layer INTEGER,\n"
           "  expert INTEGER, start_ps INTEGER NOT NULL, end_ps INTEGER NOT NULL, bytes INTEGER,\n"
           "  PRIMARY KEY(run, event)) WITHOUT ROWID;\n",
+    [4] = "CREATE TABLE energy(\n"
+          "  run TEXT NOT NULL REFERENCES run(identity), phase TEXT NOT NULL, part TEXT NOT NULL,\n"
+          "  name TEXT NOT NULL, uj INTEGER NOT NULL,\n"
+          "  PRIMARY KEY(run, phase, part, name)) WITHOUT ROWID;\n",
 };
 
 const moe_table *

@@ -35,6 +35,9 @@ typedef struct moe_column {
     TABLE(link, 1, "what the links carried",                                                      \
           {"link", "TEXT NOT NULL"}, {"bytes", "INTEGER NOT NULL"},                                \
           {"busy_ps", "INTEGER NOT NULL"}, {"transfers", "INTEGER NOT NULL"})                      \
+    TABLE(energy, 3, "energy of the measured time; part: compute, memory, link, idle",            \
+          {"phase", "TEXT NOT NULL"}, {"part", "TEXT NOT NULL"}, {"name", "TEXT NOT NULL"},        \
+          {"uj", "INTEGER NOT NULL"})                                                              \
     TABLE(residency, 1, "demands and admissions by tier (0: the cache computed from)",            \
           {"tier", "INTEGER NOT NULL"}, {"hits", "INTEGER NOT NULL"},                              \
           {"late", "INTEGER NOT NULL"}, {"misses", "INTEGER NOT NULL"},                            \
@@ -64,7 +67,7 @@ typedef struct moe_column {
 /* clang-format on */
 
 enum {
-    MOE_SCHEMA_VERSION = 4,             /* PRAGMA user_version */
+    MOE_SCHEMA_VERSION = 5,             /* PRAGMA user_version */
     MOE_SCHEMA_APPLICATION = 0x4D6F4553 /* PRAGMA application_id: "MoES" */
 };
 

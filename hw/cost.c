@@ -21,18 +21,40 @@ moe_picoseconds(double seconds)
     return whole + ((double)whole < ps);
 }
 
+moe_arithmetic
+moe_device_arithmetic(const moe_device *device, double activation_bits)
+{
+    const moe_rates *peak = &device->peak;
+
+    if (activation_bits < 5 && peak->fp4 > 0)
+        return MOE_FP4;
+    if (activation_bits <= 8 && peak->fp8 > 0)
+        return MOE_FP8;
+    if (activation_bits <= 8 && peak->int8 > 0)
+        return MOE_INT8;
+    if ((activation_bits <= 16 && peak->bf16 > 0) || peak->fp32 <= 0)
+        return MOE_BF16;
+    return MOE_FP32;
+}
+
 double
 moe_peak_flops(const moe_device *device, double activation_bits)
 {
     const moe_rates *peak = &device->peak;
 
-    if (activation_bits <= 8 && peak->fp8 > 0)
-        return peak->fp8;
-    if (activation_bits <= 8 && peak->int8 > 0)
-        return peak->int8;
-    if (activation_bits <= 16 && peak->bf16 > 0)
+    switch (moe_device_arithmetic(device, activation_bits)) {
+    case MOE_FP32:
+        return peak->fp32;
+    case MOE_BF16:
         return peak->bf16;
-    return peak->fp32 > 0 ? peak->fp32 : peak->bf16;
+    case MOE_FP8:
+        return peak->fp8;
+    case MOE_INT8:
+        return peak->int8;
+    case MOE_FP4:
+        return peak->fp4;
+    }
+    return 0;
 }
 
 double

@@ -145,7 +145,11 @@ void moe_cost_explain(const moe_cost *cost, GString *out);
 /* Of two things that hide each other: (a^4 + b^4)^(1/4), near the larger, a fifth more where they
  * are alike. */
 double moe_overlap(double a, double b);
-/* Peak rate for an activation dtype: fp8, else int8, for 8 bits and below; then wider types. */
+/* The arithmetic that a device has for activations of so many bits: fp4 below 5 bits; fp8, else
+ * int8, for 8 bits and below; then wider types. */
+typedef enum moe_arithmetic { MOE_FP32, MOE_BF16, MOE_FP8, MOE_INT8, MOE_FP4 } moe_arithmetic;
+moe_arithmetic moe_device_arithmetic(const moe_device *device, double activation_bits);
+/* Its peak rate. */
 double moe_peak_flops(const moe_device *device, double activation_bits);
 
 #endif

@@ -4,38 +4,23 @@
 
 #define JOULES (1e-12) /* of a picojoule */
 
-typedef enum arithmetic { FP32, BF16, FP8, INT8 } arithmetic;
-
-/* The one whose peak rate moe_peak_flops gives. */
-static arithmetic
-arithmetic_of(const moe_device *device, double activation_bits)
-{
-    const moe_rates *peak = &device->peak;
-
-    if (activation_bits <= 8 && peak->fp8 > 0)
-        return FP8;
-    if (activation_bits <= 8 && peak->int8 > 0)
-        return INT8;
-    if ((activation_bits <= 16 && peak->bf16 > 0) || peak->fp32 <= 0)
-        return BF16;
-    return FP32;
-}
-
 double
 moe_energy_flop(const moe_device *device, moe_energy_mode mode, double activation_bits)
 {
     const moe_flop_energy *e =
         mode == MOE_ENERGY_BOARD ? &device->board_energy : &device->device_energy;
 
-    switch (arithmetic_of(device, activation_bits)) {
-    case FP32:
+    switch (moe_device_arithmetic(device, activation_bits)) {
+    case MOE_FP32:
         return e->fp32 * JOULES;
-    case BF16:
+    case MOE_BF16:
         return e->bf16 * JOULES;
-    case FP8:
+    case MOE_FP8:
         return e->fp8 * JOULES;
-    case INT8:
+    case MOE_INT8:
         return e->int8 * JOULES;
+    case MOE_FP4:
+        return e->fp4 * JOULES;
     }
     return -1;
 }
@@ -44,12 +29,13 @@ const char *
 moe_energy_flop_key(const moe_device *device, moe_energy_mode mode, double activation_bits)
 {
     static const char *const keys[][2] = {
-        [FP32] = {"device_energy.fp32", "board_energy.fp32"},
-        [BF16] = {"device_energy.bf16", "board_energy.bf16"},
-        [FP8] = {"device_energy.fp8", "board_energy.fp8"},
-        [INT8] = {"device_energy.int8", "board_energy.int8"},
+        [MOE_FP32] = {"device_energy.fp32", "board_energy.fp32"},
+        [MOE_BF16] = {"device_energy.bf16", "board_energy.bf16"},
+        [MOE_FP8] = {"device_energy.fp8", "board_energy.fp8"},
+        [MOE_INT8] = {"device_energy.int8", "board_energy.int8"},
+        [MOE_FP4] = {"device_energy.fp4", "board_energy.fp4"},
     };
-    return keys[arithmetic_of(device, activation_bits)][mode == MOE_ENERGY_BOARD];
+    return keys[moe_device_arithmetic(device, activation_bits)][mode == MOE_ENERGY_BOARD];
 }
 
 static double
@@ -107,6 +93,7 @@ moe_energy_canonical(const moe_hardware *hw, moe_energy_mode mode, GString *out)
         real(out, "bf16", e->bf16);
         real(out, "fp8", e->fp8);
         real(out, "int8", e->int8);
+        real(out, "fp4", e->fp4);
         real(out, "idle", moe_energy_idle(d, mode));
     }
     for (int i = 0; i < hw->n_places; i++) {

@@ -20,7 +20,7 @@ typedef struct moe_rates {
 /* Energy of an operation by arithmetic type, pJ/FLOP; of a bit of a place, pJ/bit. Negative:
  * unknown (meaning in hw/energy.h). */
 typedef struct moe_flop_energy {
-    double fp32, bf16, fp8, int8;
+    double fp32, bf16, fp8, int8, fp4;
 } moe_flop_energy;
 typedef struct moe_place_energy {
     double read, write;

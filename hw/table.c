@@ -170,11 +170,13 @@ static const moe_param rows[] = {
     FLOP_ENERGY("devices.*.device_energy.bf16", D(device_energy.bf16), "The same at 16 bits."),
     FLOP_ENERGY("devices.*.device_energy.fp8", D(device_energy.fp8), "The same in FP8."),
     FLOP_ENERGY("devices.*.device_energy.int8", D(device_energy.int8), "The same in INT8."),
+    FLOP_ENERGY("devices.*.device_energy.fp4", D(device_energy.fp4), "The same in FP4."),
     FLOP_ENERGY("devices.*.board_energy.fp32", D(board_energy.fp32),
                 "What an FP32 FLOP takes on the whole board, beyond its base power."),
     FLOP_ENERGY("devices.*.board_energy.bf16", D(board_energy.bf16), "The same at 16 bits."),
     FLOP_ENERGY("devices.*.board_energy.fp8", D(board_energy.fp8), "The same in FP8."),
     FLOP_ENERGY("devices.*.board_energy.int8", D(board_energy.int8), "The same in INT8."),
+    FLOP_ENERGY("devices.*.board_energy.fp4", D(board_energy.fp4), "The same in FP4."),
     ROW("devices.*.board_energy.base", POWER, D(base_watt), "0", 0, 1e6, SOURCED,
         "Power of the board at full clocks before any FLOP or byte; 0: as power.idle."),
 

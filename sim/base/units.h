@@ -53,6 +53,7 @@ bool moe_parse_amount(const char *text, moe_amount *out);
 char *moe_format_bytes(int64_t bytes);     /* "87.0 GiB", "512 B" */
 char *moe_format_time(int64_t ps);         /* "12.3 us" */
 char *moe_format_rate(double bytes_per_s); /* "24.7 GB/s" */
+char *moe_format_energy(double joules);    /* "12.3 mJ" */
 char *moe_format_count(double value);      /* "20.9 B", "1.28 M" */
 char *moe_format_amount(moe_amount amount);
 

@@ -72,6 +72,13 @@ moe_format_rate(double bytes_per_s)
 }
 
 char *
+moe_format_energy(double joules)
+{
+    static const scale scales[] = {{"uJ", 1}, {"mJ", 1e3}, {"J", 1e6}, {"kJ", 1e9}, {"MJ", 1e12}};
+    return joules == 0 ? g_strdup("0 J") : format_scaled(joules * 1e6, scales, MOE_COUNT(scales));
+}
+
+char *
 moe_format_count(double value)
 {
     static const scale scales[] = {{"", 1}, {"K", 1e3}, {"M", 1e6}, {"B", 1e9}, {"T", 1e12}};

@@ -66,6 +66,8 @@ value_text(double value, const char *unit, int decimals)
         return moe_format_time((int64_t)llround(value * (double)MOE_PS_PER_S));
     if (!strcmp(unit, "B") || !strcmp(unit, "bytes"))
         return moe_format_bytes((int64_t)value);
+    if (!strcmp(unit, "J"))
+        return moe_format_energy(value);
     if (!strcmp(unit, "B/s"))
         return moe_format_rate(value);
     if (fabs(value) < 1e12)

@@ -6,6 +6,7 @@
 #include "sim/cli/pool.h"
 #include "sim/cli/report.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -283,6 +284,29 @@ say_counterfactual(const moe_scenario *scenario)
         moe_out("* counterfactual: the routing of %zu of %zu runs was transformed\n", marked, n);
 }
 
+/* Runs whose device draws more than it is made for: a real one would lower its clocks. */
+static bool
+say_power(const moe_loaded *loaded, moe_store *store, GError **error)
+{
+    size_t n = moe_scenario_runs(loaded->scenario), hot = 0;
+    double most = 1;
+    for (size_t i = 0; i < n; i++) {
+        const moe_run *run = moe_scenario_run(loaded->scenario, i);
+        moe_measure measure;
+        if (!run->energy)
+            continue;
+        if (!moe_store_measure(store, run->identity, "device_power_share", &measure, error))
+            return false;
+        hot += measure.value > 1;
+        most = fmax(most, measure.value);
+    }
+    if (hot > 0)
+        moe_say("warning: the device draws up to %.0f%% of its peak power in %zu of %zu runs; a "
+                "real one would slow down, which their times leave out",
+                100 * most, hot, n);
+    return true;
+}
+
 static bool
 conclude(session *s, size_t i, unsigned *missed)
 {
@@ -299,6 +323,8 @@ conclude(session *s, size_t i, unsigned *missed)
             return false;
         say_counterfactual(loaded->scenario);
     }
+    if (!say_power(loaded, t->store, &s->error))
+        return false;
     g_autoptr(GString) report = g_string_new(NULL);
     moe_expect_report(loaded->expectations, report);
     if (!s->values->quiet || moe_expect_missed(loaded->expectations))

@@ -194,6 +194,17 @@ static const moe_param rows[] = {
     {"experts.serve.kind", MOE_PARAM_CHOICE, AT(experts.serve), MOE_DEFAULT_SERVE,
      .variants = moe_serve_policies, .n_variants = MOE_N_SERVE, .unit = "policy", .flags = ID,
      .help = "How a demanded expert that is not resident is served."},
+
+    {"energy.mode", MOE_PARAM_ENUM, AT(energy.mode), "none", .choices = "none|device|board",
+     .flags = ID,
+     .help = "Energy from the numbers of the hardware's parts by themselves (`device_energy`), or "
+             "of its whole boards (`board_energy`); none: not reported."},
+    {"price.per_hour", MOE_PARAM_REAL, AT(price.per_hour), "0", 0, 1e9, .unit = "currency",
+     .flags = ID, .help = "Price of the machine per hour; 0: what the hardware's file says."},
+    {"price.energy_per_kwh", MOE_PARAM_REAL, AT(price.energy_per_kwh), "0", 0, 1e6,
+     .unit = "currency", .flags = ID, .help = "Price of energy, on top; wants `energy.mode`."},
+    {"price.currency", MOE_PARAM_TEXT, AT(price.currency), "USD", .flags = ID,
+     .help = "Unit of the prices."},
 };
 
 const moe_param_table moe_config_table = {"scenario", rows, MOE_COUNT(rows), sizeof(moe_config)};

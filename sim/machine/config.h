@@ -72,6 +72,13 @@ typedef struct moe_config {
         int retention, granularity, join;
         moe_choice predict, prefetch, serve;
     } experts;
+    struct {
+        int mode; /* moe_energy_mode */
+    } energy;
+    struct {
+        double per_hour, energy_per_kwh; /* 0: unknown, none */
+        const char *currency;
+    } price;
 } moe_config;
 
 /* '|'-separated dtype names, the first being "native". */

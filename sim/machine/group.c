@@ -205,12 +205,23 @@ moe_machine_slot_freed(moe_machine *machine)
         advance(machine, NULL);
 }
 
+/* Bytes of activations that `tokens` send to the host; as many come back. */
+static double
+carry_bytes(const moe_machine *machine, uint32_t tokens)
+{
+    const moe_plan *plan = machine->plan;
+    double bits = moe_lowering_precision(plan->model, plan->config).activations;
+    return (double)tokens * plan->model->hidden * bits / 8;
+}
+
 static void
-serve_on_host(moe_machine *machine, uint32_t i, moe_time cost_ps, moe_task *gate)
+serve_on_host(moe_machine *machine, uint32_t i, const moe_cost *cost, moe_time cost_ps,
+              moe_task *gate)
 {
     moe_group_state *group = &machine->group;
     const moe_hardware *hw = machine->plan->hw;
     moe_task *task = moe_task_new(machine->engine);
+    uint8_t phase = machine->schedule->steps[machine->step].phase;
     task->server = machine->host;
     task->cause = MOE_CAUSE_host_experts;
     task->work = cost_ps;
@@ -223,12 +234,11 @@ serve_on_host(moe_machine *machine, uint32_t i, moe_time cost_ps, moe_task *gate
     group->host = task;
     group->outstanding++;
     machine->host_served++;
+    machine->host_flops[phase] += cost->flops;
+    machine->host_bytes[phase] += cost->bytes;
+    machine->carried[phase] += carry_bytes(machine, group->tokens[i]);
     moe_task_submit(machine->engine, task);
-    if (machine->noting) {
-        moe_cost cost = moe_lowering_host(machine->lowering, group->layer, group->tokens[i],
-                                          moe_plan_mean_size(machine->plan, group->objects, &i, 1));
-        note_experts(machine, task, "host expert", 1, &cost);
-    }
+    note_experts(machine, task, "host expert", 1, cost);
 }
 
 /* Activations to the host and back, over the links of the innermost tier. */
@@ -236,10 +246,9 @@ static moe_time
 carry_ps(const moe_machine *machine, uint32_t tokens)
 {
     const moe_plan *plan = machine->plan;
-    double bits = moe_lowering_precision(plan->model, plan->config).activations;
-    double bytes = (double)tokens * plan->model->hidden * bits / 8;
     const moe_hw_link *link = &plan->hw->links[plan->hops[0][plan->n_hops[0] - 1]];
-    return 2 * moe_cost_copy(link, bytes, plan->config->overhead.pageable).total_ps;
+    bool pageable = plan->config->overhead.pageable;
+    return 2 * moe_cost_copy(link, carry_bytes(machine, tokens), pageable).total_ps;
 }
 
 /* Asks `serve` for each miss. What was decided so far is backlog of the later ones. */
@@ -260,9 +269,8 @@ serve_misses(moe_machine *machine, moe_task *gate)
             continue;
         }
         double size = moe_plan_mean_size(machine->plan, group->objects, &i, 1);
-        moe_time here_ps =
-            moe_lowering_host(machine->lowering, group->layer, tokens, size).total_ps +
-            carry_ps(machine, tokens);
+        moe_cost here = moe_lowering_host(machine->lowering, group->layer, tokens, size);
+        moe_time here_ps = here.total_ps + carry_ps(machine, tokens);
         moe_serve_query query = {
             .tokens = tokens,
             .load_ps = load_ps + machine->load_ps,
@@ -271,7 +279,7 @@ serve_misses(moe_machine *machine, moe_task *gate)
             .host_ps = host_ps + here_ps,
         };
         if (machine->serve->choose(config, &query) == MOE_SERVE_HOST) {
-            serve_on_host(machine, i, here_ps, gate);
+            serve_on_host(machine, i, &here, here_ps, gate);
             host_ps = query.host_ps;
             continue;
         }

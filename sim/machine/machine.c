@@ -1,5 +1,7 @@
 #include "sim/machine/machine.h"
 
+#include "sim/machine/energy.h"
+
 #include <string.h>
 
 /* user[1] of a segment's task is its number; of the group's tasks, their launch time. */
@@ -93,6 +95,7 @@ snapshot(moe_machine *machine)
     machine->host_served = machine->prefetch_loads = machine->prefetch_used = 0;
     memset(machine->flops, 0, sizeof machine->flops);
     memset(machine->bytes, 0, sizeof machine->bytes);
+    moe_machine_energy_reset(machine);
     machine->block_ps = 0;
     machine->blocks = 0;
     if (machine->residency)
@@ -108,6 +111,8 @@ end_step(moe_machine *machine, const moe_task *last)
         moe_wants_clear(machine->wants);
         moe_machine_drop_prefetches(machine, true);
     }
+    if (machine->phase_bytes)
+        moe_machine_energy_step(machine);
     machine->step_end[step] = mark.end;
     machine->step_free[step] = mark.free;
     machine->step_lean[step] = mark.lean;
@@ -331,6 +336,7 @@ moe_machine_free(moe_machine *machine)
                       machine->link_bytes_before,
                       machine->link_busy_before,
                       machine->link_transfers,
+                      machine->phase_bytes,
                       machine->loads,
                       machine->hops,
                       machine->arrival,

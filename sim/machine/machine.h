@@ -4,6 +4,7 @@
  * group.c     from a known gate to computed experts: residency, serving, waves
  * load.c      loads over their hops; the want-list and its pump
  * report.c    metrics, bounds and rows of a finished run
+ * energy.c    what it took in joules
  * timeline.c  what ran when, for runs that store it
  *
  * Flow of a step: segment 0 -> gate of MoE layer 0 known -> group (loads, experts) -> segment 1 ->
@@ -106,8 +107,10 @@ typedef struct moe_machine {
     moe_time *step_free, *step_lean; /* longest paths through each step */
     moe_layer_counts *layers;
     uint64_t host_served, prefetch_loads, prefetch_used;
-    double flops[2], bytes[2]; /* of the device, by phase */
-    double block_ps;           /* sum over decode groups: gate to computed experts */
+    double flops[2], bytes[2];                       /* of the device, by phase */
+    double host_flops[2], host_bytes[2], carried[2]; /* the same of the host; to it, and back */
+    int64_t *phase_bytes; /* of links, see energy.c; NULL: energy is not asked for, or unknown */
+    double block_ps;      /* sum over decode groups: gate to computed experts */
     uint64_t blocks;
     int64_t *link_bytes_before;
     moe_time *link_busy_before;

@@ -44,7 +44,21 @@
     X(active_bytes, "bytes", false, "Bytes of these parameters, experts of their own precision.")  \
     X(weight_bytes, "bytes", false, "Bytes of all weights, wherever they live.")                   \
     X(distinct_experts, "experts", false, "Distinct experts that a layer needs in a decode step.") \
-    X(flops_per_token, "FLOP", false, "FLOPs of the device per token, prompt and decoded.")
+    X(flops_per_token, "FLOP", false, "FLOPs of the device per token, prompt and decoded.")        \
+    X(energy_j, "J", false, "Energy of the measured time (energy.mode); sum of the four parts.")   \
+    X(energy_per_token_j, "J", false, "energy_j per decoded token.")                               \
+    X(compute_energy_j, "J", false, "What FLOPs took, on the device and the host.")                \
+    X(memory_energy_j, "J", false, "What reading and writing memories took.")                      \
+    X(link_energy_j, "J", false, "What carrying bytes over links took.")                           \
+    X(idle_energy_j, "J", false, "Idle power of the whole machine over the measured time.")        \
+    X(prefill_energy_j, "J", false, "Energy of steps with prompt tokens.")                         \
+    X(decode_energy_j, "J", false, "Energy of decode steps.")                                      \
+    X(decode_energy_per_token_j, "J", false, "decode_energy_j per token decoded in them.")         \
+    X(average_power_w, "W", false, "energy_j over the measured time.")                             \
+    X(device_power_share, "share", false,                                                          \
+      "Mean power of the device and its memory as a share of its peak; of the hotter phase.")      \
+    X(price_per_million_tokens, "price", false, "Price of a million decoded tokens.")              \
+    X(price_per_request, "price", false, "Price of a request that ends in the measured time.")
 
 enum {
 #define X(name, unit, higher, help) MOE_METRIC_##name,

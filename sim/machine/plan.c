@@ -1,5 +1,6 @@
 #include "sim/machine/plan.h"
 
+#include "sim/machine/energy.h"
 #include "sim/machine/lower.h"
 #include "sim/policy/predict/predict.h"
 #include "sim/policy/prefetch/prefetch.h"
@@ -461,6 +462,17 @@ check_clock(const maker *m)
     return false;
 }
 
+static bool
+check_price(const maker *m)
+{
+    const moe_config *config = m->plan->config;
+    if (config->price.energy_per_kwh <= 0 || config->energy.mode != MOE_ENERGY_NONE)
+        return true;
+    moe_diag_error(m->diag, at(m, "price.energy_per_kwh"),
+                   "energy has a price, but none is reckoned; say 'energy.mode: board', or device");
+    return false;
+}
+
 bool
 moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
               const moe_hardware *hw, const moe_schedule *schedule, moe_locate *locate,
@@ -483,7 +495,11 @@ moe_plan_make(moe_plan *plan, const moe_config *config, const moe_model *model,
     account_static(plan);
     if (plan->offloaded && !plan_tiers(&m))
         return false;
-    return check_policies(&m) && check_memory(&m) && check_clock(&m);
+    if (!check_policies(&m) || !check_price(&m) || !check_memory(&m) || !check_clock(&m))
+        return false;
+    g_autofree char *unknown = moe_energy_unknown(plan);
+    plan->energy = config->energy.mode != MOE_ENERGY_NONE && !unknown;
+    return true;
 }
 
 void
@@ -530,4 +546,5 @@ moe_plan_describe(const moe_plan *plan, GString *out)
     if (plan->n_always > 0)
         g_string_append_printf(out, "  %u expert%s pinned in tier 0\n", plan->n_always,
                                plan->n_always == 1 ? " is" : "s are");
+    moe_energy_describe(plan, out);
 }

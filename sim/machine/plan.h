@@ -41,6 +41,7 @@ typedef struct moe_plan {
     uint32_t n_objects;   /* experts that are there, in all layers */
     moe_account accounts[16];
     size_t n_accounts;
+    bool energy; /* it is asked for, and all of its numbers are known */
 } moe_plan;
 
 /* Finds the place of a key in the scenario, for messages. */

@@ -1,20 +1,7 @@
-#include "sim/machine/machine.h"
-#include "sim/machine/metrics.h"
+#include "sim/machine/report_private.h"
 #include "sim/machine/scenario.h"
 
-#include <math.h>
-
-/* What is being reported; values are NAN where they do not apply. */
-typedef struct report {
-    const moe_machine *machine;
-    moe_result *result;
-    double value[MOE_N_METRICS];
-    double bound[MOE_N_METRICS][3]; /* contention-free, perfect cache, roofline */
-    moe_fewest all_steps, decode_steps;
-    uint64_t decoded, prompted;
-    uint64_t decoded_alone; /* without prompts beside them */
-    moe_time decode_ps, prefill_ps, busy_ps;
-} report;
+#include <string.h>
 
 static const moe_metric_info infos[] = {
 #define X(name, unit, higher, help) {#name, unit, help, higher},
@@ -29,33 +16,21 @@ moe_metrics(size_t *n)
     return infos;
 }
 
-static double
-seconds(moe_time ps)
-{
-    return (double)ps / (double)MOE_PS_PER_S;
-}
-
-static double
-ratio(double a, double b)
-{
-    return b > 0 ? a / b : NAN;
-}
-
 static moe_time
 wall_end(const moe_machine *machine)
 {
     return machine->step ? machine->step_end[machine->step - 1] : 0;
 }
 
-static moe_time
-wall(const moe_machine *machine)
+moe_time
+moe_report_wall(const moe_machine *machine)
 {
     bool measured = machine->step > machine->schedule->measured;
     return measured ? wall_end(machine) - machine->measured_from : 0;
 }
 
 static void
-report_steps(report *r)
+report_steps(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     const moe_schedule *schedule = machine->schedule;
@@ -70,37 +45,41 @@ report_steps(report *r)
         }
         r->decoded += schedule->steps[s].decoded;
     }
-    r->value[MOE_METRIC_wall_s] = seconds(wall(machine));
-    r->value[MOE_METRIC_tokens_per_s] = ratio((double)r->decoded, seconds(wall(machine)));
+    r->value[MOE_METRIC_wall_s] = moe_report_seconds(moe_report_wall(machine));
+    r->value[MOE_METRIC_tokens_per_s] =
+        moe_report_ratio((double)r->decoded, moe_report_seconds(moe_report_wall(machine)));
     r->value[MOE_METRIC_decode_tokens_per_s] =
-        ratio((double)r->decoded_alone, seconds(r->decode_ps));
+        moe_report_ratio((double)r->decoded_alone, moe_report_seconds(r->decode_ps));
     r->value[MOE_METRIC_prefill_tokens_per_s] =
-        r->prompted ? ratio((double)r->prompted, seconds(r->prefill_ps)) : NAN;
+        r->prompted ? moe_report_ratio((double)r->prompted, moe_report_seconds(r->prefill_ps))
+                    : NAN;
     r->value[MOE_METRIC_moe_block_s] =
-        ratio(machine->block_ps / (double)MOE_PS_PER_S, (double)machine->blocks);
+        moe_report_ratio(machine->block_ps / (double)MOE_PS_PER_S, (double)machine->blocks);
 }
 
 static void
-put_percentiles(report *r, moe_stat *stat, int mean, int p50, int p99)
+put_percentiles(moe_report *r, moe_stat *stat, int mean, int p50, int p99)
 {
     if (moe_stat_count(stat) > 0) {
         if (mean >= 0)
             r->value[mean] = moe_stat_mean(stat) / (double)MOE_PS_PER_S;
         if (p50 >= 0)
-            r->value[p50] = seconds(moe_stat_percentile(stat, 0.5));
-        r->value[p99] = seconds(moe_stat_percentile(stat, 0.99));
+            r->value[p50] = moe_report_seconds(moe_stat_percentile(stat, 0.5));
+        r->value[p99] = moe_report_seconds(moe_stat_percentile(stat, 0.99));
     }
     moe_stat_free(stat);
 }
 
 static void
-report_requests(report *r)
+report_requests(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     const moe_schedule *schedule = machine->schedule;
     moe_stat *ttft = moe_stat_new(), *tpot = moe_stat_new(), *e2e = moe_stat_new();
     for (uint32_t i = 0; i < schedule->n_requests; i++) {
         const moe_request *request = &schedule->requests[i];
+        r->ended += moe_request_runs(request) && request->last >= schedule->measured &&
+                    request->last < machine->step;
         if (!moe_request_runs(request) || request->admitted < schedule->measured)
             continue;
         moe_time start = machine->step_start[request->admitted];
@@ -118,7 +97,7 @@ report_requests(report *r)
 }
 
 static void
-report_gaps(report *r)
+report_gaps(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     const moe_schedule *schedule = machine->schedule;
@@ -139,7 +118,7 @@ report_gaps(report *r)
 }
 
 static void
-report_experts(report *r)
+report_experts(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     moe_layer_counts sum = {0};
@@ -153,16 +132,17 @@ report_experts(report *r)
         sum.token_hits += c->token_hits;
     }
     double demands = (double)(sum.hits + sum.late + sum.misses);
-    r->value[MOE_METRIC_hit_rate] = ratio((double)(sum.hits + sum.late), demands);
-    r->value[MOE_METRIC_late_rate] = ratio((double)sum.late, demands);
-    r->value[MOE_METRIC_token_hit_rate] = ratio((double)sum.token_hits, (double)sum.tokens);
+    r->value[MOE_METRIC_hit_rate] = moe_report_ratio((double)(sum.hits + sum.late), demands);
+    r->value[MOE_METRIC_late_rate] = moe_report_ratio((double)sum.late, demands);
+    r->value[MOE_METRIC_token_hit_rate] =
+        moe_report_ratio((double)sum.token_hits, (double)sum.tokens);
     r->value[MOE_METRIC_loads] = (double)sum.loads;
     r->value[MOE_METRIC_host_served] = (double)machine->host_served;
     r->value[MOE_METRIC_prefetch_loads] = (double)machine->prefetch_loads;
     r->value[MOE_METRIC_prefetch_accuracy] =
-        ratio((double)machine->prefetch_used, (double)machine->prefetch_loads);
+        moe_report_ratio((double)machine->prefetch_used, (double)machine->prefetch_loads);
     r->value[MOE_METRIC_routing_reuse] =
-        ratio((double)machine->schedule->reused, (double)machine->schedule->n_tokens);
+        moe_report_ratio((double)machine->schedule->reused, (double)machine->schedule->n_tokens);
     double wasted = 0;
     for (uint32_t i = 0; machine->residency && i < machine->n_layers * machine->n_experts; i++)
         wasted += (double)moe_residency_wasted(machine->residency, 0, i) *
@@ -184,7 +164,7 @@ distinct_experts(const moe_machine *machine)
                    demand->first[moe_demand_group(demand, step, 0)];
         groups += demand->n_layers;
     }
-    return ratio((double)members, (double)groups);
+    return moe_report_ratio((double)members, (double)groups);
 }
 
 /* Bytes of the experts of all measured tokens. One size needs no look at the demand. */
@@ -208,7 +188,7 @@ routed_bytes(const moe_machine *machine, double pairs)
 
 /* What routing asks of the model, whatever the machine. */
 static void
-report_work(report *r)
+report_work(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     const moe_model *model = machine->plan->model;
@@ -219,11 +199,11 @@ report_work(report *r)
         const moe_ffn *ffn = &decoder->layers[l].ffn;
         if (ffn->experts == 0)
             continue;
-        double experts = ratio((double)machine->layers[m++].tokens, tokens);
+        double experts = moe_report_ratio((double)machine->layers[m++].tokens, tokens);
         routed += experts;
         idle += (ffn->top_k - experts) * (double)moe_expert_params(model, ffn);
     }
-    r->value[MOE_METRIC_experts_per_token] = ratio(routed, machine->n_layers);
+    r->value[MOE_METRIC_experts_per_token] = moe_report_ratio(routed, machine->n_layers);
     r->value[MOE_METRIC_active_parameters] = (double)moe_model_active(model, "all") - idle;
     double all = 0, others = 0, pairs = 0;
     for (uint32_t l = 0; l < machine->n_layers; l++)
@@ -236,25 +216,27 @@ report_work(report *r)
         all += is_others || !strcmp(account->name, "experts") ? (double)account->bytes : 0;
     }
     r->value[MOE_METRIC_weight_bytes] = all;
-    r->value[MOE_METRIC_active_bytes] = others + ratio(routed_bytes(machine, pairs), tokens);
-    r->value[MOE_METRIC_flops_per_token] = ratio(machine->flops[0] + machine->flops[1], tokens);
+    r->value[MOE_METRIC_active_bytes] =
+        others + moe_report_ratio(routed_bytes(machine, pairs), tokens);
+    r->value[MOE_METRIC_flops_per_token] =
+        moe_report_ratio(machine->flops[0] + machine->flops[1], tokens);
 }
 
 static void
-report_resources(report *r)
+report_resources(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     const moe_plan *plan = machine->plan;
-    double total = (double)wall(machine), exposed = 0;
+    double total = (double)moe_report_wall(machine), exposed = 0;
     for (uint16_t c = 0; c < MOE_N_CAUSES + plan->hw->n_links; c++) {
         exposed += (double)moe_blame_part(machine->blame, 0, MOE_BLAME_EXPOSED, c);
         r->busy_ps += moe_blame_part(machine->blame, 0, MOE_BLAME_BUSY, c);
     }
     exposed += (double)moe_blame_part(machine->blame, 0, MOE_BLAME_QUEUEING, 0);
-    r->value[MOE_METRIC_exposed_load_share] = ratio(exposed, total);
+    r->value[MOE_METRIC_exposed_load_share] = moe_report_ratio(exposed, total);
     r->value[MOE_METRIC_stall_per_token_s] =
-        ratio(exposed / (double)MOE_PS_PER_S, (double)(r->decoded + r->prompted));
-    r->value[MOE_METRIC_compute_utilisation] = ratio((double)r->busy_ps, total);
+        moe_report_ratio(exposed / (double)MOE_PS_PER_S, (double)(r->decoded + r->prompted));
+    r->value[MOE_METRIC_compute_utilisation] = moe_report_ratio((double)r->busy_ps, total);
     r->value[MOE_METRIC_device_peak_bytes] =
         (double)(moe_plan_static_bytes(plan, plan->device_place) +
                  (int64_t)machine->peak_slots * plan->expert_bytes);
@@ -265,15 +247,15 @@ report_resources(report *r)
                          machine->link_busy_before[inner];
     double bytes = (double)(moe_engine_link_bytes(machine->engine, machine->link[inner]) -
                             machine->link_bytes_before[inner]);
-    r->value[MOE_METRIC_link_utilisation] = ratio((double)link_busy, total);
+    r->value[MOE_METRIC_link_utilisation] = moe_report_ratio((double)link_busy, total);
     r->value[MOE_METRIC_load_bytes] = bytes;
-    r->value[MOE_METRIC_load_bytes_per_token] = ratio(bytes, (double)r->decoded);
+    r->value[MOE_METRIC_load_bytes_per_token] = moe_report_ratio(bytes, (double)r->decoded);
 }
 
 /* Time of `loads` experts over the slowest link of tier t's way in: a copy engine carries one at a
  * time, and each has its latency, or what of it is left behind another. */
 static double
-loads_s(const report *r, uint32_t t, uint64_t loads)
+loads_s(const moe_report *r, uint32_t t, uint64_t loads)
 {
     const moe_plan *plan = r->machine->plan;
     double slowest = 0;
@@ -281,7 +263,7 @@ loads_s(const report *r, uint32_t t, uint64_t loads)
         const moe_hw_link *link = &plan->hw->links[plan->hops[t][h]];
         bool pageable = plan->config->overhead.pageable;
         moe_cost cost = moe_cost_queued_copy(link, (double)plan->least_bytes, pageable);
-        slowest = MAX(slowest, seconds(cost.launch_ps) + cost.bytes / cost.bytes_per_s);
+        slowest = MAX(slowest, moe_report_seconds(cost.launch_ps) + cost.bytes / cost.bytes_per_s);
     }
     return (double)loads * slowest;
 }
@@ -289,7 +271,7 @@ loads_s(const report *r, uint32_t t, uint64_t loads)
 /* The fewest loads into the cache, and the first load of each expert over every tier's way in, or
  * `lean` if longer; NAN: premise fails. */
 static double
-perfect_cache(const report *r, double lean, moe_fewest fewest)
+perfect_cache(const moe_report *r, double lean, moe_fewest fewest)
 {
     if (fewest.loads == UINT64_MAX)
         return NAN;
@@ -300,11 +282,12 @@ perfect_cache(const report *r, double lean, moe_fewest fewest)
 }
 
 static void
-set_bounds(report *r, int metric, double work, double free_s, double perfect_s, double roofline_s)
+set_bounds(moe_report *r, int metric, double work, double free_s, double perfect_s,
+           double roofline_s)
 {
     double time[3] = {free_s, perfect_s, roofline_s};
     for (int b = 0; b < 3; b++)
-        r->bound[metric][b] = work < 0 ? time[b] : ratio(work, time[b]);
+        r->bound[metric][b] = work < 0 ? time[b] : moe_report_ratio(work, time[b]);
 }
 
 /* Seconds that the device's peak rates allow for. */
@@ -318,7 +301,7 @@ roofline(const moe_machine *machine, double flops, double bytes)
 }
 
 static void
-report_bounds(report *r)
+report_bounds(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     const moe_schedule *schedule = machine->schedule;
@@ -329,11 +312,11 @@ report_bounds(report *r)
         moe_assert(f <= machine->step_end[s] - machine->step_start[s],
                    "step %u took %lld ps, less than its longest path of %lld", s,
                    (long long)(machine->step_end[s] - machine->step_start[s]), (long long)f);
-        free_s += seconds(f);
-        lean_s += seconds(l);
+        free_s += moe_report_seconds(f);
+        lean_s += moe_report_seconds(l);
         if (schedule->steps[s].phase == MOE_DECODE) {
-            free_decode += seconds(f);
-            lean_decode += seconds(l);
+            free_decode += moe_report_seconds(f);
+            lean_decode += moe_report_seconds(l);
         }
     }
     double both = roofline(machine, machine->flops[0] + machine->flops[1],
@@ -345,6 +328,7 @@ report_bounds(report *r)
     set_bounds(r, MOE_METRIC_tokens_per_s, (double)r->decoded, free_s, perfect, both);
     set_bounds(r, MOE_METRIC_decode_tokens_per_s, (double)r->decoded_alone, free_decode,
                perfect_decode, decode);
+    moe_report_energy_bounds(r, free_s, perfect);
 }
 
 static moe_cell
@@ -354,17 +338,19 @@ cell(double value)
 }
 
 static void
-write_metrics(report *r)
+write_metrics(moe_report *r)
 {
     for (int m = 0; m < MOE_N_METRICS; m++) {
-        moe_cell cells[] = {moe_text(infos[m].name), cell(r->value[m]),    moe_text(infos[m].unit),
+        bool price = !strcmp(infos[m].unit, "price");
+        const char *unit = price ? r->machine->config->price.currency : infos[m].unit;
+        moe_cell cells[] = {moe_text(infos[m].name), cell(r->value[m]),    moe_text(unit),
                             cell(r->bound[m][0]),    cell(r->bound[m][1]), cell(r->bound[m][2])};
         moe_result_add(r->result, "metric", cells, MOE_COUNT(cells));
     }
 }
 
 static void
-write_blame(report *r)
+write_blame(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     const char *device = machine->plan->hw->devices[0].name;
@@ -383,12 +369,12 @@ write_blame(report *r)
             moe_result_add(r->result, "blame", cells, MOE_COUNT(cells));
         }
     }
-    moe_cell cells[] = {moe_text(device), moe_int(r->busy_ps), moe_int(wall(machine))};
+    moe_cell cells[] = {moe_text(device), moe_int(r->busy_ps), moe_int(moe_report_wall(machine))};
     moe_result_add(r->result, "device", cells, MOE_COUNT(cells));
 }
 
 static void
-write_memory(report *r)
+write_memory(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     const moe_plan *plan = machine->plan;
@@ -427,7 +413,7 @@ write_memory(report *r)
 }
 
 static void
-write_requests(report *r)
+write_requests(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     const moe_schedule *schedule = machine->schedule;
@@ -449,7 +435,7 @@ write_requests(report *r)
 }
 
 static void
-write_steps(report *r)
+write_steps(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     for (uint32_t s = 0; s < machine->step; s++) {
@@ -461,7 +447,7 @@ write_steps(report *r)
 }
 
 static void
-write_layers(report *r)
+write_layers(moe_report *r)
 {
     const moe_machine *machine = r->machine;
     for (uint32_t l = 0; l < machine->n_layers; l++) {
@@ -479,10 +465,10 @@ write_layers(report *r)
 moe_result *
 moe_machine_report(moe_machine *machine, moe_fewest all_steps, moe_fewest decode_steps)
 {
-    report r = {.machine = machine,
-                .result = moe_result_new(),
-                .all_steps = all_steps,
-                .decode_steps = decode_steps};
+    moe_report r = {.machine = machine,
+                    .result = moe_result_new(),
+                    .all_steps = all_steps,
+                    .decode_steps = decode_steps};
     for (int m = 0; m < MOE_N_METRICS; m++) {
         r.value[m] = NAN;
         for (int b = 0; b < 3; b++)
@@ -494,6 +480,8 @@ moe_machine_report(moe_machine *machine, moe_fewest all_steps, moe_fewest decode
     report_experts(&r);
     report_work(&r);
     report_resources(&r);
+    moe_report_energy(&r);
+    moe_report_price(&r);
     report_bounds(&r);
     write_metrics(&r);
     write_blame(&r);

@@ -2,6 +2,7 @@
 
 #include "sim/base/data.h"
 #include "sim/base/hash.h"
+#include "sim/machine/energy.h"
 #include "sim/machine/scenario_private.h"
 #include "sim/policy/policy.h"
 #include "sim/policy/prefetch/prefetch.h"
@@ -280,6 +281,7 @@ identity(const moe_prepared *run, const moe_shared_routing *shared, GError **err
     moe_hardware_canonical(plan->hw, text);
     if (plan->kernels)
         moe_kernels_canonical(plan->kernels, text);
+    moe_energy_canonical(plan->hw, (moe_energy_mode)plan->config->energy.mode, text);
     add_policies(text, plan);
     char *result = NULL;
     bool made = plan->config->routing.synthetic.sequences > 0;
@@ -325,6 +327,7 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
     moe_assert(moe_diag_errors(diag) == before, "run %zu is feasible and has errors", i);
     run->public.identity = identity(run, shared, error);
     run->public.counterfactual = shared->counterfactual;
+    run->public.energy = run->plan.energy;
     run->public.seed = (uint64_t)config->seed;
     run->public.details = details[config->store];
     return run->public.identity != NULL;
@@ -383,6 +386,21 @@ warn_resident(const moe_scenario *scenario, moe_diag *diag)
     }
 }
 
+/* Runs whose energy cannot be given for want of a number. */
+static void
+warn_energy(const moe_scenario *scenario, moe_diag *diag)
+{
+    for (size_t i = 0; i < scenario->n_runs; i++) {
+        const moe_plan *plan = &scenario->runs[i].plan;
+        g_autofree char *unknown = moe_energy_unknown(plan);
+        where w = {scenario, i};
+        if (unknown)
+            moe_diag_warning(diag, locate(&w, "energy.mode"),
+                             "no energy of runs on %s: it does not say the %s", plan->hw->name,
+                             unknown);
+    }
+}
+
 static bool
 expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **error)
 {
@@ -407,6 +425,7 @@ expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **erro
             return false;
     }
     warn_resident(scenario, diag);
+    warn_energy(scenario, diag);
     if (repeated > 0)
         moe_diag_warning(diag, (moe_loc){.file = scenario->path},
                          "%zu of %zu points of the sweep repeat another run: what they sweep does "

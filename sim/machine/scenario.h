@@ -29,6 +29,7 @@ typedef struct moe_run {
     const char *const *values; /* their canonical values in this run */
     uint64_t seed;
     bool counterfactual; /* its routing was transformed, not only cut or sampled */
+    bool energy;         /* its energy is asked for, and known */
     const char *const
         *details; /* NULL-terminated: tables it fills beyond the summary's (`store`) */
 } moe_run;

@@ -315,6 +315,10 @@ formats(void)
     CHECK_TEXT(moe_format_rate(24.7e9), "24.7 GB/s");
     CHECK_TEXT(moe_format_rate(3.35e12), "3.35 TB/s");
     CHECK_TEXT(moe_format_rate(999.9e6), "1.00 GB/s");
+    CHECK_TEXT(moe_format_energy(0), "0 J");
+    CHECK_TEXT(moe_format_energy(15.46), "15.5 J");
+    CHECK_TEXT(moe_format_energy(0.002), "2.00 mJ");
+    CHECK_TEXT(moe_format_energy(36e5), "3.60 MJ");
     CHECK_TEXT(moe_format_count(20.9e9), "20.9 B");
     CHECK_TEXT(moe_format_count(1.28e6), "1.28 M");
     CHECK_TEXT(moe_format_count(12), "12");
