@@ -1,4 +1,4 @@
-/* Each rank to each other: at once, in two dimensions, and an engine's own all-reduce. */
+/* Each rank to each other: at once, and in two dimensions. */
 #include "hw/collective_private.h"
 
 /* The busiest port of a level. */
@@ -275,42 +275,5 @@ moe_collective_2dh(const moe_collective *call, moe_collective_cost *cost)
     second->bytes_per_s = moe_level_rate(call->network, outer);
     second->last_bytes = moe_phase_last(between_nodes, inner_level->pairs.depth,
                                         (double)inner_level->pairs.chunk_bytes);
-    return true;
-}
-
-/* ---- an engine's own all-reduce ---- */
-
-/* vLLM's csrc/custom_all_reduce.cuh: for short vectors each rank reads all of the others' (one
- * shot, (n-1) S); for longer ones each adds its share of them and then reads the others' shares
- * (two shots, 2 S (n-1)/n), or has them added by the switch (S (1 + 1/n)). Above the limit of its
- * buffers the engine calls NCCL. */
-#define ONE_SHOT_FOUR 524288.0
-#define ONE_SHOT_EIGHT 262144.0
-
-static bool
-in_one_shot(const moe_collective *call)
-{
-    return call->ranks == 2 || (call->ranks <= 4 && call->bytes < ONE_SHOT_FOUR) ||
-           call->bytes < ONE_SHOT_EIGHT;
-}
-
-bool
-moe_collective_engine(const moe_collective *call, moe_collective_cost *cost)
-{
-    const moe_level *l = &call->network->levels[0];
-    double n = (double)call->ranks;
-    bool once = in_one_shot(call);
-    bool added = !once && call->addable && call->ranks > 4 && l->engine.nvls_bytes_per_s > 0;
-
-    if (moe_collective_shape(call).nodes > 1 || l->engine.bytes_per_s <= 0)
-        return false;
-    if (call->bytes >= (double)l->engine.limit_bytes)
-        return moe_collective_auto(call, cost);
-    moe_phase *phase = moe_phase_add(cost, once ? "one shot" : added ? "nvls" : "two shots", 0);
-    phase->base_ps = l->engine.base_ps;
-    phase->steps = once ? 0 : n;
-    phase->step_ps = l->engine.step_ps;
-    phase->wire_bytes = call->bytes * (added ? 1 + 1 / n : (n - 1) * (once ? 1 : 2 / n));
-    phase->bytes_per_s = added ? l->engine.nvls_bytes_per_s : l->engine.bytes_per_s;
     return true;
 }

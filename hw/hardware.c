@@ -163,7 +163,8 @@ build(moe_hardware_set *set, const moe_hardware_spec *spec)
         .devices = set->devices,
         .places = set->places,
         .links = set->links,
-        .network = {(int)spec->network.n, spec->network.items},
+        .network = {(int)spec->network.n, (int)spec->engines.n, spec->network.items,
+                    spec->engines.items},
         .host = spec->host ? moe_spec_device(spec, spec->host) : -1,
         .price_per_hour = spec->price_per_hour,
     };

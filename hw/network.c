@@ -1,5 +1,8 @@
 #include "hw/network.h"
 
+#include <glib.h>
+#include <string.h>
+
 int
 moe_network_level(const moe_network *network, int64_t a, int64_t b)
 {
@@ -42,4 +45,48 @@ moe_level_rate(const moe_network *network, int level)
     if (!level || !l->ports)
         return l->bytes_per_s;
     return moe_level_group_rate(network, level) / (double)network->levels[level - 1].ranks;
+}
+
+/* "0.5.9" before "0.5.14", by their numbers; the shorter first where one begins the other. */
+static int
+compare_versions(const char *a, const char *b)
+{
+    while (*a || *b) {
+        uint64_t x = 0, y = 0;
+        for (; g_ascii_isdigit(*a); a++)
+            x = 10 * x + (uint64_t)(*a - '0');
+        for (; g_ascii_isdigit(*b); b++)
+            y = 10 * y + (uint64_t)(*b - '0');
+        if (x != y)
+            return x < y ? -1 : 1;
+        if (*a != '.' || *b != '.')
+            return (*a == '.') - (*b == '.');
+        a++;
+        b++;
+    }
+    return 0;
+}
+
+const moe_engine *
+moe_network_engine(const moe_network *network, const char *name, const char *version)
+{
+    const moe_engine *first = NULL, *last = NULL;
+    const char *since = NULL;
+    size_t length = strlen(name);
+
+    for (int i = 0; i < network->n_engines; i++) {
+        const moe_engine *e = &network->engines[i];
+        if (strncmp(e->name, name, length) || e->name[length] != '-')
+            continue;
+        const char *of = e->name + length + 1;
+        if (!first || compare_versions(of, first->name + length + 1) < 0)
+            first = e;
+        if (compare_versions(of, version) <= 0 && (!last || compare_versions(of, since) > 0)) {
+            last = e;
+            since = of;
+        }
+    }
+    if (last || first)
+        return last ? last : first;
+    return network->n_engines ? &network->engines[0] : NULL;
 }

@@ -15,6 +15,7 @@
 #include "sim/base/base.h"
 
 #define MOE_MAX_LEVELS 4
+#define MOE_MAX_ENGINES 64
 
 typedef enum moe_level_kind {
     MOE_LEVEL_SWITCH, /* any rank to any other at full rate: NVSwitch, a fat tree */
@@ -67,21 +68,35 @@ typedef struct moe_level {
         double small_bytes_per_s; /* one peer's */
         double depth;
     } pairs; /* sends and receives between pairs: all-to-all */
-    struct {
-        int64_t base_ps, step_ps, limit_bytes;
-        int64_t host_ps; /* the host's work outside of a CUDA graph, beside the kernel's */
-        double bytes_per_s;
-        double nvls_bytes_per_s;        /* where switches add, of more than 4 ranks; 0: not so */
-    } engine;                           /* an engine's own all-reduce through its peers' memory */
     moe_token_kernel dispatch, combine; /* high throughput */
     moe_token_kernel low_dispatch, low_combine; /* low latency */
     int64_t notify_ps, notify_node_ps; /* outer levels: counts told before the former, per node */
 } moe_level;
 
+/* A serving engine's own all-reduce within the innermost level, by kernels that read their peers'
+ * memory: in one shot each rank reads all of the others' vectors, in two it adds its share of them
+ * and then reads the others' shares, or the switch adds. */
+typedef struct moe_engine {
+    const char *name;         /* "vllm-0.19": of this version and later ones */
+    int64_t base_ps, step_ps; /* a step for each rank, but in one shot */
+    int64_t host_ps;          /* the host's work outside of a CUDA graph, beside the kernel's */
+    int64_t limit_bytes;      /* vectors of this size and above are left to NCCL */
+    /* Vectors below go in one shot: of 3 and 4 ranks, of more; of 2 ranks all do. */
+    int64_t one_shot_bytes, one_shot_many_bytes;
+    double bytes_per_s;
+    double nvls_bytes_per_s; /* where switches add, of more than 4 ranks; 0: not so */
+} moe_engine;
+
 typedef struct moe_network {
-    int n_levels;
+    int n_levels, n_engines;
     const moe_level *levels;
+    const moe_engine *engines;
 } moe_network;
+
+/* The entry of an engine's version, or of the last one before it, else its first; the first of all
+ * when there is none of this name. NULL: no entries. */
+const moe_engine *moe_network_engine(const moe_network *network, const char *name,
+                                     const char *version);
 
 /* Index of the level that joins ranks a and b; -1: the same rank. */
 int moe_network_level(const moe_network *network, int64_t a, int64_t b);

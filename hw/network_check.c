@@ -1,4 +1,4 @@
-/* What the levels of a network must fulfil beyond the range of each number. */
+/* What the levels and engines of a network must fulfil beyond the range of each number. */
 #include "hw/spec.h"
 
 #include <inttypes.h>
@@ -17,8 +17,6 @@ check_rates(const moe_hardware_spec *spec, const moe_yaml *root, size_t i, moe_d
         {"ll128", l->ll128.bytes_per_s},
         {"nvls", l->nvls.bytes_per_s},
         {"pairs", l->pairs.small_bytes_per_s},
-        {"engine", l->engine.bytes_per_s},
-        {"engine", l->engine.nvls_bytes_per_s},
         {"dispatch", l->dispatch.bytes_per_s},
         {"combine", l->combine.bytes_per_s},
         {"low_dispatch", l->low_dispatch.bytes_per_s},
@@ -53,9 +51,25 @@ check_level(const moe_hardware_spec *spec, const moe_yaml *root, size_t i, moe_d
                        "'depth' and 'chunk' of '%s' say nothing without each other", l->name);
 }
 
+static void
+check_engine(const moe_hardware_spec *spec, const moe_yaml *root, size_t i, moe_diag *diag)
+{
+    const moe_engine *e = (const moe_engine *)spec->engines.items + i;
+    const moe_level *l = spec->network.items;
+
+    if (!spec->network.n)
+        moe_diag_error(diag, moe_spec_at(root, "engines", i, "name"),
+                       "'%s' has no network to work on", e->name);
+    else if (e->bytes_per_s > l->peak_bytes_per_s || e->nvls_bytes_per_s > l->peak_bytes_per_s)
+        moe_diag_error(diag, moe_spec_at(root, "engines", i, "rate"),
+                       "'%s' achieves more than the peak bandwidth of '%s'", e->name, l->name);
+}
+
 void
 moe_network_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag *diag)
 {
     for (size_t i = 0; i < spec->network.n; i++)
         check_level(spec, root, i, diag);
+    for (size_t i = 0; i < spec->engines.n; i++)
+        check_engine(spec, root, i, diag);
 }

@@ -43,6 +43,7 @@ typedef struct moe_hardware_spec {
     double price_per_hour;
     moe_list places, devices, links;
     moe_list network; /* moe_level */
+    moe_list engines; /* moe_engine */
 } moe_hardware_spec;
 
 extern const moe_param_table moe_hardware_table;

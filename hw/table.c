@@ -5,6 +5,7 @@
 #define D(field) offsetof(moe_device_spec, field)
 #define L(field) offsetof(moe_link_spec, field)
 #define N(field) offsetof(moe_level, field)
+#define G(field) offsetof(moe_engine, field)
 #define H(field) offsetof(moe_hardware_spec, field)
 #define NEED MOE_PARAM_REQUIRED
 #define SOURCED MOE_PARAM_SOURCED
@@ -274,18 +275,6 @@ static const moe_param rows[] = {
         "As chunk, of sends between pairs."),
     ROW("network.*.pairs.depth", REAL, N(pairs.depth), "0", 0, 1e6, SOURCED,
         "As depth, of sends between pairs."),
-    ROW("network.*.engine.base", TIME, N(engine.base_ps), "0", 0, 1e12, SOURCED,
-        "Start of the serving engine's own all-reduce."),
-    ROW("network.*.engine.step", TIME, N(engine.step_ps), "0", 0, 1e12, SOURCED,
-        "What each rank adds to it when it takes two shots."),
-    ROW("network.*.engine.rate", RATE, N(engine.bytes_per_s), "0", 0, 1e16, SOURCED,
-        "At which it reads its peers' memory; 0: there is none."),
-    ROW("network.*.engine.limit", BYTES, N(engine.limit_bytes), "8MiB", 0, 1e12, SOURCED,
-        "Vectors of this size and above are left to NCCL."),
-    ROW("network.*.engine.nvls", RATE, N(engine.nvls_bytes_per_s), "0", 0, 1e16, SOURCED,
-        "At which more than 4 ranks let the switch add; 0: the engine does not."),
-    ROW("network.*.engine.host", TIME, N(engine.host_ps), "0", 0, 1e12, SOURCED,
-        "What the host needs to launch it outside of a CUDA graph."),
     TOKENS("dispatch", dispatch, "dispatch of experts' tokens for throughput"),
     TOKENS("combine", combine, "combine of experts' tokens for throughput"),
     TOKENS("low_dispatch", low_dispatch, "dispatch of experts' tokens for latency"),
@@ -294,6 +283,30 @@ static const moe_param rows[] = {
         "Telling how many tokens come, before the kernels for throughput serve this level."),
     ROW("network.*.notify_node", TIME, N(notify_node_ps), "0", 0, 1e12, SOURCED,
         "Further for each node."),
+
+    {.key = "engines",
+     .type = MOE_PARAM_LIST,
+     .offset = H(engines),
+     .stride = sizeof(moe_engine),
+     .max_items = MOE_MAX_ENGINES,
+     .help = "Serving engines' own all-reduce kernels; the first is taken where none is named."},
+    ROW("engines.*.name", TEXT, G(name), NULL, 0, 0, NEED,
+        "Engine and the first version with these numbers: vllm-0.19."),
+    ROW("engines.*.base", TIME, G(base_ps), "0", 0, 1e12, SOURCED, "Start of the kernel."),
+    ROW("engines.*.step", TIME, G(step_ps), "0", 0, 1e12, SOURCED,
+        "What each rank adds to it, but in one shot."),
+    ROW("engines.*.rate", RATE, G(bytes_per_s), NULL, 1e6, 1e16, NEED | SOURCED,
+        "At which a rank reads its peers' memory."),
+    ROW("engines.*.nvls", RATE, G(nvls_bytes_per_s), "0", 0, 1e16, SOURCED,
+        "At which more than 4 ranks let the switch add; 0: the engine does not."),
+    ROW("engines.*.one_shot", BYTES, G(one_shot_bytes), "512KiB", 0, 1e12, SOURCED,
+        "Of 3 and 4 ranks, vectors below are read whole by each."),
+    ROW("engines.*.one_shot_many", BYTES, G(one_shot_many_bytes), "256KiB", 0, 1e12, SOURCED,
+        "The same of more ranks."),
+    ROW("engines.*.limit", BYTES, G(limit_bytes), "8MiB", 0, 1e12, SOURCED,
+        "Vectors of this size and above are left to NCCL."),
+    ROW("engines.*.host", TIME, G(host_ps), "0", 0, 1e12, SOURCED,
+        "What the host needs to launch it outside of a CUDA graph."),
 };
 
 const moe_param_table moe_hardware_table = {"hardware", rows, MOE_COUNT(rows),

@@ -105,16 +105,13 @@ canonical_link(const moe_hw_link *l, GString *out)
     g_string_append_c(out, '\n');
 }
 
-/* Every number of a level that is set. */
+/* Every number that is set of an element of a list whose rows begin with `prefix`. */
 static void
-canonical_level(const moe_level *l, GString *out)
+canonical_element(const char *prefix, const void *element, GString *out)
 {
-    static const char prefix[] = "network.*.";
-
-    g_string_append_printf(out, "network %s kind=%d", l->name, l->kind);
     for (size_t r = 0; r < moe_hardware_table.n_rows; r++) {
         const moe_param *row = &moe_hardware_table.rows[r];
-        const void *at = (const char *)l + row->offset;
+        const void *at = (const char *)element + row->offset;
         if (!g_str_has_prefix(row->key, prefix))
             continue;
         const char *name = row->key + strlen(prefix);
@@ -127,6 +124,20 @@ canonical_level(const moe_level *l, GString *out)
             real_unless(out, name, *(const double *)at, 0);
     }
     g_string_append_c(out, '\n');
+}
+
+static void
+canonical_network(const moe_network *network, GString *out)
+{
+    for (int i = 0; i < network->n_levels; i++) {
+        const moe_level *l = &network->levels[i];
+        g_string_append_printf(out, "network %s kind=%d", l->name, l->kind);
+        canonical_element("network.*.", l, out);
+    }
+    for (int i = 0; i < network->n_engines; i++) {
+        g_string_append_printf(out, "engine %s", network->engines[i].name);
+        canonical_element("engines.*.", &network->engines[i], out);
+    }
 }
 
 void
@@ -147,8 +158,7 @@ moe_hardware_canonical(const moe_hardware *hw, GString *out)
         canonical_device(&hw->devices[i], out);
     for (int i = 0; i < hw->n_links; i++)
         canonical_link(&hw->links[i], out);
-    for (int i = 0; i < hw->network.n_levels; i++)
-        canonical_level(&hw->network.levels[i], out);
+    canonical_network(&hw->network, out);
 }
 
 static void

@@ -219,4 +219,6 @@ moe_hardware_write(const moe_hardware_set *set, const char *name, const char *so
     put_list(&w, "links", spec->links.n);
     if (spec->network.n)
         put_list(&w, "network", spec->network.n);
+    if (spec->engines.n)
+        put_list(&w, "engines", spec->engines.n);
 }

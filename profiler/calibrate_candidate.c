@@ -50,7 +50,10 @@ moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw, const moe_k
             candidate->links[l].duplex = 1;
     candidate->levels =
         g_memdup2(hw->network.levels, (gsize)hw->network.n_levels * sizeof *candidate->levels);
+    candidate->engines =
+        g_memdup2(hw->network.engines, (gsize)hw->network.n_engines * sizeof *candidate->engines);
     candidate->hw.network.levels = candidate->levels;
+    candidate->hw.network.engines = candidate->engines;
     candidate->hw.devices = candidate->devices;
     candidate->hw.links = candidate->links;
     if (host < hw->n_places && host != near) {
@@ -69,6 +72,9 @@ moe_candidate_copy(moe_candidate *to, const moe_candidate *from)
     to->devices[0].kernels = own;
     if (from->hw.n_links)
         memcpy(to->links, from->links, (size_t)from->hw.n_links * sizeof *to->links);
+    if (from->engines)
+        memcpy(to->engines, from->engines,
+               (size_t)from->hw.network.n_engines * sizeof *to->engines);
     if (from->levels)
         memcpy(to->levels, from->levels, (size_t)from->hw.network.n_levels * sizeof *to->levels);
     to->bench = from->bench;
@@ -89,6 +95,7 @@ moe_candidate_clear(moe_candidate *candidate)
     g_free(candidate->devices);
     g_free(candidate->links);
     g_free(candidate->levels);
+    g_free(candidate->engines);
     g_free(candidate->gemm);
     g_free(candidate->experts);
     g_free(candidate->attention);
@@ -105,6 +112,8 @@ place_of(const moe_tunable *t, const moe_candidate *candidate, size_t offset)
         return (char *)candidate->call_ps + offset;
     if (t->family)
         return (char *)moe_candidate_kernel(candidate, t->family, t->index) + offset;
+    if (t->of_engine)
+        return (char *)&candidate->engines[t->index] + offset;
     if (t->of_level)
         return (char *)&candidate->levels[t->index] + offset;
     if (t->of_link)

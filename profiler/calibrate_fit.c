@@ -78,6 +78,8 @@ static double
 highest(const moe_candidate *candidate, const moe_tunable *t)
 {
     const double below = 0.9995;
+    if (t->of_engine && t->number == MOE_NUMBER_RATE)
+        return fmin(t->high, below * candidate->levels[0].peak_bytes_per_s);
     if (t->of_level && t->number == MOE_NUMBER_RATE &&
         t->offset != offsetof(moe_level, copy_bytes_per_s))
         return fmin(t->high, below * candidate->levels[t->index].peak_bytes_per_s);
@@ -332,12 +334,10 @@ take_rows(fit *f, const moe_fit_plan *p, int link)
 static void
 take_number(fit *f, const moe_fit_plan *p, const char *name, int part)
 {
-    const char *const owners[] = {"devices", "links", "network"};
-    bool of_level = p->kind == MOE_MEASURED_COLLECTIVE;
+    const char *owner = p->owner ? p->owner : part >= 0 ? "links" : "devices";
     g_autofree char *key = g_str_has_prefix(name, "measuring.")
                                ? g_strdup(name)
-                               : g_strdup_printf("%s.%d.%s", owners[of_level ? 2 : part >= 0],
-                                                 part >= 0 ? part : 0, name);
+                               : g_strdup_printf("%s.%d.%s", owner, part >= 0 ? part : 0, name);
 
     for (size_t i = 0; i < f->c->tunable->len; i++) {
         const moe_tunable *t = &g_array_index(f->c->tunable, moe_tunable, i);
@@ -488,6 +488,22 @@ bench_of(const moe_calibration *c)
     return bench;
 }
 
+static void
+fit_network(moe_calibration *c)
+{
+    const moe_network *network = &c->before.hw.network;
+
+    for (size_t i = 0; i < moe_n_network_plans; i++) {
+        const moe_network_plan *p = &moe_network_plans[i];
+        for (int e = 0; p->of == MOE_PLAN_ENGINES && e < network->n_engines; e++)
+            run(c, &p->plan, e, NULL);
+        if (p->of == MOE_PLAN_INNER && network->n_levels)
+            run(c, &p->plan, 0, NULL);
+        if (p->of == MOE_PLAN_OUTER && network->n_levels > 1)
+            run(c, &p->plan, network->n_levels - 1, NULL);
+    }
+}
+
 void
 moe_calibrate_fit(moe_calibration *c)
 {
@@ -499,10 +515,5 @@ moe_calibrate_fit(moe_calibration *c)
         for (size_t i = 0; i < MOE_COUNT(of_links) && links[l] >= 0; i++)
             run(c, &of_links[i], links[l], NULL);
     slow_parts(c);
-    for (size_t i = 0; i < moe_n_network_plans; i++) {
-        const moe_network_plan *p = &moe_network_plans[i];
-        int outer = c->before.hw.network.n_levels - 1;
-        if (outer >= p->level)
-            run(c, &p->plan, p->level ? outer : 0, NULL);
-    }
+    fit_network(c);
 }

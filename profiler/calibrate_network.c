@@ -34,10 +34,6 @@ static const struct {
     {"pairs.bulk", true, MOE_NUMBER_TIME, N(pairs.bulk_ps), 0, 1e3 * US, 14 * US},
     {"pairs.chunk", true, MOE_NUMBER_WHOLE, N(pairs.chunk_bytes), 1e3, 1e9, 4e6},
     {"pairs.depth", true, MOE_NUMBER_REAL, N(pairs.depth), 1, 100, 3},
-    {"engine.base", true, MOE_NUMBER_TIME, N(engine.base_ps), 0, 1e3 * US, 4 * US},
-    {"engine.step", true, MOE_NUMBER_TIME, N(engine.step_ps), 0, 100 * US, 1 * US},
-    {"engine.rate", true, MOE_NUMBER_RATE, N(engine.bytes_per_s), 1e6, 1e13, 100 * GBS},
-    {"engine.host", true, MOE_NUMBER_TIME, N(engine.host_ps), 0, 1e4 * US, 20 * US},
 #define TOKENS(k, field)                                                                           \
     {k ".base", true, MOE_NUMBER_TIME, N(field.base_ps), 0, 1e4 * US, 10 * US},                    \
         {k ".hidden", true, MOE_NUMBER_SPAN, N(field.hidden_ps), 1, 1e6, 200},                     \
@@ -69,6 +65,37 @@ static const struct {
     {"notify_node", false, MOE_NUMBER_TIME, N(notify_node_ps), 0, 1e4 * US, 10 * US},
 };
 
+#define G(field) offsetof(moe_engine, field)
+static const struct {
+    const char *name;
+    moe_number number;
+    size_t offset;
+    double low, high, start;
+} of_engines[] = {
+    {"base", MOE_NUMBER_TIME, G(base_ps), 0, 1e3 * US, 4 * US},
+    {"step", MOE_NUMBER_TIME, G(step_ps), 0, 100 * US, 1 * US},
+    {"rate", MOE_NUMBER_RATE, G(bytes_per_s), 1e6, 1e13, 100 * GBS},
+    {"nvls", MOE_NUMBER_RATE, G(nvls_bytes_per_s), 1e6, 1e13, 100 * GBS},
+    {"host", MOE_NUMBER_TIME, G(host_ps), 0, 1e4 * US, 20 * US},
+};
+
+static void
+list_engine(GArray *tunable, int engine)
+{
+    for (size_t i = 0; i < MOE_COUNT(of_engines); i++) {
+        moe_tunable t = {.key = g_strdup_printf("engines.%d.%s", engine, of_engines[i].name),
+                         .kind = MOE_MEASURED_COLLECTIVE,
+                         .number = of_engines[i].number,
+                         .of_engine = true,
+                         .index = engine,
+                         .offset = of_engines[i].offset,
+                         .low = of_engines[i].low,
+                         .high = of_engines[i].high,
+                         .start = of_engines[i].start};
+        g_array_append_val(tunable, t);
+    }
+}
+
 void
 moe_tunable_list_network(GArray *tunable, const moe_candidate *candidate)
 {
@@ -89,6 +116,8 @@ moe_tunable_list_network(GArray *tunable, const moe_candidate *candidate)
                          .start = numbers[i].start};
         g_array_append_val(tunable, t);
     }
+    for (int e = 0; e < candidate->hw.network.n_engines; e++)
+        list_engine(tunable, e);
 }
 
 /* ---- which rows ---- */
@@ -131,15 +160,31 @@ by_pairs(const moe_candidate *machine, const moe_measured_row *row, int part)
 }
 
 static bool
-by_engine(const moe_candidate *machine, const moe_measured_row *row, int part)
+by_engine(const moe_candidate *machine, const moe_measured_row *row, int part, const char *way)
 {
-    return row->graph && (goes(machine, row, "one shot") || goes(machine, row, "two shots"));
+    const moe_network *network = &machine->hw.network;
+    return goes(machine, row, way) &&
+           moe_network_engine(network, row->framework, row->version) == &network->engines[part];
 }
 
 static bool
-by_engine_eagerly(const moe_candidate *machine, const moe_measured_row *row, int part)
+by_shots(const moe_candidate *machine, const moe_measured_row *row, int part)
 {
-    return !row->graph && (goes(machine, row, "one shot") || goes(machine, row, "two shots"));
+    return row->graph && (by_engine(machine, row, part, "one shot") ||
+                          by_engine(machine, row, part, "two shots"));
+}
+
+static bool
+by_switched_shot(const moe_candidate *machine, const moe_measured_row *row, int part)
+{
+    return row->graph && by_engine(machine, row, part, "shot by the switch");
+}
+
+static bool
+by_eager_shots(const moe_candidate *machine, const moe_measured_row *row, int part)
+{
+    return !row->graph && (by_engine(machine, row, part, "one shot") ||
+                           by_engine(machine, row, part, "two shots"));
 }
 
 static bool
@@ -166,40 +211,49 @@ EXCHANGE(notifies, MOE_MEASURED_DISPATCH_NOTIFY, "deepep_normal", true)
 
 #define C MOE_MEASURED_COLLECTIVE
 const moe_network_plan moe_network_plans[] = {
-    {0, {C, by_ll, {"ll.base", "ll.step", "ll.rate"}}},
-    {0, {C, by_ll128, {"ll128.base", "ll128.rate"}}},
-    {0, {C, by_ring, {"simple.base", "simple.step", "rate", "copy", "chunk", "depth"}}},
-    {0, {C, by_switch, {"nvls.step", "nvls.rate"}}},
-    {0,
+    {MOE_PLAN_INNER, {C, by_ll, {"ll.base", "ll.step", "ll.rate"}, "network"}},
+    {MOE_PLAN_INNER, {C, by_ll128, {"ll128.base", "ll128.rate"}, "network"}},
+    {MOE_PLAN_INNER,
+     {C, by_ring, {"simple.base", "simple.step", "rate", "copy", "chunk", "depth"}, "network"}},
+    {MOE_PLAN_INNER, {C, by_switch, {"nvls.step", "nvls.rate"}, "network"}},
+    {MOE_PLAN_INNER,
      {C,
       by_pairs,
-      {"pairs.small", "pairs.small_rate", "pairs.bulk", "pairs.chunk", "pairs.depth"}}},
-    {0, {C, by_engine, {"engine.base", "engine.step", "engine.rate"}}},
-    {0, {C, by_engine_eagerly, {"engine.host"}}},
-    {0,
+      {"pairs.small", "pairs.small_rate", "pairs.bulk", "pairs.chunk", "pairs.depth"},
+      "network"}},
+    {MOE_PLAN_ENGINES, {C, by_shots, {"base", "step", "rate"}, "engines"}},
+    {MOE_PLAN_ENGINES, {C, by_switched_shot, {"nvls"}, "engines"}},
+    {MOE_PLAN_ENGINES, {C, by_eager_shots, {"host"}, "engines"}},
+    {MOE_PLAN_INNER,
      {C,
       dispatches,
       {"dispatch.base", "dispatch.hidden", "dispatch.token", "dispatch.each", "dispatch.sm_rate",
-       "dispatch.extra", "dispatch.chunk", "dispatch.rate"}}},
-    {0,
+       "dispatch.extra", "dispatch.chunk", "dispatch.rate"},
+      "network"}},
+    {MOE_PLAN_INNER,
      {C,
       combines,
       {"combine.base", "combine.hidden", "combine.token", "combine.each", "combine.sm_rate",
-       "combine.extra", "combine.chunk", "combine.rate"}}},
-    {0,
+       "combine.extra", "combine.chunk", "combine.rate"},
+      "network"}},
+    {MOE_PLAN_INNER,
      {C,
       low_dispatches,
       {"low_dispatch.base", "low_dispatch.hidden", "low_dispatch.expert", "low_dispatch.token",
-       "low_dispatch.rate"}}},
-    {0,
+       "low_dispatch.rate"},
+      "network"}},
+    {MOE_PLAN_INNER,
      {C,
       low_combines,
       {"low_combine.base", "low_combine.hidden", "low_combine.expert", "low_combine.token",
-       "low_combine.rate"}}},
-    {1, {C, far_low_dispatches, {"low_dispatch.base", "rate"}}},
-    {1, {C, far_low_combines, {"low_combine.base"}}},
-    {1, {C, far_dispatches, {"dispatch.base", "dispatch.chunk", "dispatch.share"}}},
-    {1, {C, far_combines, {"combine.base", "combine.chunk", "combine.share"}}},
-    {1, {C, notifies, {"notify", "notify_node"}}},
+       "low_combine.rate"},
+      "network"}},
+    {MOE_PLAN_OUTER, {C, far_low_dispatches, {"low_dispatch.base", "rate"}, "network"}},
+    {MOE_PLAN_OUTER, {C, far_low_combines, {"low_combine.base"}, "network"}},
+    {MOE_PLAN_OUTER,
+     {C, far_dispatches, {"dispatch.base", "dispatch.chunk", "dispatch.share"}, "network"}},
+    {MOE_PLAN_OUTER,
+     {C, far_combines, {"combine.base", "combine.chunk", "combine.share"}, "network"}},
+    {MOE_PLAN_OUTER, {C, notifies, {"notify", "notify_node"}, "network"}},
 };
 const size_t moe_n_network_plans = MOE_COUNT(moe_network_plans);

@@ -18,10 +18,10 @@ typedef struct moe_tunable {
     char *key;
     int kind;
     moe_number number;
-    bool of_link, of_level;
+    bool of_link, of_level, of_engine;
     bool of_call;  /* of measuring, not of the machine: no preset has it */
     int family;    /* moe_family_of_kernels */
-    int index;     /* device, link, level or kernel */
+    int index;     /* device, link, level, engine or kernel */
     size_t offset; /* double, or int64_t picoseconds of times */
     size_t other;  /* where the number is used instead while this one is unset, 0: nowhere */
     double low, high, start; /* start: instead of a base of 0 */
@@ -48,18 +48,19 @@ void moe_tunable_list_kernels(GArray *tunable, const moe_candidate *candidate);
 void *moe_candidate_kernel(const moe_candidate *candidate, int family, int index);
 void moe_tunable_list_network(GArray *tunable, const moe_candidate *candidate);
 
-/* Numbers that are fitted together, by the rows of a kind that are wanted. `part`: the link or the
- * level of the machine that they belong to; -1: its first device. */
+/* Numbers that are fitted together, by the rows of a kind that are wanted. `part`: the link, level
+ * or engine of the machine that they belong to; -1: its first device. */
 #define MOE_PLAN_NUMBERS 8
 typedef struct moe_fit_plan {
     int kind;
     bool (*wanted)(const moe_candidate *machine, const moe_measured_row *row,
                    int part); /* NULL: all */
     const char *numbers[MOE_PLAN_NUMBERS];
+    const char *owner; /* "network", "engines"; NULL: links and devices */
 } moe_fit_plan;
 /* Plans of a network's levels, in the order in which they build on each other. */
 typedef struct moe_network_plan {
-    int level; /* 0: the innermost; 1: the outermost */
+    enum { MOE_PLAN_INNER, MOE_PLAN_OUTER, MOE_PLAN_ENGINES } of; /* levels; each engine */
     moe_fit_plan plan;
 } moe_network_plan;
 extern const moe_network_plan moe_network_plans[];

@@ -11,8 +11,9 @@ typedef struct moe_candidate {
     moe_hardware hw;
     moe_device *devices;
     moe_hw_link *links;
-    moe_level *levels;  /* of its network */
-    int h2d, d2h, disk; /* links by what a copy's direction says; -1: none */
+    moe_level *levels;   /* of its network */
+    moe_engine *engines; /* the same */
+    int h2d, d2h, disk;  /* links by what a copy's direction says; -1: none */
     /* The kernel library that its first device uses; NULL: none. Its lists are the candidate's. */
     moe_kernels *kernels;
     moe_gemm_kernel *gemm;

@@ -33,13 +33,20 @@ op_of(const moe_measured_row *row)
     }
 }
 
+static const moe_engine *
+engine_of(const moe_candidate *candidate, const moe_measured_row *row)
+{
+    return moe_network_engine(&candidate->hw.network, row->framework, row->version);
+}
+
 /* Outside of a graph an engine first copies the vector into the buffer that its peers can read,
  * and its host may be slower than all of that. */
 static int64_t
 launched_by_host(const moe_candidate *candidate, const moe_device *device,
                  const moe_measured_row *row, int64_t ps)
 {
-    int64_t host = candidate->hw.network.levels[0].engine.host_ps;
+    const moe_engine *engine = engine_of(candidate, row);
+    int64_t host = engine ? engine->host_ps : 0;
 
     ps += moe_cost_stream(&candidate->hw, device, 2 * (double)row->bytes).total_ps;
     return ps > host ? ps : host;
@@ -54,6 +61,7 @@ vector_cost(const moe_candidate *candidate, const moe_measured_row *row, moe_col
         .op = op_of(row),
         .ranks = row->ranks,
         .bytes = (double)row->bytes,
+        .engine = engine_of(candidate, row),
         .addable = row->activation_bits > 8,
     };
 

@@ -11,7 +11,7 @@
 #define MOST 64
 
 static moe_level levels[2];
-static moe_network network = {2, levels};
+static moe_network network = {2, 0, levels, NULL};
 
 static void
 set_up(int64_t local, int64_t ranks, int64_t ports, bool rails)
@@ -92,7 +92,7 @@ by_flows(const double *matrix, int64_t n)
 static double
 by_ports(const double *matrix, int64_t n)
 {
-    moe_collective call = {&network, MOE_ALL_TO_ALL, n, 0, matrix, true};
+    moe_collective call = {&network, MOE_ALL_TO_ALL, n, 0, matrix, NULL, true};
     moe_collective_cost cost;
 
     CU_ASSERT_TRUE_FATAL(moe_collective_time(&call, moe_collective_find("direct"), &cost));

@@ -8,7 +8,7 @@
 #define MOST 32
 
 static moe_level levels[2];
-static moe_network network = {2, levels};
+static moe_network network = {2, 0, levels, NULL};
 
 static int64_t
 microseconds(moe_stream *s, uint64_t most)
@@ -67,7 +67,7 @@ draw_matrix(moe_stream *s, double *matrix, int64_t n)
 static int64_t
 time_of(const char *algorithm, const double *matrix, int64_t n)
 {
-    moe_collective call = {&network, MOE_ALL_TO_ALL, n, 0, matrix, true};
+    moe_collective call = {&network, MOE_ALL_TO_ALL, n, 0, matrix, NULL, true};
     moe_collective_cost cost;
 
     CU_ASSERT_TRUE_FATAL(moe_collective_time(&call, moe_collective_find(algorithm), &cost));
@@ -130,8 +130,11 @@ every_algorithm(void)
             n = levels[0].ranks;
         for (size_t a = 1; a < moe_collective_n_algorithms; a++)
             for (int op = 0; op < MOE_COLLECTIVE_OPS; op++) {
-                moe_collective call = {&network, op,  n, 1e3 + 1e8 * moe_stream_unit(&s),
-                                       NULL,     true};
+                moe_collective call = {.network = &network,
+                                       .op = op,
+                                       .ranks = n,
+                                       .bytes = 1e3 + 1e8 * moe_stream_unit(&s),
+                                       .addable = true};
                 moe_collective_cost cost, twice;
                 if (!moe_collective_time(&call, &moe_collective_algorithms[a], &cost))
                     continue;
@@ -158,7 +161,8 @@ even_matrix(void)
             matrix[i] = 65536;
         static const char *const names[] = {"direct", "2dh"};
         for (size_t a = 0; a < 2; a++) {
-            moe_collective call = {&network, MOE_ALL_TO_ALL, n, 65536.0 * (double)n, NULL, true};
+            moe_collective call = {&network, MOE_ALL_TO_ALL, n,   65536.0 * (double)n,
+                                   NULL,     NULL,           true};
             moe_collective_cost cost;
             CU_ASSERT_TRUE(moe_collective_time(&call, moe_collective_find(names[a]), &cost));
             MOE_CHECK(llabs(cost.total_ps - time_of(names[a], matrix, n)) <= 1, "run %d, %s",

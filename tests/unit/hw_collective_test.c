@@ -7,7 +7,8 @@
 
 /* Eight ranks to a node at 100 GB/s, a NIC of 10 GB/s for each of them. */
 static moe_level levels[2];
-static moe_network network = {2, levels};
+static moe_engine engine = {"engine-1", 1000000, 100000, 0, 8 << 20, 512 << 10, 256 << 10, 50e9, 0};
+static moe_network network = {2, 1, levels, &engine};
 
 static void
 set_up(void)
@@ -21,10 +22,6 @@ set_up(void)
         .ll128 = {2000000, 2000000, 90e9},
         .simple = {5000000, 3000000, 0},
         .nvls = {5000000, 1000000, 100e9},
-        .engine = {.base_ps = 1000000,
-                   .step_ps = 100000,
-                   .limit_bytes = 8 << 20,
-                   .bytes_per_s = 50e9},
         .pairs = {.bulk_ps = 4000000},
         .message_ps = 100000,
     };
@@ -43,7 +40,7 @@ set_up(void)
 static moe_collective_cost
 run(const char *algorithm, int op, int64_t ranks, double bytes, const double *matrix)
 {
-    moe_collective call = {&network, op, ranks, bytes, matrix, true};
+    moe_collective call = {&network, op, ranks, bytes, matrix, NULL, true};
     moe_collective_cost cost;
     set_up();
     MOE_CHECK(moe_collective_time(&call, moe_collective_find(algorithm), &cost), "%s", algorithm);
@@ -155,7 +152,7 @@ matrices(void)
     /* a ring of 4: to the opposite rank half goes each way; its wire has half of the port */
     set_up();
     levels[0].kind = MOE_LEVEL_RING;
-    moe_collective call = {&network, MOE_ALL_TO_ALL, 4, 4e6, NULL, true};
+    moe_collective call = {&network, MOE_ALL_TO_ALL, 4, 4e6, NULL, NULL, true};
     moe_collective_cost c;
     CU_ASSERT_TRUE(moe_collective_time(&call, moe_collective_find("direct"), &c));
     /* each wire: its neighbours' 1 MB, and halves of 2 opposite pairs that pass it */
@@ -171,7 +168,7 @@ matrices(void)
 static void
 rails(void)
 {
-    moe_collective call = {&network, MOE_ALL_TO_ALL, 16, 0, NULL, true};
+    moe_collective call = {&network, MOE_ALL_TO_ALL, 16, 0, NULL, NULL, true};
     moe_collective_cost c;
     double m[256] = {0};
 
@@ -217,6 +214,39 @@ choice(void)
     moe_collective_explain(&c, text);
     CU_ASSERT_STRING_EQUAL(text->str,
                            "ring, ring: 5.00 us + 14 x 3.00 us + 140 MB / 100 GB/s = 1.45 ms");
+}
+
+static void
+versions(void)
+{
+    static const moe_engine engines[] = {{.name = "vllm-0.19"},
+                                         {.name = "vllm-0.9"},
+                                         {.name = "sglang-0.5.14"},
+                                         {.name = "sglang-0.5.9"}};
+    static const moe_network some = {.n_engines = 4, .engines = engines}, none = {0};
+    static const struct {
+        const char *name, *version;
+        int is;
+    } cases_of[] = {
+        {"vllm", "0.19.0", 0},
+        {"vllm", "0.24.0", 0},
+        {"vllm", "0.14.0", 1},
+        {"vllm", "0.8.1", 1},
+        {"vllm", "", 1},
+        {"sglang", "0.5.10", 3},
+        {"sglang", "0.5.14", 2},
+        {"sglang", "0.6.0rc1", 2},
+        {"sglang", "0.5.6.post2", 3},
+        {"trtllm", "1.3.0rc20", 0},
+        {"", "", 0},
+    };
+
+    for (size_t i = 0; i < MOE_COUNT(cases_of); i++) {
+        const moe_engine *e = moe_network_engine(&some, cases_of[i].name, cases_of[i].version);
+        MOE_CHECK(e == &engines[cases_of[i].is], "%s %s: %s", cases_of[i].name, cases_of[i].version,
+                  e->name);
+    }
+    CU_ASSERT_PTR_NULL(moe_network_engine(&none, "vllm", "0.19"));
 }
 
 /* ---- tokens ---- */
@@ -306,5 +336,5 @@ exchanges(void)
 
 MOE_TESTS({"rings", rings}, {"trees, switches, engines, hierarchies", others},
           {"all-to-all", to_all}, {"matrices, rings and meshes", matrices},
-          {"rails and NICs", rails}, {"NCCL's choice", choice},
+          {"rails and NICs", rails}, {"NCCL's choice", choice}, {"versions of engines", versions},
           {"distinct ranks and nodes", spreads}, {"exchanges of tokens", exchanges})

@@ -341,6 +341,10 @@ network_mistakes(void)
            "}\n  - {name: ib, ranks: 64, ports: 2, rails: true, peak: 50GB/s, rate: 48GB/s}\n",
            "rails want a port for each rank");
     expect(PLACES DEVICES LINKS NVLINK ", depth: 2}\n", "say nothing without each other");
+    expect(PLACES DEVICES LINKS "engines:\n  - {name: vllm-1, rate: 200GB/s}\n",
+           "'vllm-1' has no network to work on");
+    expect(PLACES DEVICES LINKS NVLINK "}\nengines:\n  - {name: vllm-1, rate: 500GB/s}\n",
+           "'vllm-1' achieves more than the peak bandwidth of 'nvlink'");
     expect(PLACES DEVICES LINKS NVLINK ", kind: torus}\n", "kind");
     expect(PLACES DEVICES LINKS NVLINK ", simple: {bse: 5us}}\n", "did you mean");
 }

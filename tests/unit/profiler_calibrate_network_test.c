@@ -17,7 +17,7 @@ other_machine(const moe_hardware_set *set, moe_diag *diag)
         {"network.0.rate", "200GB/s", "estimate", NULL, NULL},
         {"network.0.copy", "400GB/s", "estimate", NULL, NULL},
         {"network.0.nvls.rate", "150GB/s", "estimate", NULL, NULL},
-        {"network.0.engine.rate", "100GB/s", "estimate", NULL, NULL},
+        {"engines.0.rate", "100GB/s", "estimate", NULL, NULL},
         {"network.0.combine.sm_rate", "10GB/s", "estimate", NULL, NULL},
         {"network.0.combine.rate", "100GB/s", "estimate", NULL, NULL},
         {"network.0.low_dispatch.rate", "100GB/s", "estimate", NULL, NULL},
@@ -139,7 +139,7 @@ found_again(void)
     expect(c, "network.0.rate", l->bytes_per_s, 0.02);
     expect(c, "network.0.copy", l->copy_bytes_per_s, 0.05);
     expect(c, "network.0.nvls.rate", l->nvls.bytes_per_s, 0.02);
-    expect(c, "network.0.engine.rate", l->engine.bytes_per_s, 0.02);
+    expect(c, "engines.0.rate", truth.hw.network.engines[0].bytes_per_s, 0.02);
     expect(c, "network.0.combine.sm_rate", l->combine.sm_bytes_per_s, 0.05);
     expect(c, "network.0.combine.rate", l->combine.bytes_per_s, 0.02);
     expect(c, "network.0.low_dispatch.rate", l->low_dispatch.bytes_per_s, 0.02);
