@@ -49,7 +49,7 @@ typedef struct moe_collective {
     double bytes;         /* S; all-to-all by a matrix ignores it */
     const double *matrix; /* all-to-all: bytes from i to j at [i * ranks + j]; NULL: S / ranks */
     const moe_engine *engine; /* of the algorithm `engine`; NULL: the network's first */
-    bool addable;         /* elements of a type that switches can add (not 8-bit integers) */
+    bool addable;             /* elements of a type that switches can add (not 8-bit integers) */
 } moe_collective;
 
 typedef struct moe_phase {

@@ -1,7 +1,7 @@
-/* Serving engines' own all-reduce: short vectors in one shot, (n-1) S through each port; longer ones
- * in two, 2 S (n-1)/n, or added by the switch, S (1 + 1/n); beyond the engine's buffers NCCL's.
- * The kinds and sizes are those of vLLM's csrc/custom_all_reduce.cuh; TensorRT-LLM's and SGLang's
- * kernels are of the same kinds with other sizes. */
+/* Serving engines' own all-reduce: short vectors in one shot, (n-1) S through each port; longer
+ * ones in two, 2 S (n-1)/n, or added by the switch, S (1 + 1/n); beyond the engine's buffers
+ * NCCL's. The kinds and sizes are those of vLLM's csrc/custom_all_reduce.cuh; TensorRT-LLM's and
+ * SGLang's kernels are of the same kinds with other sizes. */
 #include "hw/collective_private.h"
 
 static bool

@@ -67,8 +67,8 @@ typedef struct moe_level {
         int64_t small_ps, bulk_ps, chunk_bytes;
         double small_bytes_per_s; /* one peer's */
         double depth;
-    } pairs; /* sends and receives between pairs: all-to-all */
-    moe_token_kernel dispatch, combine; /* high throughput */
+    } pairs;                                    /* sends and receives between pairs: all-to-all */
+    moe_token_kernel dispatch, combine;         /* high throughput */
     moe_token_kernel low_dispatch, low_combine; /* low latency */
     int64_t notify_ps, notify_node_ps; /* outer levels: counts told before the former, per node */
 } moe_level;
