@@ -19,6 +19,28 @@ static const moe_table tables[] = {MOE_SCHEMA(TABLE_ROW)};
     "  low REAL, high REAL, unit TEXT NOT NULL,\n"                                                 \
     "  PRIMARY KEY(trace, selection, statistic, layer, parameter)) WITHOUT ROWID;\n"
 
+/* Measured times and what was foretold of them (moesim validate), in microseconds, and the errors
+ * by family and regime, as shares. */
+#define VALIDATION_TABLES                                                                          \
+    "CREATE TABLE validation_row(\n"                                                               \
+    "  machine TEXT NOT NULL, kernels TEXT NOT NULL, fit TEXT NOT NULL, family TEXT NOT NULL,\n"   \
+    "  file TEXT NOT NULL, line INTEGER NOT NULL, kernel TEXT NOT NULL, kind TEXT NOT NULL,\n"     \
+    "  shape TEXT NOT NULL, measured_us REAL NOT NULL, predicted_us REAL, roofline_us REAL,\n"     \
+    "  merged INTEGER NOT NULL, fitted INTEGER NOT NULL, bound TEXT NOT NULL,\n"                   \
+    "  odd TEXT NOT NULL,\n"                                                                       \
+    "  PRIMARY KEY(machine, kernels, fit, family, file, line, kernel)) WITHOUT ROWID;\n"           \
+    "CREATE TABLE validation_error(\n"                                                             \
+    "  machine TEXT NOT NULL, kernels TEXT NOT NULL, fit TEXT NOT NULL, family TEXT NOT NULL,\n"   \
+    "  dimension TEXT NOT NULL, label TEXT NOT NULL, rows INTEGER NOT NULL, mean REAL,\n"          \
+    "  median REAL, p90 REAL, bias REAL, roofline REAL,\n"                                         \
+    "  PRIMARY KEY(machine, kernels, fit, family, dimension, label)) WITHOUT ROWID;\n"             \
+    "CREATE VIEW v_validation AS SELECT *, predicted_us / measured_us - 1 AS error\n"              \
+    "  FROM validation_row ORDER BY max(predicted_us / measured_us, measured_us / predicted_us) "  \
+    "DESC;\n"                                                                                      \
+    "CREATE VIEW v_validation_error AS SELECT machine, kernels, fit, family, rows, mean,\n"        \
+    "  median, p90, bias, roofline FROM validation_error WHERE dimension = 'all'\n"                \
+    "  ORDER BY machine, family;\n"
+
 /* What is not filled by moe_result_add: the run itself (counterfactual: 1 when its routing was
  * transformed beyond a choice of tokens); the text of the scenario it was made from,
  * which with its overrides and the swept keys (`parameter`) says the run again; and what a scenario
@@ -37,7 +59,7 @@ static const char fixed_tables[] =
     "  metric TEXT NOT NULL, of TEXT NOT NULL, over TEXT NOT NULL, agg TEXT NOT NULL,\n"
     "  expected REAL NOT NULL, within REAL NOT NULL, bound TEXT NOT NULL, got REAL,\n"
     "  verdict TEXT NOT NULL, basis TEXT NOT NULL, source TEXT NOT NULL, note TEXT NOT NULL,\n"
-    "  PRIMARY KEY(scenario, number, pair)) WITHOUT ROWID;\n" STATISTIC_TABLE;
+    "  PRIMARY KEY(scenario, number, pair)) WITHOUT ROWID;\n" STATISTIC_TABLE VALIDATION_TABLES;
 
 /* v_metric: every metric with its run's swept keys as one text.
  * v_blame: blame as a share of the run's whole device time.
@@ -82,6 +104,7 @@ static const char *const upgrades[MOE_SCHEMA_VERSION + 1] = {
           "  run TEXT NOT NULL REFERENCES run(identity), phase TEXT NOT NULL, part TEXT NOT NULL,\n"
           "  name TEXT NOT NULL, uj INTEGER NOT NULL,\n"
           "  PRIMARY KEY(run, phase, part, name)) WITHOUT ROWID;\n",
+    [5] = VALIDATION_TABLES,
 };
 
 const moe_table *

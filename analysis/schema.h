@@ -67,7 +67,7 @@ typedef struct moe_column {
 /* clang-format on */
 
 enum {
-    MOE_SCHEMA_VERSION = 5,             /* PRAGMA user_version */
+    MOE_SCHEMA_VERSION = 6,             /* PRAGMA user_version */
     MOE_SCHEMA_APPLICATION = 0x4D6F4553 /* PRAGMA application_id: "MoES" */
 };
 

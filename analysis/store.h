@@ -97,4 +97,23 @@ typedef struct moe_store_statistic {
 bool moe_store_set_statistics(moe_store *store, const char *trace, const char *selection,
                               const moe_store_statistic *rows, size_t n, GError **error);
 
+/* A measured row and its prediction; NAN where there is none. `fit`: what was fitted before. */
+typedef struct moe_store_validated {
+    const char *machine, *kernels, *fit, *family, *file, *kernel, *kind, *shape, *bound, *odd;
+    int64_t line, merged;
+    double measured_us, predicted_us, roofline_us;
+    bool fitted;
+} moe_store_validated;
+
+/* The errors of the rows of a family in a regime. */
+typedef struct moe_store_error {
+    const char *machine, *kernels, *fit, *family, *dimension, *label;
+    int64_t rows;
+    double mean, median, p90, bias, roofline;
+} moe_store_error;
+
+/* Puts these in the place of what the store has of their families. */
+bool moe_store_set_validation(moe_store *store, const moe_store_validated *rows, size_t n,
+                              const moe_store_error *errors, size_t n_errors, GError **error);
+
 #endif

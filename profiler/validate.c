@@ -57,8 +57,8 @@ unknown_device(const moe_measured *table, const moe_measured_row *row, moe_diag 
     if (*row->device)
         moe_diag_error(diag, at,
                        "no machine of ours has a '%s': --device PRESET says which to take (moesim "
-                       "list hardware)",
-                       row->device);
+                       "list hardware), --not device='%s' goes without",
+                       row->device, row->device);
     else
         moe_diag_error(diag, at, "the rows name no device: --device PRESET says which it is");
 }

@@ -21,6 +21,7 @@ typedef struct moe_validated_row {
     uint32_t group;                   /* index */
     bool fitted;                      /* the fit saw it */
     const char *odd;                  /* why it is set aside; "" */
+    const char *family;               /* the name of its family, the validation's */
     moe_bound bound;                  /* what the cost function says takes most of its time */
 } moe_validated_row;
 
@@ -67,12 +68,12 @@ typedef struct moe_sign {
 
 /* Rows of one kind, phase, framework and dtype on one machine. */
 typedef struct moe_family {
-    char *name;             /* "experts vllm 0.24.0 bf16" */
-    const char *preset;     /* of its group */
-    int kind;               /* of its rows */
-    moe_score all, odd;     /* without the rows that are set aside, and with them */
-    moe_score fitted, held; /* of `all` */
-    size_t aside, silent;   /* rows that are set aside; that nothing foretells */
+    char *name;                   /* "experts vllm 0.24.0 bf16" */
+    const char *preset, *kernels; /* of its group */
+    int kind;                     /* of its rows */
+    moe_score all, odd;           /* without the rows that are set aside, and with them */
+    moe_score fitted, held;       /* of `all` */
+    size_t aside, silent;         /* rows that are set aside; that nothing foretells */
     moe_sign sign;
     GArray *regimes; /* moe_regime */
 } moe_family;

@@ -350,6 +350,7 @@ add_family(moe_validation *v, const named *rows, size_t n)
     moe_family family = {
         .name = g_strdup(rows[0].name),
         .preset = g_array_index(v->groups, moe_validated_group, rows[0].row->group).preset,
+        .kernels = g_array_index(v->groups, moe_validated_group, rows[0].row->group).kernels,
         .kind = rows[0].row->row->kind,
         .regimes = g_array_new(false, true, sizeof(moe_regime)),
     };
@@ -375,9 +376,10 @@ moe_validate_score(moe_validation *v)
     g_autofree named *rows = g_new(named, n + 1);
     g_autoptr(GString) name = g_string_new(NULL);
     for (size_t i = 0; i < n; i++) {
-        rows[i].row = &g_array_index(v->rows, moe_validated_row, i);
-        family_name(rows[i].row->row, name);
-        rows[i].name = g_string_chunk_insert_const(v->labels, name->str);
+        moe_validated_row *row = &g_array_index(v->rows, moe_validated_row, i);
+        family_name(row->row, name);
+        row->family = g_string_chunk_insert_const(v->labels, name->str);
+        rows[i] = (named){row->family, row};
     }
     qsort(rows, n, sizeof *rows, by_family);
     for (size_t i = 0, end; i < n; i = end) {

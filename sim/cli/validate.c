@@ -99,7 +99,10 @@ validate(moe_measured *table, const validate_values *v, const moe_fit_choice *fi
     moe_validate_markdown(validation, text);
     if (v->markdown && !write_text(v->markdown, text, error))
         return;
-    if (v->plot)
+    if (v->output &&
+        moe_validate_store(validation, table, v->fit ? v->fit : "none", v->output, error))
+        moe_out("%s written\n", v->output);
+    if (v->plot && !*error)
         draw(validation, v->plot, error);
 }
 

@@ -11,6 +11,10 @@ void moe_validate_print(const moe_validation *validation, const moe_measured *ta
                         size_t worst);
 /* The same as tables of Markdown. */
 void moe_validate_markdown(const moe_validation *validation, GString *out);
+/* Rows and errors into a database of results, in the place of earlier ones of the same families;
+ * `fit`: how the numbers came to be. */
+bool moe_validate_store(const moe_validation *validation, const moe_measured *table,
+                        const char *fit, const char *path, GError **error);
 moe_sheet *moe_validate_figures(const moe_validation *validation, const char *title);
 
 #endif
