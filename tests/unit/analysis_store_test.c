@@ -232,7 +232,7 @@ refuses_newer(void)
 }
 
 /* A database of schema 1 keeps its runs, which are no counterfactuals; statistics of
- * traces came with schema 3, timelines with 4, energy with 5. */
+ * traces came with schema 3, timelines with 4, energy with 5, validations with 6. */
 static void
 upgrades_older(void)
 {
@@ -240,11 +240,11 @@ upgrades_older(void)
     moe_store *store = open_ok(path, MOE_STORE_WRITE);
     add(store, "aa", "lru", "1", 4);
     moe_store_close(store);
-    execute(
-        path,
-        "DROP TABLE trace_statistic; DROP TABLE timeline; DROP TABLE energy; DROP VIEW v_metric;"
-        "ALTER TABLE run DROP COLUMN counterfactual;"
-        "CREATE VIEW v_metric AS SELECT * FROM metric; PRAGMA user_version = 1");
+    execute(path, "DROP TABLE trace_statistic; DROP TABLE timeline; DROP TABLE energy;"
+                  "DROP VIEW v_metric; DROP VIEW v_validation; DROP VIEW v_validation_error;"
+                  "DROP TABLE validation_row; DROP TABLE validation_error;"
+                  "ALTER TABLE run DROP COLUMN counterfactual;"
+                  "CREATE VIEW v_metric AS SELECT * FROM metric; PRAGMA user_version = 1");
     g_autoptr(GError) error = NULL;
     CU_ASSERT_PTR_NULL(moe_store_open(path, MOE_STORE_READ, &error));
     MOE_CHECK(error && strstr(error->message, "older schema"), "%s", error ? error->message : "");
