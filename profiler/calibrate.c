@@ -199,7 +199,8 @@ take_all(moe_calibration *c, moe_diag *diag)
 }
 
 static moe_calibration *
-new_calibration(const moe_measured *table, const moe_hardware_set *base, const moe_kernels *kernels)
+new_calibration(const moe_measured *table, const moe_hardware_set *base, const moe_kernels *kernels,
+                const moe_kernels *second)
 {
     moe_calibration *c = g_new0(moe_calibration, 1);
     c->table = table;
@@ -207,8 +208,8 @@ new_calibration(const moe_measured *table, const moe_hardware_set *base, const m
     c->rows = g_array_new(false, true, sizeof(moe_calibrated_row));
     c->numbers = g_array_new(false, true, sizeof(moe_calibrated));
     c->tunable = g_array_new(false, true, sizeof(moe_tunable));
-    moe_candidate_init(&c->before, moe_hardware_get(base), kernels);
-    moe_candidate_init(&c->after, moe_hardware_get(base), kernels);
+    moe_candidate_init(&c->before, moe_hardware_get(base), kernels, second);
+    moe_candidate_init(&c->after, moe_hardware_get(base), kernels, second);
     list_numbers(c);
     return c;
 }
@@ -218,7 +219,7 @@ moe_calibrate(const moe_measured *table, const moe_hardware_set *base,
               const moe_kernels_set *kernels, moe_diag *diag)
 {
     g_autoptr(moe_calibration) c =
-        new_calibration(table, base, kernels ? moe_kernels_get(kernels) : NULL);
+        new_calibration(table, base, kernels ? moe_kernels_get(kernels) : NULL, NULL);
     c->kernels = kernels;
     if (!one_device(table, diag))
         return NULL;
@@ -239,10 +240,11 @@ moe_calibrate(const moe_measured *table, const moe_hardware_set *base,
 
 moe_calibration *
 moe_calibrate_chosen(const moe_measured *table, const moe_hardware_set *base,
-                     const moe_kernels *kernels, const moe_measured_row **rows, size_t n,
-                     const moe_fit_choice *choice, moe_diag *diag)
+                     const moe_kernels *kernels, const moe_kernels *second,
+                     const moe_measured_row **rows, size_t n, const moe_fit_choice *choice,
+                     moe_diag *diag)
 {
-    moe_calibration *c = new_calibration(table, base, kernels);
+    moe_calibration *c = new_calibration(table, base, kernels, second);
     moe_calibrate_rows(c, rows, n, choice, diag);
     if (choice->rows != MOE_FIT_NONE) {
         moe_calibrate_fit(c);

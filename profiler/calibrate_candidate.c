@@ -16,25 +16,45 @@ link_between(const moe_hardware *hw, int from, int to)
     return best;
 }
 
-/* A copy of a library whose lists can be changed. */
-static void
-copy_kernels(moe_candidate *candidate, const moe_kernels *kernels)
+/* The list of one library, and behind it that of another. */
+static void *
+joined(const void *first, size_t n, const void *second, size_t m, size_t size)
 {
-    if (!kernels)
+    char *list = g_malloc_n(n + m + 1, size);
+    if (n)
+        memcpy(list, first, n * size);
+    if (m)
+        memcpy(list + n * size, second, m * size);
+    return list;
+}
+
+/* Libraries as one, whose lists can be changed: what the first has of a type comes first. */
+static void
+copy_kernels(moe_candidate *candidate, const moe_kernels *kernels, const moe_kernels *second)
+{
+    static const moe_kernels none = {0};
+    const moe_kernels *a = kernels ? kernels : second,
+                      *b = kernels && second && second != kernels ? second : &none;
+    if (!a)
         return;
-    candidate->gemm = g_memdup2(kernels->gemm, kernels->n_gemm * sizeof *kernels->gemm);
-    candidate->experts = g_memdup2(kernels->experts, kernels->n_experts * sizeof *kernels->experts);
+    candidate->gemm = joined(a->gemm, a->n_gemm, b->gemm, b->n_gemm, sizeof *a->gemm);
+    candidate->experts =
+        joined(a->experts, a->n_experts, b->experts, b->n_experts, sizeof *a->experts);
     candidate->attention =
-        g_memdup2(kernels->attention, kernels->n_attention * sizeof *kernels->attention);
-    candidate->kernels = g_memdup2(kernels, sizeof *kernels);
+        joined(a->attention, a->n_attention, b->attention, b->n_attention, sizeof *a->attention);
+    candidate->kernels = g_memdup2(a, sizeof *a);
     candidate->kernels->gemm = candidate->gemm;
     candidate->kernels->experts = candidate->experts;
     candidate->kernels->attention = candidate->attention;
+    candidate->kernels->n_gemm += b->n_gemm;
+    candidate->kernels->n_experts += b->n_experts;
+    candidate->kernels->n_attention += b->n_attention;
     candidate->devices[0].kernels = candidate->kernels;
 }
 
 void
-moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw, const moe_kernels *kernels)
+moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw, const moe_kernels *kernels,
+                   const moe_kernels *second)
 {
     int near = hw->devices[0].place;
     bool is_host = hw->devices[0].kind == MOE_DEVICE_CPU;
@@ -43,7 +63,7 @@ moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw, const moe_k
     *candidate = (moe_candidate){.hw = *hw, .h2d = -1, .d2h = -1, .disk = -1};
     candidate->devices = g_memdup2(hw->devices, (gsize)hw->n_devices * sizeof *hw->devices);
     candidate->links = g_memdup2(hw->links, (gsize)hw->n_links * sizeof *hw->links);
-    copy_kernels(candidate, kernels ? kernels : hw->devices[0].kernels);
+    copy_kernels(candidate, kernels, second ? second : hw->devices[0].kernels);
     candidate->call_ps = g_new0(int64_t, 2);
     for (int l = 0; l < hw->n_links; l++)
         if (candidate->links[l].wire < 0) /* nothing slows it down */

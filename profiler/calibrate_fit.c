@@ -363,7 +363,7 @@ static void
 run(moe_calibration *c, const moe_fit_plan *p, int link, const char *tile)
 {
     fit f = {.c = c, .kind = p->kind};
-    moe_candidate_init(&f.trial, &c->before.hw, c->before.kernels);
+    moe_candidate_init(&f.trial, &c->before.hw, c->before.kernels, NULL);
     take_rows(&f, p, link);
     for (size_t i = 0; i < MOE_PLAN_NUMBERS && p->numbers[i]; i++)
         take_number(&f, p, p->numbers[i], link);

@@ -11,6 +11,9 @@
 /* Beyond so many rows of a kernel evenly chosen ones say the same. */
 enum { MOST_ROWS = 1000, LEAST_ROWS = 3, ROWS_PER_NUMBER = 2 };
 
+/* So much closer must rows be for numbers to change. */
+static const double better = 0.995;
+
 static const struct {
     const char *list;
     int kind;
@@ -194,6 +197,18 @@ residuals(void *context, const double *x, double *out)
     }
 }
 
+/* Mean |ln(predicted / measured)|. */
+static double
+mean_off(fit *f, const double *x)
+{
+    g_autofree double *residual = g_new(double, f->rows->len);
+    double sum = 0;
+    residuals(f, x, residual);
+    for (size_t i = 0; i < f->rows->len; i++)
+        sum += fabs(residual[i]);
+    return sum / f->rows->len;
+}
+
 /* ---- one kernel ---- */
 
 static void
@@ -247,7 +262,7 @@ fit_kernel(moe_calibration *c, int family, int index)
         g_strdup_printf("%u rows, %u are wanted", f.rows->len, ROWS_PER_NUMBER * f.n);
     remark_all(&f, f.rows->len ? g_intern_string(few) : "no rows");
     if (f.n && f.rows->len >= ROWS_PER_NUMBER * f.n) {
-        moe_candidate_init(&f.trial, &c->before.hw, c->before.kernels);
+        moe_candidate_init(&f.trial, &c->before.hw, c->before.kernels, NULL);
         moe_candidate_copy(&f.trial, &c->after);
         find_unit(&f);
         p.n_rows = f.rows->len;
@@ -258,8 +273,12 @@ fit_kernel(moe_calibration *c, int family, int index)
             p.high[j] = to_unknown(&f, f.tunable[j], f.tunable[j]->high);
             p.step[j] = 1e-3;
         }
+        double before = mean_off(&f, x);
         moe_squares_result r = moe_squares_solve(&p, x);
-        store(&f, x, &r);
+        if (mean_off(&f, x) < before * better)
+            store(&f, x, &r);
+        else
+            remark_all(&f, "the rows are foretold as well as it is");
         moe_candidate_clear(&f.trial);
     }
     g_ptr_array_unref(f.rows);

@@ -70,11 +70,12 @@ extern const size_t moe_n_network_plans;
  * order. */
 void moe_calibrate_rows(moe_calibration *c, const moe_measured_row **rows, size_t n,
                         const moe_fit_choice *choice, moe_diag *diag);
-/* The rows of a machine with its library (NULL: its own), the chosen ones fitted: for validation,
- * which wants no message where nothing can be. */
+/* The rows of a machine with its libraries (moe_candidate_init), the chosen ones fitted: for
+ * validation, which wants no message where nothing can be. */
 moe_calibration *moe_calibrate_chosen(const moe_measured *table, const moe_hardware_set *base,
-                                      const moe_kernels *kernels, const moe_measured_row **rows,
-                                      size_t n, const moe_fit_choice *choice, moe_diag *diag);
+                                      const moe_kernels *kernels, const moe_kernels *second,
+                                      const moe_measured_row **rows, size_t n,
+                                      const moe_fit_choice *choice, moe_diag *diag);
 /* Fits all numbers: c->after, and what is said of each in c->numbers. */
 void moe_calibrate_fit(moe_calibration *c);
 /* Whether a row is foretold by a kernel of the library. */

@@ -26,9 +26,10 @@ typedef struct moe_candidate {
     int64_t *call_ps;
 } moe_candidate;
 
-/* `kernels`: a library in the place of the device's own; NULL: that. */
+/* `kernels`: a library; what it has no kernel for is of the second one's, the device's own if that
+ * is NULL. Both may be NULL. */
 void moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw,
-                        const moe_kernels *kernels);
+                        const moe_kernels *kernels, const moe_kernels *second);
 void moe_candidate_copy(moe_candidate *to, const moe_candidate *from); /* numbers only */
 void moe_candidate_clear(moe_candidate *candidate);
 

@@ -9,6 +9,8 @@
 /* At the median of a kind of rows in a file: so much faster than the device's peaks, or so much
  * slower than what is foretold, and the times are in another unit. */
 static const double impossible = 2, another_unit = 100;
+/* What a library has no kernel for, cuBLAS's products above all, is as this one's on GPUs. */
+static const char general[] = "vllm-0.24";
 
 /* ---- which machine, which library ---- */
 
@@ -237,17 +239,20 @@ static bool
 add_group(moe_validation *v, const members *m, const moe_validate_options *o, moe_diag *diag,
           GError **error)
 {
-    const moe_kernels *kernels = NULL;
+    const moe_kernels *kernels = NULL, *second = NULL;
     moe_hardware_set *machine = moe_hardware_load(m->preset, NULL, (moe_loc){0}, diag, error);
     if (!machine)
         return false;
     g_ptr_array_add(v->machines, machine);
     if (*m->kernels && !(kernels = load_kernels(v, m->kernels, diag, error)))
         return false;
+    if (!o->kernels && moe_hardware_get(machine)->devices[0].kind == MOE_DEVICE_GPU &&
+        !(second = load_kernels(v, general, diag, error)))
+        return false;
     moe_validated_group group = {
         .preset = g_strdup(m->preset),
         .kernels = g_strdup(kernels ? kernels->name : ""),
-        .fit = moe_calibrate_chosen(v->table, machine, kernels,
+        .fit = moe_calibrate_chosen(v->table, machine, kernels, second,
                                     (const moe_measured_row **)(void *)m->rows->pdata, m->rows->len,
                                     &o->fit, diag),
     };

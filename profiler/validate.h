@@ -27,7 +27,7 @@ typedef struct moe_validated_row {
 
 /* Rows of one machine and one library. */
 typedef struct moe_validated_group {
-    char *preset, *kernels; /* names; kernels "": the machine's own */
+    char *preset, *kernels; /* names; kernels "": the general one, or the machine's own */
     moe_calibration *fit;   /* what was fitted; never NULL */
 } moe_validated_group;
 

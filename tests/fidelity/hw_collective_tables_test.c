@@ -162,7 +162,7 @@ check(size_t i)
     MOE_CHECK(read && set, "%s: %s", path, said);
     if (!read || !set)
         return;
-    moe_candidate_init(&candidate, moe_hardware_get(set), NULL);
+    moe_candidate_init(&candidate, moe_hardware_get(set), NULL, NULL);
     for (size_t r = 0; r < moe_measured_count(table); r++) {
         const moe_measured_row *row = moe_measured_at(table, r);
         if (!runs[i].choose(row))

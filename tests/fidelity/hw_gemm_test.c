@@ -64,7 +64,7 @@ measure(const group *g, const moe_measured *table)
     MOE_CHECK(set && library, "%s", said);
     if (!set || !library)
         return;
-    moe_candidate_init(&c, moe_hardware_get(set), moe_kernels_get(library));
+    moe_candidate_init(&c, moe_hardware_get(set), moe_kernels_get(library), NULL);
     c.devices[0].sms = c.devices[0].sms ? c.devices[0].sms : g->sms;
     c.devices[0].l2_bytes = c.devices[0].l2_bytes ? c.devices[0].l2_bytes : g->l2;
     for (size_t i = 0; i < moe_measured_count(table); i++) {

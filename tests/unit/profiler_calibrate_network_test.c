@@ -125,7 +125,7 @@ found_again(void)
     moe_candidate truth;
 
     CU_ASSERT_FATAL(set && base);
-    moe_candidate_init(&truth, moe_hardware_get(set), NULL);
+    moe_candidate_init(&truth, moe_hardware_get(set), NULL, NULL);
     moe_measured_begin(table, "made.csv");
     add_vectors(table, &truth);
     add_tokens(table, &truth);
