@@ -27,8 +27,10 @@ moe_spread_uniform(int64_t experts, int64_t top_k, int64_t ranks, int64_t local,
 {
     int64_t all_nodes = (ranks + local - 1) / local;
     int64_t allowed = nodes > 0 && nodes < all_nodes ? nodes : all_nodes;
-    int64_t on_rank = experts / ranks, on_node = experts / all_nodes, open = on_node * allowed;
-    double mates = (double)(ranks / all_nodes);
+    /* Of fewer experts than ranks (nodes), each is on one of them. */
+    int64_t on_rank = experts > ranks ? experts / ranks : 1;
+    int64_t on_node = experts > all_nodes ? experts / all_nodes : 1, open = on_node * allowed;
+    double mates = moe_smaller((double)(ranks / all_nodes), (double)on_node);
     double copies = (double)allowed * mates * chance(open, on_rank, top_k);
     double reached = (double)allowed * chance(open, on_node, top_k);
 

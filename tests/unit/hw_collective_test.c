@@ -270,6 +270,12 @@ spreads(void)
     s = moe_spread_uniform(256, 8, 64, 8, 4);
     CU_ASSERT_TRUE(s.remote_nodes < 4);
 
+    /* fewer experts than ranks: each copy is on its own */
+    s = moe_spread_uniform(4, 2, 8, 8, 0);
+    MOE_CHECK(fabs(s.copies - 2) < 1e-12, "%g", s.copies);
+    s = moe_spread_uniform(8, 8, 8, 8, 0);
+    MOE_CHECK(fabs(s.copies - 8) < 1e-12, "%g", s.copies);
+
     /* by hand: ranks {0,1}, {1}, {2,3} of two ranks to a node, seen from rank 1 */
     static const uint32_t ids[] = {0, 3, 2, 3, 5, 6}, rank[] = {0, 0, 1, 1, 2, 2, 3, 3};
     double counts[4];
