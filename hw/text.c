@@ -186,18 +186,18 @@ describe_devices(const moe_hardware *hw, GString *out)
     }
 }
 
-/* "; 8 requests of 64.0 KiB at a time, 1.20 GB/s each, 60000 per second" */
+/* "; 8 requests of 64.0 KiB at a time, 1.20 GB/s each, at most 60000 per second" */
 static void
 describe_requests(const moe_hw_link *l, GString *out)
 {
     g_autofree char *size = moe_format_bytes(l->request_bytes);
-    g_autofree char *channel =
-        moe_format_rate(l->channel_bytes_per_s > 0 ? l->channel_bytes_per_s : l->bytes_per_s);
+    g_autofree char *channel = moe_format_rate(l->channel_bytes_per_s);
     if (l->request_bytes > 0)
-        g_string_append_printf(out, "; %" PRId64 " requests of %s at a time, %s each", l->depth,
-                               size, channel);
+        g_string_append_printf(out, "; %" PRId64 " requests of %s at a time", l->depth, size);
+    if (l->channel_bytes_per_s > 0)
+        g_string_append_printf(out, ", %s each", channel);
     if (l->iops > 0)
-        g_string_append_printf(out, ", %.4g per second", l->iops);
+        g_string_append_printf(out, ", at most %.0f per second", l->iops);
 }
 
 static void
