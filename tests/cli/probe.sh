@@ -1,6 +1,10 @@
 # probe.sh PROGRAM SOURCE: this machine, measured in a hurry; what it leaves behind; what it refuses.
 moesim=$1 source=$2
 . "$source/tests/cli/scenario.inc"
+[ "$(df -Pk . | awk 'NR == 2 { print $4 }')" -gt 524288 ] || {
+    echo "skipped: less than 512 MiB are free here"
+    exit 77
+}
 mkdir disk
 probe() {
     "$moesim" probe --memory 64MiB --threads 2 "$@"
