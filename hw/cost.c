@@ -70,7 +70,9 @@ moe_cost_finish(moe_cost cost)
 {
     double moving = moe_ratio(cost.bytes, cost.bytes_per_s);
     double computing = moe_ratio(cost.flops, cost.flops_per_s);
-    double body = (cost.joined ? moe_overlap(moving, computing) : moe_larger(moving, computing)) +
+    double longer = moe_larger(moving, computing);
+    double shorter = moving + computing - longer;
+    double body = (cost.joined ? moe_overlap(moving, computing) : longer + cost.exposed * shorter) +
                   moe_ratio(cost.decode_bytes, cost.decode_bytes_per_s) +
                   moe_ratio(cost.pass_bytes, cost.pass_bytes_per_s);
 
@@ -117,10 +119,11 @@ moe_device_gemm(const moe_device *device, double weight_bits, double activation_
 }
 
 const moe_expert_kernel *
-moe_device_experts(const moe_device *device, double weight_bits, double activation_bits)
+moe_device_experts(const moe_device *device, double weight_bits, double activation_bits,
+                   double experts, double width)
 {
     const moe_expert_kernel *kernel =
-        moe_kernels_experts(device->kernels, weight_bits, activation_bits);
+        moe_kernels_experts(device->kernels, weight_bits, activation_bits, experts, width);
     return kernel ? kernel : &device->experts;
 }
 
@@ -221,6 +224,11 @@ moe_cost_explain(const moe_cost *cost, GString *out)
         if (cost->flops > 0)
             append_quotient(out, cost->flops, cost->flops_per_s, "FLOP");
         g_string_append(out, both ? ")" : "");
+        if (both && cost->exposed > 0) {
+            g_string_append(out, " + ");
+            append_si(out, 100 * cost->exposed, "%");
+            g_string_append(out, " of the shorter");
+        }
     }
     if (cost->decode_bytes > 0) {
         g_string_append(out, " + decode ");

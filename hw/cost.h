@@ -11,21 +11,12 @@
  * facts on H800 grouped GEMM give half of the best rate near 64-128 tokens per expert).
  * Products whose kernel tells its tiles are taken apart further, into tiles and waves of them
  * (hw/cost_gemm.c): their flops / rate has all of that in it, and the two times overlap().
- * Expert kernels: bytes follow the distinct experts read, flops the tokens of each expert, padded
- * to blocks of `tile`, summed over experts with each expert's own rate; the expert_ numbers instead
- * of the general ones.
- * passes: between the kernels of an expert stage, at expert_pass_efficiency of the bandwidth: the
- * gate's function reads its inputs and writes its result (matrices * width elements for each row,
- * a token with one of its experts), the sum reads the down product's (hidden). vLLM's buffers hold
- * the rows of other ranks' experts, too, and the passes go over them: without this term its H100
- * tables of ai-dynamo/aiconfigurator@095f58a are off by 30 % at the mean, with it by half of that.
- * Before an attention, at attention_pass_efficiency: new keys and values are read, and written into
- * the cache.
- * Attention of a prompt: rate(keys) = peak * attention_efficiency * keys / (keys +
- * attention_half_keys), keys being how many a query sees on average: a block of queries has a fixed
- * part that its loop over the keys must outweigh. (FlashAttention 3 on an H100, the context tables
- * of ai-dynamo/aiconfigurator@095f58a: half of the best rate near 500 keys, for any number of
- * heads.) Of a decode: the KV cache streamed, and per_head for each sequence and KV head, which
+ * passes: before an attention, at attention_pass_efficiency: new keys and values are read, and
+ * written into the cache. Attention of a prompt: rate(keys) = peak * attention_efficiency * keys /
+ * (keys + attention_half_keys), keys being how many a query sees on average: a block of queries has
+ * a fixed part that its loop over the keys must outweigh. (FlashAttention 3 on an H100, the context
+ * tables of ai-dynamo/aiconfigurator@095f58a: half of the best rate near 500 keys, for any number
+ * of heads.) Of a decode: the KV cache streamed, and per_head for each sequence and KV head, which
  * are worked on apart (there: 0.02 us whatever the context).
  * decode: weights below 8 bits, once per read, at dequant_bytes_per_s of decoded bytes.
  *
@@ -63,6 +54,7 @@ typedef struct moe_cost {
     int64_t host_ps; /* what the host needs for it, joined with all the rest; 0: nothing, or it runs
                         ahead */
     bool joined;     /* bytes and FLOPs hide each other as overlap() says, not as max() */
+    double exposed; /* share of the shorter of streaming and computing that is not hidden */
     int kernels;
     const char *formula; /* static text that names the form used */
 } moe_cost;
@@ -80,15 +72,61 @@ moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double 
                        double k, double weight_bits, double activation_bits, int kernels);
 
 /* The fused expert part of one MoE layer on one device: n distinct experts, tokens[i] tokens for
- * the i-th (all >= 1; NULL: one each). Expert: `params` weights of `bits`, `flops` per token;
- * activations of hidden + width elements per token and matrix side. params / hidden is the width of
- * all its matrices. */
+ * the i-th (all >= 1; NULL: one each).
+ *
+ * With the kernel's numbers (hw/kernels.h), t tokens of an expert, and n experts of `matrices`
+ * hidden x width matrices (params = matrices * hidden * width), all matrices but the last as one
+ * product (hidden to (matrices - 1) * width, "up"), the last as another (width to hidden, "down"):
+ *
+ *   time     = launch + max(streaming, computing) + exposed * min(streaming, computing) + decode +
+ *              passes
+ *   launch   = kernels * launch + fixed + n * per_expert + (hidden + width) * per_element
+ *   streaming = (weights + activations) / (stream_efficiency * bandwidth)
+ *              weights: of each distinct expert once, whatever its tokens; activations of hidden +
+ *              width elements per token and product side
+ *   computing = sum over both products of
+ *              (2 * rows * columns' * inner' / (peak * efficiency) + blocks / sms * block) * alone'
+ *   rows     = sum over experts of (tile * ceil(t / tile) + half_rows): whole tiles, and what it
+ *              takes to feed the tensor units with an expert's weights at all
+ *   columns', inner': a product's sizes in whole blocks of `columns`, and steps of 64 along the
+ *              inner dimension; the down product's inner dimension is the width: where it is no
+ *              multiple of 16, its rows do not begin at whole sectors and cannot be loaded as such,
+ *              and it takes `unaligned` times as long
+ *   blocks   = sum over experts of ceil(t / tile) * columns' / columns, on `sms` processors
+ *   alone'   = max(1, alone * sms / blocks): fewer blocks than processors take the time of a block,
+ *              not their share of it; one that need not share its processor is faster, by `alone`
+ *   tile     = tile, or up to coarse_tile by what an expert has on average, as the software chooses
+ *   passes   = matrices * width + hidden elements for each row, at pass_efficiency of the
+ * bandwidth: the gate's function reads its inputs and writes its result, the sum reads the down
+ *              product's. vLLM's buffers hold the rows of other devices' experts, too, and the
+ *              passes go over them: without this its H100 tables of
+ * ai-dynamo/aiconfigurator@095f58a are off by 20 % at the mean, with it by 8 %. Sums over the
+ * experts are order-free. More waves of blocks than one are not rounded up: blocks of several per
+ * processor begin and end apart, and the tables show no steps (a fitted share of the rounding was
+ * 0.00 to 0.02).
+ *
+ * A device's own kernel has no blocks; then columns' and inner' are the products' own and alone' is
+ * 1: time = launch + max(bytes / bandwidth, flops / rate) + decode + passes with rate = peak *
+ * efficiency * tokens / rows. Where a device does not say its sms, blocks cost nothing and alone'
+ * is
+ * 1. A library's kernels have the decoding of weights in their measured numbers; a device's own
+ * decode at dequant_bytes_per_s. */
+typedef enum moe_expert_part { MOE_EXPERT_WHOLE, MOE_EXPERT_UP, MOE_EXPERT_DOWN } moe_expert_part;
+
 typedef struct moe_expert_shape {
     double params, flops; /* one expert; FLOPs per token */
     double hidden, width;
     double weight_bits, activation_bits;
     double rows; /* of the buffers between the kernels; 0: as many as tokens are computed */
     const moe_expert_kernel *kernel; /* NULL: the device's for such weights */
+    double experts;                  /* that the device holds; 0: as many as are computed */
+    double entering;  /* tokens that enter the layer; 0: as the experts have together */
+    double mean_rows; /* tokens of an expert on average; 0: of those that are computed */
+    int part;         /* moe_expert_part: a product alone is one kernel, without passes */
+    /* The same weights were read by the call before, as benches do: as far as they fit into half of
+       the cache they need not come from memory, and come three times as fast (fitted to the tables;
+       no layer of a model finds its weights there). */
+    bool repeated;
 } moe_expert_shape;
 moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
                           const moe_expert_shape *shape, const uint32_t *tokens, uint32_t n);
@@ -131,7 +169,7 @@ double moe_wire_rate(double rate, double duplex);
 const moe_gemm_kernel *moe_device_gemm(const moe_device *device, double weight_bits,
                                        double activation_bits, double m, double n, double k);
 const moe_expert_kernel *moe_device_experts(const moe_device *device, double weight_bits,
-                                            double activation_bits);
+                                            double activation_bits, double experts, double width);
 const moe_attention_kernel *moe_device_attention(const moe_device *device, double kv_bits);
 
 /* The device as it is when its kernels are launched from a CUDA graph. */

@@ -1,21 +1,130 @@
-/* The expert part of an MoE layer on one device. */
+/* The expert part of an MoE layer on one device: the formula and what it means are in hw/cost.h. */
 #include "hw/cost_private.h"
 
 /* Sorting tokens by expert, gate and up, activation, down, and adding up the outputs take about
  * this many kernels (vLLM's fused_moe: align in 2, gather-GEMM, activation, GEMM, sum). */
 #define EXPERT_KERNELS 6
+#define STEP 64          /* of a block along its product's inner dimension */
+#define ALIGNED 16       /* elements that begin a whole sector */
+#define CACHE_SHARE 0.45 /* of the cache that holds weights until they are read again */
+#define CACHE_SPEED 3.0  /* of it, against the memory's */
 
-/* Tokens of all experts when each has whole tiles; NULL: one token each. */
+/* Tokens of all experts together: small integers, so the sum is exact in any order. */
 static double
-padded(const uint32_t *tokens, uint32_t n, int64_t tile)
+sum_of(const uint32_t *tokens, uint32_t n)
 {
-    double all = 0;
+    uint64_t all = 0;
 
     if (!tokens)
-        return (double)n * (double)tile;
+        return n;
     for (uint32_t i = 0; i < n; i++)
-        all += (double)((tokens[i] + tile - 1) / tile * tile);
-    return all;
+        all += tokens[i];
+    return (double)all;
+}
+
+/* Tiles of all experts. */
+static double
+tiles_of(const uint32_t *tokens, uint32_t n, uint32_t tile)
+{
+    uint64_t tiles = 0;
+
+    if (!tokens)
+        return n;
+    for (uint32_t i = 0; i < n; i++)
+        tiles += (tokens[i] + (uint64_t)tile - 1) / tile;
+    return (double)tiles;
+}
+
+/* Rows of a block, as the software chooses them. */
+static uint32_t
+tile_for(const moe_expert_kernel *kernel, const moe_expert_shape *shape, double all, uint32_t n)
+{
+    int64_t tile = kernel->tile > 1 ? kernel->tile : 1;
+    double experts = shape->experts > 0 ? shape->experts : n;
+
+    if (kernel->coarse_tile <= tile)
+        return (uint32_t)tile;
+    if (kernel->tiles_by == MOE_TILES_BY_TOKENS) {
+        double entering = shape->entering > 0 ? shape->entering : all;
+        return (uint32_t)(entering <= experts ? tile : kernel->coarse_tile);
+    }
+    double mean = shape->mean_rows > 0 ? shape->mean_rows : all / experts;
+    while ((double)tile < mean && tile < kernel->coarse_tile)
+        tile *= 2;
+    return (uint32_t)(tile < kernel->coarse_tile ? tile : kernel->coarse_tile);
+}
+
+static double
+whole(double amount, double block)
+{
+    int64_t blocks = (int64_t)(amount / block);
+    return (double)(blocks + ((double)blocks * block < amount)) * block;
+}
+
+/* What whole blocks make of the products: their FLOPs as a multiple of the plain ones, and seconds
+ * that the blocks themselves take. */
+typedef struct blocked {
+    double slower, seconds;
+} blocked;
+
+static void
+add_product(blocked *sum, const moe_device *device, const moe_expert_kernel *kernel, double tiles,
+            double columns, double inner, double times)
+{
+    double wide = whole(columns, (double)kernel->columns);
+    double alone = 1, waves = 0;
+
+    if (device->sms > 0) {
+        waves = tiles * wide / (double)(kernel->columns * device->sms);
+        alone = moe_larger(1, kernel->alone / waves);
+    }
+    sum->slower += wide * whole(inner, STEP) * times * alone;
+    sum->seconds += waves * ((double)kernel->block_ps / 1e12) * alone;
+}
+
+static blocked
+blocks_of(const moe_device *device, const moe_expert_kernel *kernel, const moe_expert_shape *shape,
+          double tiles)
+{
+    double side = shape->params / shape->hidden; /* of all matrices of this part together */
+    double up = shape->part == MOE_EXPERT_WHOLE ? side - shape->width : side;
+    blocked sum = {0, 0};
+
+    if (shape->part != MOE_EXPERT_DOWN)
+        add_product(&sum, device, kernel, tiles, up, shape->hidden, 1);
+    if (shape->part != MOE_EXPERT_UP) {
+        bool odd = kernel->unaligned > 0 && whole(shape->width, ALIGNED) != shape->width;
+        add_product(&sum, device, kernel, tiles, shape->hidden, shape->width,
+                    odd ? kernel->unaligned : 1);
+    }
+    sum.slower /= shape->params;
+    return sum;
+}
+
+/* Bytes of weights that come from memory, or take as long as these. */
+static double
+weight_bytes(const moe_device *device, const moe_expert_shape *shape, uint32_t n)
+{
+    double bytes = n * shape->params * shape->weight_bits / 8;
+
+    if (!shape->repeated || device->l2_bytes <= 0)
+        return bytes;
+    double found = 2 - bytes / (CACHE_SHARE * (double)device->l2_bytes);
+    found = found > 1 ? 1 : moe_larger(0, found);
+    return bytes * (1 - found * (1 - 1 / CACHE_SPEED));
+}
+
+static void
+add_passes(moe_cost *cost, const moe_hardware *hw, const moe_device *device,
+           const moe_expert_kernel *kernel, const moe_expert_shape *shape, double all)
+{
+    double rows = kernel->own_passes ? all : moe_larger(all, shape->rows);
+    double elements = shape->params / shape->hidden + shape->hidden;
+
+    if (kernel->pass_efficiency <= 0 || shape->part != MOE_EXPERT_WHOLE)
+        return;
+    cost->pass_bytes = rows * elements * shape->activation_bits / 8;
+    cost->pass_bytes_per_s = moe_streaming_rate(hw, device, kernel->pass_efficiency);
 }
 
 moe_cost
@@ -24,36 +133,37 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
 {
     const moe_expert_kernel *kernel =
         shape->kernel ? shape->kernel
-                      : moe_device_experts(device, shape->weight_bits, shape->activation_bits);
-    double all = n; /* tokens of all experts: small integers, so the sum is exact */
+                      : moe_device_experts(device, shape->weight_bits, shape->activation_bits,
+                                           shape->experts > 0 ? shape->experts : n, shape->width);
+    double all = sum_of(tokens, n);
+    uint32_t tile = tile_for(kernel, shape, all, n);
+    bool coarse = kernel->coarse_stream_efficiency > 0 && tile > kernel->tile;
 
     if (!n)
         return (moe_cost){.formula = moe_roofline};
-    if (tokens) {
-        all = 0;
-        for (uint32_t i = 0; i < n; i++)
-            all += tokens[i];
-    }
-    /* sum over i of flops * tokens[i] / (peak * tokens[i] / (padded[i] + half_rows)) */
-    double computed = kernel->tile > 1 ? padded(tokens, n, kernel->tile) : all;
+    double tiles = tile > 1 ? tiles_of(tokens, n, tile) : all;
     double peak = moe_peak_flops(device, shape->activation_bits) * kernel->efficiency;
     double activations = 2 * all * (shape->hidden + shape->width);
+    int kernels = shape->part == MOE_EXPERT_WHOLE ? EXPERT_KERNELS : 1;
     moe_cost cost = {
-        .launch_ps = EXPERT_KERNELS * device->launch_ps + kernel->fixed_ps + n * kernel->expert_ps,
-        .bytes =
-            n * shape->params * shape->weight_bits / 8 + activations * shape->activation_bits / 8,
-        .bytes_per_s = moe_streaming_rate(hw, device, kernel->stream_efficiency),
+        .launch_ps = kernels * device->launch_ps + kernel->fixed_ps + n * kernel->expert_ps +
+                     kernel->element_ps * (int64_t)(shape->hidden + shape->width),
+        .bytes = weight_bytes(device, shape, n) + activations * shape->activation_bits / 8,
+        .bytes_per_s = moe_streaming_rate(
+            hw, device, coarse ? kernel->coarse_stream_efficiency : kernel->stream_efficiency),
         .flops = shape->flops * all,
-        .flops_per_s = peak * all / (computed + n * kernel->half_rows),
-        .kernels = EXPERT_KERNELS,
+        .flops_per_s = peak * all / (tiles * tile + n * kernel->half_rows),
+        .exposed = kernel->exposed,
+        .kernels = kernels,
         .formula = moe_roofline,
     };
-    moe_cost_decode(&cost, device, n * shape->params, shape->weight_bits, shape->activation_bits);
-    if (kernel->pass_efficiency > 0) {
-        double rows = moe_larger(all, shape->rows);
-        double elements = shape->params / shape->hidden + shape->hidden;
-        cost.pass_bytes = rows * elements * shape->activation_bits / 8;
-        cost.pass_bytes_per_s = moe_streaming_rate(hw, device, kernel->pass_efficiency);
+    if (kernel->columns > 0) {
+        blocked b = blocks_of(device, kernel, shape, tiles);
+        cost.flops_per_s = cost.flops / (cost.flops / cost.flops_per_s * b.slower + b.seconds);
     }
+    if (!kernel->name)
+        moe_cost_decode(&cost, device, n * shape->params, shape->weight_bits,
+                        shape->activation_bits);
+    add_passes(&cost, hw, device, kernel, shape, all);
     return moe_cost_finish(cost);
 }

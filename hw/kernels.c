@@ -2,6 +2,7 @@
 #include "hw/kernels.h"
 
 #include "hw/kernels_set.h"
+#include "hw/spec.h"
 #include "sim/base/data.h"
 
 #include <math.h>
@@ -56,6 +57,56 @@ stem(const char *path)
     return name;
 }
 
+/* The next "8x1792" of a list of shapes; false at its end, or where it is none. */
+static bool
+next_shape(const char **at, double *experts, double *width)
+{
+    char *end = NULL;
+
+    *at += strspn(*at, " ");
+    if (!g_ascii_isdigit(**at))
+        return false;
+    *experts = (double)g_ascii_strtoull(*at, &end, 10);
+    if (*end != 'x' || !g_ascii_isdigit(end[1]))
+        return false;
+    *width = (double)g_ascii_strtoull(end + 1, &end, 10);
+    *at = end;
+    return *end == ' ' || *end == '\0';
+}
+
+/* Whether a kernel is for such experts. */
+static bool
+suits(const moe_expert_kernel *kernel, double experts, double width)
+{
+    double e = 0, w = 0;
+
+    if (!kernel->shapes)
+        return true;
+    for (const char *at = kernel->shapes; next_shape(&at, &e, &w);)
+        if (e == experts && w == width)
+            return true;
+    return false;
+}
+
+static void
+check_experts(const moe_kernels *kernels, const moe_yaml *root, moe_diag *diag)
+{
+    double experts = 0, width = 0;
+
+    for (size_t i = 0; i < kernels->n_experts; i++) {
+        const moe_expert_kernel *kernel = &kernels->experts[i];
+        const char *at = kernel->shapes ? kernel->shapes : "";
+        while (next_shape(&at, &experts, &width))
+            continue;
+        if (*at)
+            moe_diag_error(diag, moe_spec_at(root, "experts", i, "shapes"),
+                           "'shapes' wants experts and widths such as 8x1792 64x768");
+        if (kernel->coarse_tile && kernel->coarse_tile < kernel->tile)
+            moe_diag_error(diag, moe_spec_at(root, "experts", i, "coarse_tile"),
+                           "'coarse_tile' is below 'tile'");
+    }
+}
+
 /* Takes the document: settings point into it. */
 static moe_kernels_set *
 read_doc(moe_yaml_doc *doc, const char *path, moe_diag *diag)
@@ -86,6 +137,9 @@ read_doc(moe_yaml_doc *doc, const char *path, moe_diag *diag)
         .n_experts = spec->experts.n,
         .n_attention = spec->attention.n,
     };
+    check_experts(&set->kernels, root, diag);
+    if (moe_diag_errors(diag) != before)
+        return NULL;
     return g_steal_pointer(&set);
 }
 
@@ -190,9 +244,26 @@ moe_kernels_gemm(const moe_kernels *kernels, double weight_bits, double activati
 }
 
 const moe_expert_kernel *
-moe_kernels_experts(const moe_kernels *kernels, double weight_bits, double activation_bits)
+moe_kernels_experts(const moe_kernels *kernels, double weight_bits, double activation_bits,
+                    double experts, double width)
 {
-    CHOOSE(experts, weight_bits, activation_bits);
+    for (size_t i = 0; kernels && i < kernels->n_experts; i++)
+        if (takes(kernels->experts[i].dtype, weight_bits, activation_bits) &&
+            suits(&kernels->experts[i], experts, width))
+            return &kernels->experts[i];
+    return NULL;
+}
+
+const moe_expert_kernel *
+moe_kernels_experts_named(const moe_kernels *kernels, const char *name, const char *dtype,
+                          double experts, double width)
+{
+    for (size_t i = 0; kernels && i < kernels->n_experts; i++)
+        if (!strcmp(kernels->experts[i].name, name) &&
+            !strcmp(dtypes[kernels->experts[i].dtype].name, dtype) &&
+            suits(&kernels->experts[i], experts, width))
+            return &kernels->experts[i];
+    return NULL;
 }
 
 const moe_attention_kernel *
@@ -209,6 +280,9 @@ canonical_value(const moe_param *row, const void *at, GString *out)
     char number[32];
 
     switch (row->type) {
+    case MOE_PARAM_BOOL:
+        g_string_append_c(out, *(const bool *)at ? '1' : '0');
+        break;
     case MOE_PARAM_ENUM:
         g_string_append_printf(out, "%d", *(const int *)at);
         break;

@@ -65,16 +65,30 @@ typedef struct moe_gemm_kernel {
     int64_t rows_from, multiple_n, multiple_k;
 } moe_gemm_kernel;
 
+typedef enum moe_tiles_by { MOE_TILES_BY_ROWS, MOE_TILES_BY_TOKENS } moe_tiles_by;
+
 /* All kernels of an MoE layer's experts on one device. */
 typedef struct moe_expert_kernel {
     const char *name;
     int dtype;
+    const char *shapes; /* "8x1792 64x768": for these only (experts x width); NULL: for all */
     double efficiency, stream_efficiency;
-    double pass_efficiency; /* of passes over activations; 0: inside the kernels, free */
-    double half_rows;       /* tokens of an expert at half of the highest rate */
-    int64_t tile;           /* tokens of an expert are computed in blocks of so many */
-    int64_t fixed_ps;       /* of a layer */
-    int64_t expert_ps;      /* per distinct expert */
+    double coarse_stream_efficiency; /* with other tiles than the finest; 0: the same */
+    double pass_efficiency;          /* of passes over activations; 0: inside the kernels, free */
+    double exposed;   /* share of the shorter of streaming and computing that is not hidden */
+    double half_rows; /* tokens of an expert at half of the highest rate */
+    double unaligned; /* the down product takes so many times as long where the width is no multiple
+                         of 16; 0: it does not matter */
+    double alone; /* of a block's time among many, what it takes when it has a processor alone */
+    int64_t tile; /* tokens of an expert are computed in blocks of so many */
+    int64_t coarse_tile; /* the largest such block; 0: always `tile` */
+    int tiles_by;        /* moe_tiles_by: what chooses between them */
+    int64_t columns;     /* of the result in a block; 0: not in whole blocks */
+    bool own_passes;     /* passes leave out rows of experts that another device has */
+    int64_t fixed_ps;    /* of a layer */
+    int64_t expert_ps;   /* per distinct expert */
+    int64_t block_ps;    /* of a block */
+    int64_t element_ps;  /* per element of a token and of an expert's width */
 } moe_expert_kernel;
 
 /* Scores, softmax and weighted values, without projections. */
@@ -124,8 +138,12 @@ void moe_kernels_canonical(const moe_kernels *kernels, GString *out);
  * library that is NULL, too. Of a product: that takes its shape. */
 const moe_gemm_kernel *moe_kernels_gemm(const moe_kernels *kernels, double weight_bits,
                                         double activation_bits, double m, double n, double k);
+/* Of those for every shape or for that of `experts` on a device of `width`. */
 const moe_expert_kernel *moe_kernels_experts(const moe_kernels *kernels, double weight_bits,
-                                             double activation_bits);
+                                             double activation_bits, double experts, double width);
+/* By what the software calls it, and the type's name; NULL: none. */
+const moe_expert_kernel *moe_kernels_experts_named(const moe_kernels *kernels, const char *name,
+                                                   const char *dtype, double experts, double width);
 /* kv_bits: of the cache. */
 const moe_attention_kernel *moe_kernels_attention(const moe_kernels *kernels, double kv_bits);
 
