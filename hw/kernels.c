@@ -74,9 +74,8 @@ next_shape(const char **at, double *experts, double *width)
     return *end == ' ' || *end == '\0';
 }
 
-/* Whether a kernel is for such experts. */
-static bool
-suits(const moe_expert_kernel *kernel, double experts, double width)
+bool
+moe_expert_kernel_suits(const moe_expert_kernel *kernel, double experts, double width)
 {
     double e = 0, w = 0;
 
@@ -249,19 +248,7 @@ moe_kernels_experts(const moe_kernels *kernels, double weight_bits, double activ
 {
     for (size_t i = 0; kernels && i < kernels->n_experts; i++)
         if (takes(kernels->experts[i].dtype, weight_bits, activation_bits) &&
-            suits(&kernels->experts[i], experts, width))
-            return &kernels->experts[i];
-    return NULL;
-}
-
-const moe_expert_kernel *
-moe_kernels_experts_named(const moe_kernels *kernels, const char *name, const char *dtype,
-                          double experts, double width)
-{
-    for (size_t i = 0; kernels && i < kernels->n_experts; i++)
-        if (!strcmp(kernels->experts[i].name, name) &&
-            !strcmp(dtypes[kernels->experts[i].dtype].name, dtype) &&
-            suits(&kernels->experts[i], experts, width))
+            moe_expert_kernel_suits(&kernels->experts[i], experts, width))
             return &kernels->experts[i];
     return NULL;
 }

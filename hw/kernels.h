@@ -141,9 +141,8 @@ const moe_gemm_kernel *moe_kernels_gemm(const moe_kernels *kernels, double weigh
 /* Of those for every shape or for that of `experts` on a device of `width`. */
 const moe_expert_kernel *moe_kernels_experts(const moe_kernels *kernels, double weight_bits,
                                              double activation_bits, double experts, double width);
-/* By what the software calls it, and the type's name; NULL: none. */
-const moe_expert_kernel *moe_kernels_experts_named(const moe_kernels *kernels, const char *name,
-                                                   const char *dtype, double experts, double width);
+/* Whether it is for such experts. */
+bool moe_expert_kernel_suits(const moe_expert_kernel *kernel, double experts, double width);
 /* kv_bits: of the cache. */
 const moe_attention_kernel *moe_kernels_attention(const moe_kernels *kernels, double kv_bits);
 

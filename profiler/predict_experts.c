@@ -15,11 +15,35 @@ mean_of(moe_cost sum, uint32_t draws)
     return sum;
 }
 
+static const int parts[] = {
+    [MOE_MEASURED_WHOLE] = MOE_EXPERT_WHOLE,
+    [MOE_MEASURED_UP] = MOE_EXPERT_UP,
+    [MOE_MEASURED_DOWN] = MOE_EXPERT_DOWN,
+};
+
+/* Of the part that the row is of. */
+static int64_t
+matrices_of(const moe_measured_row *row)
+{
+    if (row->part == MOE_MEASURED_WHOLE)
+        return row->matrices;
+    return row->part == MOE_MEASURED_UP ? row->matrices - 1 : 1;
+}
+
+/* Tables of frameworks' kernels are of benches that call one layer again and again; rows of a
+ * profile are of models' layers in turn. */
+static bool
+is_repeated(const moe_measured_row *row)
+{
+    return *row->framework && !row->group;
+}
+
 moe_cost
 moe_predict_experts(const moe_candidate *candidate, const moe_device *device,
                     const moe_measured_row *row)
 {
-    double params = (double)row->matrices * (double)row->hidden * (double)row->width;
+    double rows = (double)row->tokens * (double)row->top_k;
+    double params = (double)matrices_of(row) * (double)row->hidden * (double)row->width;
     moe_expert_shape shape = {
         .params = params,
         .flops = 2 * params,
@@ -27,12 +51,15 @@ moe_predict_experts(const moe_candidate *candidate, const moe_device *device,
         .width = (double)row->width,
         .weight_bits = row->weight_bits,
         .activation_bits = row->activation_bits,
-        .rows = (double)(row->tokens * row->top_k),
+        .rows = rows,
         .kernel = moe_predict_expert_kernel(device, row),
+        .experts = (double)row->experts,
+        .entering = (double)row->tokens,
+        .mean_rows = rows / ((double)row->experts * (double)row->ep),
+        .part = parts[row->part],
+        .repeated = is_repeated(row),
     };
     moe_cost sum = {0};
-    if (row->part != MOE_MEASURED_WHOLE)
-        return sum;
     for (uint32_t i = 0; i < row->draws; i++) {
         uint32_t n = 0;
         const uint32_t *loads = moe_measured_draw(row, i, &n);

@@ -19,6 +19,7 @@ typedef struct wanted {
     const char *dtype;
     double weight_bits, activation_bits; /* 0 activation bits: any */
     const char *kernel;
+    double experts, width; /* of kernels for experts */
 } wanted;
 
 /* A type that kernels have is taken by its name, any other by its widths. */
@@ -33,16 +34,24 @@ is_of_type(int dtype, const wanted *w)
             fabs(moe_kernel_activation_bits(dtype) - w->activation_bits) < 0.5);
 }
 
-/* Of the kernels of the type, the one with the longest name that is a part of the row's; else the
- * first. */
+typedef bool suits_fn(const void *kernel, const wanted *w);
+
+static bool
+suits_experts(const void *kernel, const wanted *w)
+{
+    return moe_expert_kernel_suits(kernel, w->experts, w->width);
+}
+
+/* Of the kernels of the type (and shape), the one with the longest name that is a part of the
+ * row's; else the first. */
 static const void *
-pick(const void *items, size_t n, size_t stride, const wanted *w)
+pick(const void *items, size_t n, size_t stride, const wanted *w, suits_fn *suits)
 {
     const head *best = NULL;
     size_t longest = 0;
     for (size_t i = 0; i < n; i++) {
         const head *one = (const void *)((const char *)items + i * stride);
-        if (!is_of_type(one->dtype, w))
+        if (!is_of_type(one->dtype, w) || (suits && !suits((const void *)one, w)))
             continue;
         size_t length = one->name && strstr(w->kernel, one->name) ? strlen(one->name) : 0;
         if (!best || length > longest) {
@@ -56,27 +65,30 @@ pick(const void *items, size_t n, size_t stride, const wanted *w)
 const moe_gemm_kernel *
 moe_predict_gemm_kernel(const moe_device *device, const moe_measured_row *row)
 {
-    const wanted w = {row->dtype, row->weight_bits, row->activation_bits, row->kernel};
+    const wanted w = {row->dtype, row->weight_bits, row->activation_bits, row->kernel, 0, 0};
     const moe_kernels *all = device->kernels;
-    const void *found = all ? pick(all->gemm, all->n_gemm, sizeof *all->gemm, &w) : NULL;
+    const void *found = all ? pick(all->gemm, all->n_gemm, sizeof *all->gemm, &w, NULL) : NULL;
     return found ? found : &device->gemm;
 }
 
 const moe_expert_kernel *
 moe_predict_expert_kernel(const moe_device *device, const moe_measured_row *row)
 {
-    const wanted w = {row->dtype, row->weight_bits, row->activation_bits, row->kernel};
+    const wanted w = {row->dtype,  row->weight_bits,     row->activation_bits,
+                      row->kernel, (double)row->experts, (double)row->width};
     const moe_kernels *all = device->kernels;
-    const void *found = all ? pick(all->experts, all->n_experts, sizeof *all->experts, &w) : NULL;
+    const void *found =
+        all ? pick(all->experts, all->n_experts, sizeof *all->experts, &w, suits_experts) : NULL;
     return found ? found : &device->experts;
 }
 
 const moe_attention_kernel *
 moe_predict_attention_kernel(const moe_device *device, const moe_measured_row *row)
 {
-    const wanted w = {*row->kv_dtype ? row->kv_dtype : row->dtype, row->kv_bits, 0, row->kernel};
+    const wanted w = {
+        *row->kv_dtype ? row->kv_dtype : row->dtype, row->kv_bits, 0, row->kernel, 0, 0};
     const moe_kernels *all = device->kernels;
     const void *found =
-        all ? pick(all->attention, all->n_attention, sizeof *all->attention, &w) : NULL;
+        all ? pick(all->attention, all->n_attention, sizeof *all->attention, &w, NULL) : NULL;
     return found ? found : &device->attention;
 }
