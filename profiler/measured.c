@@ -79,16 +79,30 @@ moe_measured_notes(const moe_measured *table, size_t *n)
     return (const char *const *)table->notes->pdata;
 }
 
+/* SGLang's tables until 0.5.10, but of mxfp4 (profiler/routing_draws.h). */
+static bool
+brings_strays(const moe_measured_row *row)
+{
+    static const char series[] = "0.5.";
+    const char *version = row->version;
+
+    if (row->ep <= 1 || strcmp(row->framework, "sglang") || strstr(row->dtype, "mxfp4") ||
+        strncmp(version, series, strlen(series)))
+        return false;
+    return g_ascii_strtoull(version + strlen(series), NULL, 10) <= 10;
+}
+
 const char *
 moe_measured_spread(moe_measured *table, moe_measured_row *row)
 {
     moe_spread spread = {.tokens = row->tokens,
                          .top_k = row->top_k,
                          .ranks = MAX(row->ep, 1),
-                         .experts = row->experts * MAX(row->ep, 1)};
-    g_autofree char *key =
-        g_strdup_printf("%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %s", spread.tokens,
-                        spread.top_k, spread.ranks, spread.experts, row->distribution);
+                         .experts = row->experts * MAX(row->ep, 1),
+                         .strays = brings_strays(row)};
+    g_autofree char *key = g_strdup_printf("%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %s",
+                                           spread.tokens, spread.top_k, spread.ranks,
+                                           spread.experts, (int)spread.strays, row->distribution);
     moe_draws *draws = g_hash_table_lookup(table->spreads, key);
     if (!draws) {
         moe_draws made = {0};

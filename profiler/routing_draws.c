@@ -133,6 +133,70 @@ check(const moe_spread *s)
     return s->experts % s->ranks ? "the experts cannot be shared out evenly" : NULL;
 }
 
+/* ---- strays ---- */
+
+typedef struct dealt {
+    uint32_t tokens, expert;
+} dealt;
+
+static int
+most_first(const void *a, const void *b)
+{
+    const dealt *x = a, *y = b;
+    if (x->tokens != y->tokens)
+        return x->tokens < y->tokens ? 1 : -1;
+    return (x->expert > y->expert) - (x->expert < y->expert);
+}
+
+/* Tokens with any choice among n experts from `first`, when they were dealt in turn. */
+static int64_t
+reached_by_deal(const moe_spread *s, const uint32_t *all, int64_t first, int64_t n)
+{
+    g_autofree dealt *order = g_new(dealt, s->experts);
+    g_autofree uint8_t *hit = g_new0(uint8_t, s->tokens);
+    int64_t at = 0, reached = 0;
+
+    for (int64_t e = 0; e < s->experts; e++)
+        order[e] = (dealt){all[e], (uint32_t)e};
+    qsort(order, (size_t)s->experts, sizeof *order, most_first);
+    for (int64_t i = 0; i < s->experts; i++) {
+        bool here = order[i].expert >= first && order[i].expert < first + n;
+        for (uint32_t t = 0; t < order[i].tokens && here; t++) {
+            uint8_t *token = &hit[(at + t) % s->tokens];
+            reached += !*token;
+            *token = 1;
+        }
+        at = (at + order[i].tokens) % s->tokens;
+    }
+    return reached;
+}
+
+/* The same of the first n experts, of tokens that are spread evenly. */
+static int64_t
+reached_evenly(const moe_spread *s, int64_t n)
+{
+    int64_t stride = (s->experts + s->top_k - 1) / s->top_k, reached = 0;
+
+    for (int64_t t = 0; t < s->tokens; t++) {
+        int64_t first = s->tokens >= stride ? t : t * stride / s->tokens;
+        bool here = false;
+        for (int64_t j = 0; j < s->top_k && !here; j++)
+            here = (first + j * stride) % s->experts < n;
+        reached += here;
+    }
+    return reached;
+}
+
+/* Gives what `reached` tokens chose elsewhere to the first of n experts. */
+static void
+take_strays(const moe_spread *s, int64_t reached, uint32_t *own, int64_t n)
+{
+    int64_t here = 0;
+    for (int64_t e = 0; e < n; e++)
+        here += own[e];
+    own[0] += (uint32_t)(reached * s->top_k - here);
+}
+
 static void
 keep_busy(moe_draws *out, const uint32_t *all, int64_t n)
 {
@@ -162,6 +226,8 @@ moe_draws_make(const moe_spread *s, const char *distribution, moe_draws *out)
     *out = (moe_draws){g_new(uint32_t, n * local), g_new(uint32_t, n), 0};
     if (balanced) {
         spread_evenly(s, all);
+        if (s->strays)
+            take_strays(s, reached_evenly(s, local), all, local);
         keep_busy(out, all, local);
         return NULL;
     }
@@ -172,7 +238,10 @@ moe_draws_make(const moe_spread *s, const char *distribution, moe_draws *out)
     moe_stream stream = moe_stream_new((uint64_t)rint(exponent * 1e6), "power law", entity);
     for (uint32_t i = 0; i < n; i++) {
         draw_tokens(s, exponent, &stream, shares, all);
-        keep_busy(out, all + busiest_rank(s, all) * local, local);
+        int64_t first = busiest_rank(s, all) * local;
+        if (s->strays)
+            take_strays(s, reached_by_deal(s, all, first, local), all + first, local);
+        keep_busy(out, all + first, local);
     }
     return NULL;
 }

@@ -11,6 +11,9 @@
  *                 loaded expert of each. The device is the rank with the largest sum: it is the one
  *                 that was timed. The tables' times are means over such draws, so there are
  *                 MOE_POWER_LAW_DRAWS of them.
+ * Strays: SGLang's tables until 0.5.10 were measured on the tokens that have any choice on the
+ * device, and what they chose elsewhere was given to its first expert. A token's choices are those
+ * that the counts give when the experts, the most loaded first, are dealt to the tokens in turn.
  * Draws come from named random streams keyed by what is asked: the same question, the same loads,
  * whatever else is read. */
 #ifndef MOE_PROFILER_ROUTING_DRAWS_H
@@ -24,6 +27,8 @@ typedef struct moe_spread {
     int64_t tokens, top_k; /* that enter the layer */
     int64_t experts;       /* of all ranks, a multiple of `ranks` */
     int64_t ranks;
+    bool strays; /* tokens that reach the device bring all of their choices, and those of other
+                    devices' experts are computed by its first one */
 } moe_spread;
 
 /* Loads of the device's experts that have some, draw after draw; ends[i] is where draw i ends. */

@@ -21,11 +21,23 @@ static const moe_layout_column moe_list[N_MOE] = {
     [DISTRIBUTION] = {"distribution", true},
 };
 
-/* "moe_torch_flow_nongated": up, activation, down. */
+/* Nemotron's experts have no gate: TensorRT-LLM's kernels are called so; benches that run a
+ * framework's own layer (their kernels are called "…experts" or after FlashInfer) leave it out for
+ * these models, others compute it all the same. */
 static int64_t
-matrices_of(const char *kernel)
+matrices_of(const moe_measured_row *row, int64_t inter)
 {
-    return strstr(kernel, "nongated") ? 2 : 3;
+    static const int64_t gateless[][2] = {
+        {2688, 1856}, {4096, 2688}, {1024, 2688}, {2048, 5120}, {8192, 5120}};
+
+    if (strstr(row->kernel, "nongated"))
+        return 2;
+    if (!g_str_has_suffix(row->kernel, "experts") && !strstr(row->kernel, "flashinfer"))
+        return 3;
+    for (size_t i = 0; i < MOE_COUNT(gateless); i++)
+        if (row->hidden == gateless[i][0] && inter == gateless[i][1])
+            return 2;
+    return 3;
 }
 
 static bool
@@ -58,8 +70,8 @@ read_moe(moe_foreign *f)
     row->top_k = moe_foreign_whole(f, TOP_K, 1, 1);
     row->tp = moe_foreign_whole(f, TP, 1, 1);
     row->ep = moe_foreign_whole(f, EP, 1, 1);
-    row->matrices = matrices_of(row->kernel);
     int64_t inter = moe_foreign_whole(f, INTER, 1, 1), all = moe_foreign_whole(f, EXPERTS, 1, 1);
+    row->matrices = matrices_of(row, inter);
     row->experts = all / row->ep;
     row->width = (inter + row->tp - 1) / row->tp;
     if (all % row->ep)
