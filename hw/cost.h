@@ -54,7 +54,7 @@ typedef struct moe_cost {
     int64_t host_ps; /* what the host needs for it, joined with all the rest; 0: nothing, or it runs
                         ahead */
     bool joined;     /* bytes and FLOPs hide each other as overlap() says, not as max() */
-    double exposed; /* share of the shorter of streaming and computing that is not hidden */
+    double exposed;  /* share of the shorter of streaming and computing that is not hidden */
     int kernels;
     const char *formula; /* static text that names the form used */
 } moe_cost;
