@@ -99,6 +99,7 @@ typedef struct moe_measured_disk {
     uint64_t capacity, available; /* of the file system */
     uint64_t file;                /* bytes of the file that was read */
     bool direct;                  /* past the page cache; else dropped from it before each read */
+    bool in_memory;               /* the file system is: there is no disk behind it */
     moe_spread write;             /* bytes/s, one after another, until they are on the disk */
     uint32_t n;
     moe_disk_point points[MOE_DISK_REQUESTS * MOE_DISK_DEPTHS]; /* of one request together */

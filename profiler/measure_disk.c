@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -58,6 +59,14 @@ moe_measure_disk_size(uint64_t available)
     return size >= LEAST_FILE ? size : 0;
 }
 
+/* tmpfs and ramfs. */
+static bool
+is_in_memory(const char *folder)
+{
+    struct statfs fs;
+    return statfs(folder, &fs) == 0 && (fs.f_type == 0x01021994 || fs.f_type == 0x858458f6);
+}
+
 static bool
 fail(const disk *d, GError **error, int problem, const char *what)
 {
@@ -79,6 +88,7 @@ look_at_folder(disk *d, GError **error)
         return fail(d, error, 0, "is a file; name a folder: a file of its own is read there");
     if (statvfs(d->folder, &fs) != 0)
         return fail(d, error, errno, "no disk is measured here");
+    d->out->in_memory = is_in_memory(d->folder);
     d->out->capacity = (uint64_t)fs.f_blocks * fs.f_frsize;
     d->out->available = (uint64_t)fs.f_bavail * fs.f_frsize;
     d->bytes = moe_measure_disk_size(d->out->available);

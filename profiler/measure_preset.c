@@ -200,7 +200,9 @@ put_reads(GString *out, const moe_measured_disk *d)
 
     g_string_append(out, "  - name: read\n    from: flash\n    to: dram\n");
     put(out, "    ", "rate", rate, fitted, "to random reads of %u sizes and depths%s", d->n,
-        d->direct ? ", past the page cache" : "; the page cache could not be passed by");
+        d->in_memory ? ", of a file system in memory"
+        : d->direct  ? ", past the page cache"
+                     : "; the page cache could not be passed by");
     put(out, "    ", "latency", latency, fitted, "likewise");
     put(out, "    ", "channel", channel, fitted, "likewise");
     put(out, "    ", "iops", iops, fitted,

@@ -213,6 +213,8 @@ moe_probe_print_disk(const moe_measured_disk *d)
             d->direct ? ", past the page cache"
                       : "; its file system knows no direct reads: each was dropped from the page "
                         "cache before");
+    if (d->in_memory)
+        moe_out("  this file system is in memory: no disk was measured, name a folder on one\n");
     print_rates(d, &seen);
     moe_out(
         "  one read: %.4g us + bytes / %.4g MB/s; at most %.4g MB/s, %.4g reads/s: off by %.1f %% "
