@@ -19,9 +19,7 @@ moe_collective_engine(const moe_collective *call, moe_collective_cost *cost)
 
     if (!e && call->network->n_engines)
         e = &call->network->engines[0];
-    if (!e || moe_collective_shape(call).nodes > 1)
-        return false;
-    if (call->bytes >= (double)e->limit_bytes)
+    if (!e || moe_collective_shape(call).nodes > 1 || call->bytes >= (double)e->limit_bytes)
         return moe_collective_auto(call, cost);
     bool once = in_one_shot(call, e);
     bool added = !once && call->addable && call->ranks > 4 && e->nvls_bytes_per_s > 0;

@@ -118,7 +118,8 @@ more_is_not_faster(void)
     }
 }
 
-/* Every algorithm, every operation: never below its floor, and twice the bytes never faster. */
+/* Every algorithm, every operation: never below its floor, and twice the bytes never faster (but
+ * for those that leave it to NCCL, whose choice is not the fastest). */
 static void
 every_algorithm(void)
 {
@@ -143,7 +144,9 @@ every_algorithm(void)
                 CU_ASSERT_TRUE(moe_collective_time(&call, &moe_collective_algorithms[a], &twice));
                 MOE_CHECK(cost.total_ps > 0 && cost.total_ps >= moe_collective_floor(&cost),
                           "%s: %lld", moe_collective_algorithms[a].name, (long long)cost.total_ps);
-                MOE_CHECK(twice.total_ps >= cost.total_ps, "%s", moe_collective_algorithms[a].name);
+                MOE_CHECK(twice.total_ps >= cost.total_ps ||
+                              cost.algorithm != &moe_collective_algorithms[a],
+                          "%s", moe_collective_algorithms[a].name);
             }
     }
     MOE_CHECK(done > 2000, "%u", done);
