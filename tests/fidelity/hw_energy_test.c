@@ -159,7 +159,7 @@ presets_predict(void)
         size_t card;
         double within;
     } cases[] = {
-        {"server-a100-80", 0, 0.04}, {"server-a100-80", 1, 0.04}, {"server-h100", 2, 0.01}};
+        {"server-a100-40", 0, 0.04}, {"server-a100-40", 1, 0.04}, {"server-h200", 2, 0.01}};
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
         g_autoptr(moe_diag) diag = moe_diag_new();
         g_autoptr(GError) error = NULL;
