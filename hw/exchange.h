@@ -10,11 +10,12 @@
  *     near = T * r * b / port,   far = T * m * b / NIC share of a rank
  *     first = min(T / n, chunk) * work: until the first hand is through
  * (the fourth-power mean is the largest of the three with a soft corner; share = 1 within a node).
- * Those for latency send each token's copies for its k experts apart, c = k, and all to their place
- * directly (no forwarding):
- *     base + h * hidden + (far: step) + E * expert + T / min(SMs in use) * token + (near^4 +
- * far^4)^¼ near = T * k * b / port over the whole group, far = T * k * b (W - local)/W / NIC share
- * where ceil(E / ceil(E / SMs)) SMs work: one or more experts each.
+ * Those for latency send each token's copies for its k experts apart, straight to their place among
+ * W ranks:
+ *     base + h * hidden + step + E * expert + T / working * token + (near^4 + far^4)^(1/4)
+ *     near = T * k * b * (local / W) / port,   far = T * k * b * (W - local) / W / NIC share
+ * where `working` = ceil(E / ceil(E / SMs)) SMs: each has one or more experts, and a device with
+ * few experts looks at its tokens with few SMs. `step` is there only between nodes.
  *
  * Basis: H100 tables of ai-dynamo/aiconfigurator@095f58a; NIC shares come out at 48.6 GB/s of a
  * 50 GB/s port, as others measure them. */

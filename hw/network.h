@@ -6,9 +6,10 @@
  * on every level, unless `ports` says that a group of the level below shares that many (the NICs of
  * a node). A port sends and receives at once; rates count one direction.
  *
- * The numbers of the software (NCCL's protocols, DeepEP's kernels, an engine's own all-reduce)
- * stand beside those of the wires: each one belongs to one level. Where a rate is unset, the level
- * lacks that way of communicating. */
+ * The numbers of the software (NCCL's protocols, DeepEP's kernels) stand beside those of the wires,
+ * each with its level; serving engines' own all-reduce kernels have a list of their own
+ * (`engines:`), since there are many. Where a rate is unset, the level lacks that way of
+ * communicating. */
 #ifndef MOE_HW_NETWORK_H
 #define MOE_HW_NETWORK_H
 
@@ -58,8 +59,9 @@ typedef struct moe_level {
     int64_t latency_ps;                   /* a message's way */
     int64_t message_ps;                   /* what its sender is busy for, each */
     double copy_bytes_per_s;              /* of a rank's share that stays; 0: free */
-    int64_t chunk_bytes; /* a transfer's last piece is handed on after it came: bytes / depth, at */
-    double depth;        /* most chunk */
+    /* A transfer's last piece is handed on only after it came: bytes / depth, at most chunk. */
+    int64_t chunk_bytes;
+    double depth;
     double ll_most_bytes_per_s; /* that NCCL itself expects of LL; 0: three tenths of the peak */
     moe_protocol ll, ll128, simple; /* simple: at the level's own rate */
     moe_protocol nvls;              /* switches that add; a step for each rank */
