@@ -149,16 +149,18 @@ moe_foreign_end(moe_foreign *f)
     moe_loc at = {.file = f->lines->file, .line = (int)MIN(f->aside_line, INT32_MAX)};
     if (!f->aside)
         return true;
+    const char *unit = strstr(f->aside_why, ": microseconds are wanted");
+    int n = unit ? (int)(unit - f->aside_why) : (int)strlen(f->aside_why);
     if ((double)f->aside > most_aside * (double)all) {
         moe_diag_error(f->lines->diag, at,
-                       "%" PRIu64 " of %" PRIu64 " rows cannot be, this one first: %s; times of "
+                       "%" PRIu64 " of %" PRIu64 " rows cannot be, this one first: %.*s; times of "
                        "'%s' are %s",
-                       f->aside, all, f->aside_why, f->layout->name, f->layout->unit);
+                       f->aside, all, n, f->aside_why, f->layout->name, f->layout->unit);
         return false;
     }
     moe_diag_warning(f->lines->diag, at,
-                     "%" PRIu64 " of %" PRIu64 " rows are left out, this one first: %s", f->aside,
-                     all, f->aside_why);
+                     "%" PRIu64 " of %" PRIu64 " rows are left out, this one first: %.*s", f->aside,
+                     all, n, f->aside_why);
     return true;
 }
 

@@ -54,6 +54,7 @@ struct moe_foreign {
     moe_measured_row row;           /* the row at hand, which begins as the base */
     int64_t shape[8];               /* of the file's name, as the layout wants it */
     bool failed;                    /* a message was made about the line at hand */
+    bool listed;                    /* the dtypes that are known were said */
     uint64_t added, aside;          /* rows; left out, with the first of them */
     uint64_t aside_line;
     const char *aside_why;

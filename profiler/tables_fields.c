@@ -175,8 +175,9 @@ moe_foreign_dtype(moe_foreign *f, int column, moe_foreign_type *out)
         return true;
     if (f->failed)
         return false;
-    g_autofree char *known = moe_foreign_dtypes();
-    moe_foreign_fail(f, column, "'%s' is no known %s: %s", name, f->layout->columns[column].name,
-                     known);
+    g_autofree char *known = f->listed ? g_strdup("") : moe_foreign_dtypes();
+    moe_foreign_fail(f, column, "'%s' is no known %s%s%s", name, f->layout->columns[column].name,
+                     f->listed ? "" : ": ", known);
+    f->listed = true;
     return false;
 }

@@ -94,7 +94,7 @@ score_of(const moe_machines *m, size_t i, const char *device, const GPtrArray *w
     int by_name = likeness(words, m->names[i]), by_device = likeness(words, hw->devices[0].name);
     int score = MAX(by_name, by_device);
     return score ? score + (g_str_has_prefix(m->names[i], "server") ? 20 : 0) +
-                       (g_str_has_prefix(m->names[i], "dgx") ? 10 : 0)
+                       (g_str_has_prefix(m->names[i], "dgx") ? network ? 30 : 10 : 0)
                  : 0;
 }
 

@@ -1,0 +1,330 @@
+/* Validation: machines by names, errors by regime, units, fits of libraries. */
+#include "profiler/validate.h"
+#include "profiler/predict.h"
+#include "tests/test.h"
+
+#include <math.h>
+
+static void
+finds_machines(void)
+{
+    static const struct {
+        const char *device, *preset;
+        bool network;
+    } names[] = {
+        {"NVIDIA H100 80GB HBM3", "server-h100", false},
+        {"h100_sxm", "server-h100", false},
+        {"NVIDIA A100-SXM4-80GB", "server-a100-80", false},
+        {"NVIDIA H200", "server-h200", false},
+        {"NVIDIA B200", "server-b200", false},
+        {"NVIDIA L40S", "server-l40s", false},
+        {"h800", "server-h800", false},
+        {"NVIDIA H20", "server-h20", false},
+        {"a800", "server-a800", false},
+        {"RTXPRO6000", "workstation-rtxpro6000", false},
+        {"NVIDIA H100 80GB HBM3", "dgx-h100", true},
+        {"NVIDIA A100-SXM4-80GB", "dgx-a100", true},
+        {"NVIDIA Z9000", NULL, false},
+        {"", NULL, false},
+    };
+    g_autoptr(moe_machines) machines = moe_machines_load();
+    for (size_t i = 0; i < MOE_COUNT(names); i++) {
+        const char *found = moe_machines_find(machines, names[i].device, names[i].network);
+        MOE_CHECK(!g_strcmp0(found, names[i].preset), "%s: %s, not %s", names[i].device,
+                  found ? found : "none", names[i].preset ? names[i].preset : "none");
+    }
+}
+
+static void
+parses_choices(void)
+{
+    static const struct {
+        const char *text;
+        bool good;
+        moe_fit_rows rows;
+    } texts[] = {{"4of5", true, MOE_FIT_SHAPES},
+                 {"1of2", true, MOE_FIT_SHAPES},
+                 {"5of5", false, 0},
+                 {"0of5", false, 0},
+                 {"ranks<8", true, MOE_FIT_RANKS},
+                 {"ranks<0", false, 0},
+                 {"all", true, MOE_FIT_ALL},
+                 {"none", true, MOE_FIT_NONE},
+                 {"most", false, 0},
+                 {"", false, 0}};
+    for (size_t i = 0; i < MOE_COUNT(texts); i++) {
+        moe_fit_choice choice = {0};
+        bool good = moe_fit_choice_parse(texts[i].text, &choice);
+        MOE_CHECK(good == texts[i].good && (!good || choice.rows == texts[i].rows), "%s: %d, %d",
+                  texts[i].text, good, choice.rows);
+    }
+}
+
+/* ---- tables made by the cost functions themselves ---- */
+
+typedef struct fixture {
+    moe_hardware_set *base;
+    moe_candidate truth;
+    GArray *rows; /* moe_measured_row */
+} fixture;
+
+static fixture
+begin(void)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    fixture f = {.base = moe_hardware_load("server-h100", NULL, (moe_loc){0}, diag, NULL),
+                 .rows = g_array_new(false, true, sizeof(moe_measured_row))};
+    CU_ASSERT_FATAL(f.base != NULL);
+    moe_candidate_init(&f.truth, moe_hardware_get(f.base), NULL, NULL);
+    return f;
+}
+
+static void
+end(fixture *f)
+{
+    moe_candidate_clear(&f->truth);
+    moe_hardware_free(f->base);
+    g_array_unref(f->rows);
+}
+
+static moe_measured_row
+blank(int kind)
+{
+    return (moe_measured_row){.kind = kind,
+                              .device = "NVIDIA H100 80GB HBM3",
+                              .source = "",
+                              .framework = "",
+                              .version = "",
+                              .kernel = "",
+                              .dtype = "bf16",
+                              .kv_dtype = "",
+                              .distribution = "",
+                              .algorithm = "",
+                              .odd = "",
+                              .weight_bits = 16,
+                              .activation_bits = 16};
+}
+
+/* Streams of so many sizes, each `factor` times what the machine takes; every fourth twice that. */
+static void
+add_streams(fixture *f, double factor, bool every_fourth)
+{
+    for (int i = 0; i < 40; i++) {
+        moe_measured_row row = blank(MOE_MEASURED_STREAM);
+        row.bytes = INT64_C(1000000) * (i + 1);
+        row.time_us = moe_predict(&f->truth, &row) * factor;
+        if (every_fourth && i % 4 == 3)
+            row.time_us *= 2;
+        g_array_append_val(f->rows, row);
+    }
+}
+
+/* Rows n, n + step … of the fixture, in a table. */
+static moe_measured *
+table_of(const fixture *f, guint step)
+{
+    moe_measured *table = moe_measured_new();
+    moe_measured_begin(table, "made.csv");
+    for (guint i = 0; i < f->rows->len; i++) {
+        const char *why = NULL;
+        const moe_measured_row *row =
+            &g_array_index(f->rows, moe_measured_row, (i * step) % f->rows->len);
+        bool added = moe_measured_add(table, row, &why);
+        MOE_CHECK(added, "row %u: %s", i, why);
+    }
+    return table;
+}
+
+static moe_validation *
+validate(const moe_measured *table, const char *fit, char **messages)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(GError) error = NULL;
+    moe_validate_options o = {0};
+    moe_fit_choice_parse(fit, &o.fit);
+    moe_validation *v = moe_validate(table, &o, diag, &error);
+    char *said = moe_diag_render(diag);
+    MOE_CHECK(v || moe_diag_errors(diag), "%s", error ? error->message : "nothing");
+    if (messages)
+        *messages = said;
+    else {
+        MOE_CHECK(v, "%s", said);
+        g_free(said);
+    }
+    return v;
+}
+
+static void
+scores(void)
+{
+    fixture f = begin();
+    size_t n = 0;
+    add_streams(&f, 1, true);
+    g_autoptr(moe_measured) table = table_of(&f, 1);
+    g_autoptr(moe_validation) v = validate(table, "none", NULL);
+    const moe_family *families = moe_validation_families(v, &n);
+    CU_ASSERT_EQUAL_FATAL(n, 1);
+    const moe_score *s = &families[0].all;
+    /* thirty rows exact, ten at half of what was measured */
+    MOE_CHECK(s->rows == 40 && fabs(s->mean - 0.125) < 1e-6 && s->median < 1e-6 &&
+                  fabs(s->p90 - 0.5) < 1e-6 && fabs(s->bias + 0.125) < 1e-6,
+              "%zu rows, %g %g %g %g", s->rows, s->mean, s->median, s->p90, s->bias);
+    MOE_CHECK(s->roofline > 0 && s->roofline < 1, "roofline %g", s->roofline);
+    CU_ASSERT_EQUAL(families[0].fitted.rows, 0);
+    end(&f);
+}
+
+/* The order of rows is nothing. */
+static void
+order(void)
+{
+    fixture f = begin();
+    size_t n = 0, m = 0;
+    add_streams(&f, 1.3, true);
+    for (int i = 0; i < 30; i++) {
+        moe_measured_row row = blank(MOE_MEASURED_GEMM);
+        row.m = 1 << i % 12;
+        row.n = 1024 + 512 * (i / 3);
+        row.k = 4096;
+        row.time_us = moe_predict(&f.truth, &row) * (1 + 0.01 * i);
+        g_array_append_val(f.rows, row);
+    }
+    g_autoptr(moe_measured) a = table_of(&f, 1), b = table_of(&f, 33);
+    g_autoptr(moe_validation) v = validate(a, "4of5", NULL), w = validate(b, "4of5", NULL);
+    const moe_family *x = moe_validation_families(v, &n), *y = moe_validation_families(w, &m);
+    CU_ASSERT_EQUAL_FATAL(n, m);
+    for (size_t i = 0; i < n; i++) {
+        MOE_CHECK(!strcmp(x[i].name, y[i].name) && x[i].all.rows == y[i].all.rows &&
+                      x[i].held.rows == y[i].held.rows && x[i].all.mean == y[i].all.mean &&
+                      x[i].held.p90 == y[i].held.p90 && x[i].regimes->len == y[i].regimes->len,
+                  "%s: %g and %g", x[i].name, x[i].all.mean, y[i].all.mean);
+    }
+    end(&f);
+}
+
+/* Milliseconds, or seconds, in the place of microseconds. */
+static void
+units(void)
+{
+    static const struct {
+        double factor;
+        const char *said;
+    } wrong[] = {{1e-1, "made.csv: error: rows of kind stream are "},
+                 {1e3, "made.csv: error: rows of kind stream take 1e+03 times what 'server-h100'"}};
+    for (size_t i = 0; i < MOE_COUNT(wrong); i++) {
+        fixture f = begin();
+        g_autofree char *said = NULL;
+        add_streams(&f, wrong[i].factor, false);
+        g_autoptr(moe_measured) table = table_of(&f, 1);
+        g_autoptr(moe_validation) v = validate(table, "none", &said);
+        MOE_CHECK(!v && g_str_has_prefix(said, wrong[i].said), "%s", said);
+        end(&f);
+    }
+}
+
+static void
+unknown(void)
+{
+    fixture f = begin();
+    g_autofree char *said = NULL;
+    add_streams(&f, 1, false);
+    g_array_index(f.rows, moe_measured_row, 7).device = "NVIDIA Z9000";
+    g_autoptr(moe_measured) table = table_of(&f, 1);
+    g_autoptr(moe_validation) v = validate(table, "none", &said);
+    MOE_CHECK(!v && strstr(said, "no machine of ours has a 'NVIDIA Z9000'"), "%s", said);
+    end(&f);
+}
+
+/* Rows that are set aside count only in `odd`, and no fit sees them. */
+static void
+odd(void)
+{
+    fixture f = begin();
+    size_t n = 0;
+    add_streams(&f, 1, false);
+    for (guint i = 0; i < 10; i++) {
+        g_array_index(f.rows, moe_measured_row, i).odd = "the clock was off";
+        g_array_index(f.rows, moe_measured_row, i).time_us *= 3;
+    }
+    g_autoptr(moe_measured) table = table_of(&f, 1);
+    g_autoptr(moe_validation) v = validate(table, "all", NULL);
+    const moe_family *family = moe_validation_families(v, &n);
+    MOE_CHECK(n == 1 && family->all.rows == 30 && family->odd.rows == 40 && family->aside == 10 &&
+                  family->fitted.rows == 30 && family->all.mean < 1e-3 && family->odd.mean > 0.1,
+              "%zu rows, %g; %zu, %g", family->all.rows, family->all.mean, family->odd.rows,
+              family->odd.mean);
+    end(&f);
+}
+
+/* Skewed rows against balanced ones: one slower, one faster, foretold both as slower. */
+static void
+signs(void)
+{
+    static const uint32_t even[] = {8, 8, 8, 8}, uneven[] = {29, 1, 1, 1};
+    fixture f = begin();
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) {
+        moe_measured_row row = blank(MOE_MEASURED_EXPERTS);
+        row.hidden = 1024 << (i / 2);
+        row.width = 4096;
+        row.experts = 4;
+        row.top_k = 1;
+        row.tokens = 32;
+        row.distribution = i % 2 ? "power_law_1.2" : "balanced";
+        row.loads = i % 2 ? uneven : even;
+        row.n_loads = 4;
+        row.time_us = i == 1 ? 130 : i == 3 ? 90 : 100;
+        g_array_append_val(f.rows, row);
+    }
+    g_autoptr(moe_measured) table = table_of(&f, 1);
+    g_autoptr(moe_validation) v = validate(table, "none", NULL);
+    const moe_family *family = moe_validation_families(v, &n);
+    MOE_CHECK(n == 1 && family->sign.pairs == 2 && family->sign.right <= 1,
+              "%zu of %zu pairs are right", family->sign.right, family->sign.pairs);
+    end(&f);
+}
+
+/* A library's numbers are found again from rows that another library of the same kernel made. */
+static void
+fits_libraries(void)
+{
+    static const char text[] = "name: made\ngemm:\n  - name: one\n    dtype: bf16\n"
+                               "    efficiency: %d%%\n    stream_efficiency: 80%%\n"
+                               "    fixed: %dus\n";
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autofree char *wrong = g_strdup_printf(text, 40, 9), *right = g_strdup_printf(text, 70, 4);
+    g_autoptr(moe_kernels_set) base = moe_kernels_parse("w.yaml", wrong, strlen(wrong), diag);
+    g_autoptr(moe_kernels_set) made = moe_kernels_parse("r.yaml", right, strlen(right), diag);
+    CU_ASSERT_FATAL(base && made);
+    fixture f = begin();
+    moe_candidate_clear(&f.truth);
+    moe_candidate_init(&f.truth, moe_hardware_get(f.base), moe_kernels_get(made), NULL);
+    for (int i = 0; i < 120; i++) {
+        moe_measured_row row = blank(MOE_MEASURED_GEMM);
+        row.m = 1 << i % 14;
+        row.n = 1024 + 512 * (i / 7);
+        row.k = 2048 + 1024 * (i % 5);
+        row.time_us = moe_predict(&f.truth, &row);
+        g_array_append_val(f.rows, row);
+    }
+    g_autoptr(moe_measured) table = table_of(&f, 1);
+    g_autoptr(moe_calibration) c = moe_calibrate(table, f.base, base, diag);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+    const moe_calibrated_kind *kind = moe_calibration_kind(c, MOE_MEASURED_GEMM);
+    MOE_CHECK(kind->held.rows > 0 && kind->held.mean < 0.01 && kind->held.base_mean > 0.1,
+              "%zu rows held back, %g off, before %g", kind->held.rows, kind->held.mean,
+              kind->held.base_mean);
+    g_autoptr(GString) library = g_string_new(NULL);
+    CU_ASSERT(moe_calibration_library(c, "fitted", library, diag));
+    g_autoptr(moe_kernels_set) again =
+        moe_kernels_parse("a.yaml", library->str, library->len, diag);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(again);
+    const moe_gemm_kernel *kernel = moe_kernels_get(again)->gemm;
+    MOE_CHECK(fabs(kernel->efficiency / 0.7 - 1) < 0.02 && strstr(library->str, "basis: fitted"),
+              "%s", library->str);
+    end(&f);
+}
+
+MOE_TESTS({"finds machines", finds_machines}, {"choices", parses_choices}, {"scores", scores},
+          {"order", order}, {"units", units}, {"unknown devices", unknown}, {"odd rows", odd},
+          {"signs", signs}, {"fits libraries", fits_libraries})
