@@ -12,7 +12,7 @@ typedef struct load {
 static double
 between(const moe_collective *call, int64_t i, int64_t j)
 {
-    return call->matrix ? call->matrix[i * call->ranks + j] : call->bytes / (double)call->ranks;
+    return call->matrix[i * call->ranks + j];
 }
 
 /* Whether bytes from i to j use a port of rank r on a level; `out`: its sending side. With rails,
@@ -94,20 +94,40 @@ wire_sum(const moe_collective *call, int64_t n, int64_t r, bool back)
     return sum;
 }
 
+/* Of even traffic, all ports of a level are alike: by counts of peers. */
 static load
-busiest(const moe_collective *call, int level)
+even_load(const moe_collective *call, int level)
+{
+    const moe_network *network = call->network;
+    const moe_level *l = &network->levels[level];
+    double n = (double)call->ranks, pair = call->bytes / n,
+           local = (double)network->levels[0].ranks;
+    double below = level ? moe_smaller((double)network->levels[level - 1].ranks, n) : 1;
+    double peers = moe_smaller((double)l->ranks, n) - below;
+    load port = {pair * peers, peers, peers > 0 ? pair : 0, l->bytes_per_s};
+
+    if (level && l->ports)
+        port.bytes *= (double)network->levels[level - 1].ranks / (double)l->ports;
+    if (!level && n > local && network->levels[network->n_levels - 1].rails)
+        port.bytes += pair * (n - local) * (local - 1) / local; /* what is for other rails */
+    if (!level && l->kind == MOE_LEVEL_RING && n <= local)      /* a wire has half of the port */
+        port.bytes = 2 * pair * (call->ranks % 2 ? n * n - 1 : n * n) / 8;
+    return port;
+}
+
+static load
+uneven_load(const moe_collective *call, int level)
 {
     const moe_level *l = &call->network->levels[level];
     int64_t below = level ? call->network->levels[level - 1].ranks : 1;
-    int64_t checked = call->matrix ? call->ranks : 1; /* else all are alike */
     load most = {.rate = l->bytes_per_s};
 
-    for (int64_t r = 0; r < checked; r++) {
+    for (int64_t r = 0; r < call->ranks; r++) {
         count_messages(call, level, r, &most);
         for (int out = 0; out < 2; out++) {
             double sum;
             if (level == 0 && l->kind == MOE_LEVEL_RING && call->ranks <= l->ranks)
-                sum = 2 * wire_sum(call, call->ranks, r, out); /* a wire has half of the port */
+                sum = 2 * wire_sum(call, call->ranks, r, out);
             else if (level && l->ports)
                 sum = group_sum(call, level, r, below, out) / (double)l->ports;
             else
@@ -115,6 +135,15 @@ busiest(const moe_collective *call, int level)
             most.bytes = moe_larger(most.bytes, sum);
         }
     }
+    return most;
+}
+
+static load
+busiest(const moe_collective *call, int level)
+{
+    const moe_level *l = &call->network->levels[level];
+    load most = call->matrix ? uneven_load(call, level) : even_load(call, level);
+
     if (level == 0 && l->kind == MOE_LEVEL_MESH) /* a wire for each pair */
         most.bytes = moe_larger(most.bytes, most.pair * (double)(l->ranks - 1));
     return most;
@@ -125,7 +154,9 @@ largest_own(const moe_collective *call)
 {
     double most = 0;
 
-    for (int64_t r = 0; r < (call->matrix ? call->ranks : 1); r++)
+    if (!call->matrix)
+        return call->bytes / (double)call->ranks;
+    for (int64_t r = 0; r < call->ranks; r++)
         most = moe_larger(most, between(call, r, r));
     return most;
 }
@@ -252,7 +283,12 @@ moe_collective_2dh(const moe_collective *call, moe_collective_cost *cost)
 
     if (s.nodes == 1 || s.ranks != s.nodes * s.local)
         return false;
-    for (int64_t r = 0; r < (call->matrix ? call->ranks : 1); r++)
+    if (!call->matrix) {
+        double node = call->bytes / (double)s.nodes;
+        inside = call->bytes * (double)(s.local - 1) / (double)s.local;
+        between_nodes = node * (double)(s.nodes - 1);
+    }
+    for (int64_t r = 0; r < call->ranks && call->matrix; r++)
         for (int out = 0; out < 2; out++) {
             inside = moe_larger(inside, within(call, &s, r, out));
             between_nodes = moe_larger(between_nodes, across(call, &s, r, out));

@@ -160,6 +160,9 @@ even_matrix(void)
         moe_stream s = moe_stream_new(4, "even", run);
         double matrix[MOST * MOST];
         int64_t n = draw_network(&s);
+        levels[0].kind = (int)moe_stream_below(&s, 4);
+        if (moe_stream_below(&s, 2))
+            n = 1 + (int64_t)moe_stream_below(&s, (uint64_t)levels[0].ranks);
         for (int64_t i = 0; i < n * n; i++)
             matrix[i] = 65536;
         static const char *const names[] = {"direct", "2dh"};
@@ -167,7 +170,10 @@ even_matrix(void)
             moe_collective call = {&network, MOE_ALL_TO_ALL, n,   65536.0 * (double)n,
                                    NULL,     NULL,           true};
             moe_collective_cost cost;
-            CU_ASSERT_TRUE(moe_collective_time(&call, moe_collective_find(names[a]), &cost));
+            if (!moe_collective_time(&call, moe_collective_find(names[a]), &cost)) {
+                MOE_CHECK(a == 1 && n <= levels[0].ranks, "run %d", (int)run);
+                continue; /* two dimensions want nodes */
+            }
             MOE_CHECK(llabs(cost.total_ps - time_of(names[a], matrix, n)) <= 1, "run %d, %s",
                       (int)run, names[a]);
         }
