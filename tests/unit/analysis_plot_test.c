@@ -120,6 +120,22 @@ names_keys(void)
 }
 
 static void
+names_metrics(void)
+{
+    static const char *const cases[][2] = {{"decode_tokens_per_s", "decode throughput"},
+                                           {"tpot_mean_s", "TPOT mean"},
+                                           {"load_bytes", "load"},
+                                           {"energy_j", "energy"},
+                                           {"energy_per_token_j", "energy per token"},
+                                           {"average_power_w", "average power"},
+                                           {"price_per_request", "price per request"}};
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autofree char *title = moe_plot_metric_title(cases[i][0]);
+        MOE_CHECK(!strcmp(title, cases[i][1]), "%s: %s", cases[i][0], title);
+    }
+}
+
+static void
 collects_lines(void)
 {
     g_autoptr(moe_plots) plots = NULL;
@@ -333,7 +349,8 @@ clean_up(void)
     g_free(folder);
 }
 
-MOE_TESTS({"set up", set_up}, {"names keys", names_keys}, {"collects lines", collects_lines},
-          {"collects bars", collects_bars}, {"keeps other keys apart", keeps_other_keys_apart},
-          {"collects blame", collects_blame}, {"reads numbers", reads_numbers},
-          {"complains", complains}, {"draws", draws}, {"clean up", clean_up})
+MOE_TESTS({"set up", set_up}, {"names keys", names_keys}, {"names metrics", names_metrics},
+          {"collects lines", collects_lines}, {"collects bars", collects_bars},
+          {"keeps other keys apart", keeps_other_keys_apart}, {"collects blame", collects_blame},
+          {"reads numbers", reads_numbers}, {"complains", complains}, {"draws", draws},
+          {"clean up", clean_up})
