@@ -48,7 +48,7 @@ check_draw(const moe_measured_row *row, const uint32_t *loads, uint32_t n)
         return "more experts with tokens than experts";
     if (row->distinct && n != row->distinct)
         return "not as many experts with tokens as distinct says";
-    for (uint32_t i = 0; i < n && row->tokens; i++)
+    for (uint32_t i = 0; i < n && row->tokens && !row->drawn; i++)
         if (loads[i] > row->tokens)
             return "an expert has more tokens than enter the layer";
     return NULL;

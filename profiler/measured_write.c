@@ -46,7 +46,7 @@ append_draw(const moe_measured_row *row, uint32_t draw, GString *out)
 static bool
 is_drawn(const moe_measured_row *row)
 {
-    return row->drawn && (row->draws > 1 || !row->n_loads);
+    return row->drawn && (row->draws > 1 || row->ep > 1);
 }
 
 void
@@ -86,7 +86,8 @@ moe_measured_write(const moe_measured_row *row, GString *out)
     for (size_t i = 0; i < moe_n_columns; i++) {
         if (i)
             g_string_append_c(out, ',');
-        if (moe_columns[i].may & 1u << row->kind)
+        bool derived = moe_columns[i].offset == offsetof(moe_measured_row, distinct);
+        if (moe_columns[i].may & 1u << row->kind && !(derived && is_drawn(row)))
             moe_measured_field(&moe_columns[i], row, out);
     }
     g_string_append_c(out, '\n');
