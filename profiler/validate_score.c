@@ -82,15 +82,12 @@ is_held(const moe_validated_row *row)
 /* ---- families ---- */
 
 static void
-append_way(const moe_measured_row *row, GString *out)
+append_types(const moe_measured_row *row, GString *out)
 {
     if (*row->dtype)
         g_string_append_printf(out, " %s", row->dtype);
     if (*row->kv_dtype && strcmp(row->kv_dtype, row->dtype))
         g_string_append_printf(out, "/%s", row->kv_dtype);
-    if (*row->framework)
-        g_string_append_printf(out, ", %s%s%s", row->framework, *row->version ? " " : "",
-                               row->version);
 }
 
 /* "experts bf16, vllm 0.24.0", "mla decode bf16/fp8, …", "all_reduce nccl, …" */
@@ -111,14 +108,15 @@ family_name(const moe_measured_row *row, GString *out)
                                                                 : " eager");
     else
         g_string_append_printf(out, "%s%s", moe_measured_kind_name(row->kind), parts[row->part]);
-    if (row->kind == MOE_MEASURED_COLLECTIVE && *row->framework)
-        g_string_append_printf(out, ", %s %s", row->framework, row->version);
-    else
-        append_way(row, out);
+    if (row->kind != MOE_MEASURED_COLLECTIVE)
+        append_types(row, out);
+    if (*row->framework)
+        g_string_append_printf(out, ", %s%s%s", row->framework, *row->version ? " " : "",
+                               row->version);
 }
 
 typedef struct named {
-    const char *name; /* the validation's */
+    const char *name, *preset; /* the validation's */
     const moe_validated_row *row;
 } named;
 
@@ -126,11 +124,14 @@ static int
 by_family(const void *x, const void *y)
 {
     const named *a = x, *b = y;
-    if (a->row->group != b->row->group)
-        return a->row->group < b->row->group ? -1 : 1;
+    int order = a->row->group == b->row->group ? 0 : strcmp(a->preset, b->preset);
+    if (order)
+        return order;
     if (a->row->row->kind != b->row->row->kind)
         return a->row->row->kind - b->row->row->kind;
-    int order = a->name == b->name ? 0 : strcmp(a->name, b->name);
+    order = a->name == b->name ? 0 : strcmp(a->name, b->name);
+    if (!order && a->row->group != b->row->group)
+        return a->row->group < b->row->group ? -1 : 1;
     return order ? order : (a->row > b->row) - (a->row < b->row);
 }
 
@@ -379,7 +380,8 @@ moe_validate_score(moe_validation *v)
         moe_validated_row *row = &g_array_index(v->rows, moe_validated_row, i);
         family_name(row->row, name);
         row->family = g_string_chunk_insert_const(v->labels, name->str);
-        rows[i] = (named){row->family, row};
+        rows[i] = (named){row->family,
+                          g_array_index(v->groups, moe_validated_group, row->group).preset, row};
     }
     qsort(rows, n, sizeof *rows, by_family);
     for (size_t i = 0, end; i < n; i = end) {

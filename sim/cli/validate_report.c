@@ -163,58 +163,6 @@ moe_validate_print(const moe_validation *v, const moe_measured *table, bool brie
         print_worst(v, table, worst);
 }
 
-/* ---- Markdown ---- */
-
-static void
-append_line(GString *out, const char *label, const moe_score *s)
-{
-    g_string_append_printf(out, "| %s | %zu | %.1f %% | %.1f %% | %.1f %% | %+.1f %% | ", label,
-                           s->rows, 100 * s->mean, 100 * s->median, 100 * s->p90, 100 * s->bias);
-    if (s->roofline >= 0)
-        g_string_append_printf(out, "%.0f %% |\n", 100 * s->roofline);
-    else
-        g_string_append(out, "- |\n");
-}
-
-/* The lines of Markdown are families, and of their regimes memory and compute. */
-static void
-append_family(GString *out, const moe_family *family)
-{
-    append_line(out, family->name, &family->all);
-    if (family->odd.rows > family->all.rows)
-        append_line(out, "… with odd rows", &family->odd);
-    for (guint i = 0; i < family->regimes->len; i++) {
-        const moe_regime *regime = &g_array_index(family->regimes, moe_regime, i);
-        g_autofree char *label = g_strdup_printf("… %s", regime->label);
-        if (!strcmp(regime->dimension, "bound") ||
-            (family->kind == MOE_MEASURED_COLLECTIVE && !strcmp(regime->dimension, "size")))
-            append_line(out, label, &regime->score);
-    }
-    if (family->sign.pairs)
-        g_string_append_printf(out,
-                               "| … sign of routing's effect | %zu | right in %.1f %% | | | "
-                               "| |\n",
-                               family->sign.pairs,
-                               100 * (double)family->sign.right / (double)family->sign.pairs);
-}
-
-void
-moe_validate_markdown(const moe_validation *v, GString *out)
-{
-    size_t n = 0;
-    const moe_family *all = moe_validation_families(v, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (i == 0 || strcmp(all[i].preset, all[i - 1].preset))
-            g_string_append_printf(out,
-                                   "%s### %s\n\n"
-                                   "| rows of | rows | mean | median | 90 %% | bias | roofline |\n"
-                                   "|---|--:|--:|--:|--:|--:|--:|\n",
-                                   i ? "\n" : "", all[i].preset);
-        if (all[i].all.rows)
-            append_family(out, &all[i]);
-    }
-}
-
 /* ---- figures ---- */
 
 enum { MOST_POINTS = 4000 };
