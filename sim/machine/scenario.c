@@ -393,7 +393,7 @@ warn_energy(const moe_scenario *scenario, moe_diag *diag)
     for (size_t i = 0; i < scenario->n_runs; i++) {
         const moe_plan *plan = &scenario->runs[i].plan;
         g_autofree char *unknown = moe_energy_unknown(plan);
-        where w = {scenario, i};
+        where w = {scenario, scenario->runs[i].point};
         if (unknown)
             moe_diag_warning(diag, locate(&w, "energy.mode"),
                              "no energy of runs on %s: it does not say the %s", plan->hw->name,
@@ -410,7 +410,7 @@ expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **erro
     g_autoptr(GHashTable) known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     size_t repeated = 0;
     for (size_t i = 0; i < scenario->sweep->n_runs; i++) {
-        moe_prepared run = {.settings = moe_settings_copy(base)};
+        moe_prepared run = {.point = i, .settings = moe_settings_copy(base)};
         moe_scenario_sweep_run(scenario, &run, i, diag);
         moe_settings_complete(run.settings, moe_yaml_root(scenario->doc), diag);
         moe_settings_unused(run.settings, diag);

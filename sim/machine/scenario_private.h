@@ -8,6 +8,7 @@
 
 typedef struct moe_prepared {
     moe_run public;
+    size_t point; /* of the sweep */
     moe_settings *settings;
     moe_plan plan;
 } moe_prepared;
