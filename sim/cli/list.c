@@ -140,10 +140,10 @@ list_metrics(bool verbose)
     size_t n;
     const moe_metric_info *metrics = moe_metrics(&n);
     for (size_t i = 0; i < n; i++) {
-        moe_out("  %-24s%-12s", metrics[i].name, metrics[i].unit);
-        moe_out_wrapped(metrics[i].help, 38, 38);
+        moe_out("  %-26s%-12s", metrics[i].name, metrics[i].unit);
+        moe_out_wrapped(metrics[i].help, 40, 40);
         if (verbose)
-            moe_out("%38s%s is better\n", "", metrics[i].higher_is_better ? "higher" : "lower");
+            moe_out("%40s%s is better\n", "", metrics[i].higher_is_better ? "higher" : "lower");
     }
     return MOE_EXIT_OK;
 }
