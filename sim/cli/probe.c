@@ -1,6 +1,8 @@
 /* moesim probe: this machine, measured, as a hardware preset. */
+#include "hw/hardware.h"
 #include "profiler/measure.h"
 #include "profiler/memory.h"
+#include "sim/base/error.h"
 #include "sim/base/units.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
@@ -191,6 +193,21 @@ write_text(const char *path, const GString *text, GError **error)
     return true;
 }
 
+/* Measured numbers may be such that no machine has them. */
+static bool
+loads(const GString *preset, const char *name, GError **error)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(moe_hardware_set) set =
+        moe_hardware_parse("preset", preset->str, preset->len, name, diag);
+    if (set)
+        return true;
+    moe_say_diag(diag);
+    g_set_error(error, MOE_ERROR, MOE_ERROR_PROGRAM,
+                "what was measured is no machine: measure again, for longer");
+    return false;
+}
+
 static bool
 write_results(const probe *p, const char *name, GError **error)
 {
@@ -206,6 +223,8 @@ write_results(const probe *p, const char *name, GError **error)
     if (!p->values->output)
         return true;
     moe_measured_preset(&machine, name, preset);
+    if (!loads(preset, name, error))
+        return false;
     return write_text(p->values->output, preset, error);
 }
 

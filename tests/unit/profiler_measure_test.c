@@ -206,7 +206,7 @@ presets(void)
     CU_ASSERT_EQUAL(hw->places[0].reserved, 4ll << 30);
     CU_ASSERT_EQUAL(hw->places[0].read_bytes_per_s, 40e9);
     CU_ASSERT_EQUAL(hw->devices[0].gemm.stream_efficiency, 0.5);
-    CU_ASSERT(near(hw->devices[0].peak.bf16, c.bf16.peak, 1e-3));
+    CU_ASSERT(near(hw->devices[0].peak.fp32, c.bf16.peak, 1e-3));
     CU_ASSERT(near(hw->links[0].bytes_per_s, 6.7e9, 0.01));
     CU_ASSERT(near(hw->links[0].iops, 300e3, 0.01));
     CU_ASSERT_EQUAL(hw->links[0].request_bytes, (int64_t)d.link.request);
@@ -266,6 +266,10 @@ odd_presets(void)
         }
         if (i == 2)
             m.available = 0;
+        if (i == 1) /* noise, or that widening costs something */
+            c.fp32 = experts(20e9, 500e9, 2, 32);
+        if (i == 3)
+            c.fp32 = experts(20e9, 1e9, 2, 32);
         const moe_measured_machine machine = {&m, &c, i ? &d : NULL, NULL};
         moe_measured_preset(&machine, "odd", text);
         moe_hardware_free(parse(text->str));
