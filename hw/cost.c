@@ -76,7 +76,7 @@ moe_cost_finish(moe_cost cost)
                   moe_ratio(cost.decode_bytes, cost.decode_bytes_per_s) +
                   moe_ratio(cost.pass_bytes, cost.pass_bytes_per_s);
 
-    cost.total_ps = cost.launch_ps + moe_picoseconds(body);
+    cost.total_ps = cost.launch_ps + cost.blocks_ps + cost.tail_ps + moe_picoseconds(body);
     if (cost.host_ps > 0)
         cost.total_ps =
             moe_picoseconds(moe_overlap((double)cost.total_ps / 1e12, (double)cost.host_ps / 1e12));
@@ -128,10 +128,12 @@ moe_device_experts(const moe_device *device, double weight_bits, double activati
 }
 
 const moe_attention_kernel *
-moe_device_attention(const moe_device *device, double kv_bits)
+moe_device_attention(const moe_device *device, int form, double kv_bits, double key_dim)
 {
-    const moe_attention_kernel *kernel = moe_kernels_attention(device->kernels, kv_bits);
-    return kernel ? kernel : &device->attention;
+    const moe_attention_kernel *kernel =
+        moe_kernels_attention(device->kernels, form, kv_bits, key_dim);
+    /* blocks are dealt out to processors, of which there must be a number */
+    return kernel && (kernel->tile_rows <= 0 || device->sms > 0) ? kernel : &device->attention;
 }
 
 moe_cost
@@ -160,6 +162,8 @@ moe_cost_add(moe_cost a, moe_cost b)
     return (moe_cost){
         .total_ps = a.total_ps + b.total_ps,
         .launch_ps = a.launch_ps + b.launch_ps,
+        .blocks_ps = a.blocks_ps + b.blocks_ps,
+        .tail_ps = a.tail_ps + b.tail_ps,
         .bytes = a.bytes + b.bytes,
         .bytes_per_s = average(a.bytes, a.bytes_per_s, b.bytes, b.bytes_per_s),
         .flops = a.flops + b.flops,
@@ -213,6 +217,8 @@ moe_cost_explain(const moe_cost *cost, GString *out)
     if (cost->kernels)
         g_string_append_printf(out, "%d kernels in ", cost->kernels);
     append_time(out, "", cost->launch_ps);
+    if (cost->blocks_ps)
+        append_time(out, " + blocks ", cost->blocks_ps);
     if (cost->bytes > 0 || cost->flops > 0) {
         bool both = cost->bytes > 0 && cost->flops > 0;
         const char *hidden = cost->joined ? " + overlap(" : " + max(";
@@ -238,6 +244,8 @@ moe_cost_explain(const moe_cost *cost, GString *out)
         g_string_append(out, " + passes ");
         append_quotient(out, cost->pass_bytes, cost->pass_bytes_per_s, "B");
     }
+    if (cost->tail_ps)
+        append_time(out, " + tail ", cost->tail_ps);
     if (cost->host_ps > 0)
         append_time(out, ", joined with the host's ", cost->host_ps);
     append_time(out, " = ", cost->total_ps);

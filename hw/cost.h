@@ -1,5 +1,5 @@
 /* Cost functions: time of kernels and copies on a device. Pure: no state, no allocation, no libm
- * but sqrt. Times are picoseconds, rounded up.
+ * but sqrt and ceil. Times are picoseconds, rounded up.
  *
  * Every function fills a moe_cost that holds all the inputs of its formula, so that `explain` can
  * print the formula with the numbers put in. Common form:
@@ -11,13 +11,7 @@
  * facts on H800 grouped GEMM give half of the best rate near 64-128 tokens per expert).
  * Products whose kernel tells its tiles are taken apart further, into tiles and waves of them
  * (hw/cost_gemm.c): their flops / rate has all of that in it, and the two times overlap().
- * passes: before an attention, at attention_pass_efficiency: new keys and values are read, and
- * written into the cache. Attention of a prompt: rate(keys) = peak * attention_efficiency * keys /
- * (keys + attention_half_keys), keys being how many a query sees on average: a block of queries has
- * a fixed part that its loop over the keys must outweigh. (FlashAttention 3 on an H100, the context
- * tables of ai-dynamo/aiconfigurator@095f58a: half of the best rate near 500 keys, for any number
- * of heads.) Of a decode: the KV cache streamed, and per_head for each sequence and KV head, which
- * are worked on apart (there: 0.02 us whatever the context).
+ * Attention: hw/cost_attention.h.
  * decode: weights below 8 bits, once per read, at dequant_bytes_per_s of decoded bytes.
  *
  * A copy takes latency + bytes / rate. The rate that it achieves so depends on its size: bytes /
@@ -45,6 +39,8 @@
 typedef struct moe_cost {
     int64_t total_ps;   /* launch + body */
     int64_t launch_ps;  /* fixed part: kernel launches */
+    int64_t blocks_ps;  /* begin and end of the blocks of a kernel that is known by them */
+    int64_t tail_ps;    /* of such a kernel: its last blocks, and what joins them */
     double bytes;       /* moved through the device's memory */
     double bytes_per_s; /* achieved */
     double flops;
@@ -131,24 +127,6 @@ typedef struct moe_expert_shape {
 moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
                           const moe_expert_shape *shape, const uint32_t *tokens, uint32_t n);
 
-/* Attention without its projections: `queries` query tokens in total that read `kv_bytes` of KV
- * cache and do `flops`. Where the device says nothing of keys, prefill uses the rate of a product
- * of `rows`, and query heads that share a KV head (or MLA's latent) are rows too: the rate is that
- * of max(rows, flops / kv_bytes), the latter being the multiply-adds per 16-bit element read.
- * Decode always does. */
-typedef struct moe_attention_work {
-    double queries, kv_bytes, flops;
-    double rows;      /* 1: a decode; else of the prompts */
-    double keys;      /* that a query sees on average */
-    double heads;     /* sequences times KV heads */
-    double new_bytes; /* keys and values of the queries, which go into the cache */
-    double activation_bits;
-    double kv_bits;                     /* of the cache */
-    const moe_attention_kernel *kernel; /* NULL: the device's for such a cache */
-} moe_attention_work;
-moe_cost moe_cost_attention(const moe_hardware *hw, const moe_device *device,
-                            const moe_attention_work *work);
-
 /* One kernel that reads `bytes` of the device's memory once. */
 moe_cost moe_cost_stream(const moe_hardware *hw, const moe_device *device, double bytes);
 
@@ -170,7 +148,8 @@ const moe_gemm_kernel *moe_device_gemm(const moe_device *device, double weight_b
                                        double activation_bits, double m, double n, double k);
 const moe_expert_kernel *moe_device_experts(const moe_device *device, double weight_bits,
                                             double activation_bits, double experts, double width);
-const moe_attention_kernel *moe_device_attention(const moe_device *device, double kv_bits);
+const moe_attention_kernel *moe_device_attention(const moe_device *device, int form, double kv_bits,
+                                                 double key_dim);
 
 /* The device as it is when its kernels are launched from a CUDA graph. */
 moe_device moe_device_in_graph(const moe_device *device);

@@ -91,15 +91,56 @@ typedef struct moe_expert_kernel {
     int64_t element_ps;  /* per element of a token and of an expert's width */
 } moe_expert_kernel;
 
-/* Scores, softmax and weighted values, without projections. */
+/* What an attention kernel works on: heads with keys and values of their own or of their group;
+ * one latent of all heads (MLA, absorbed), which is keys and values; scores alone (the indexer that
+ * selects keys for sparse attention); a state in the keys' place (linear attention). */
+typedef enum moe_attention_form {
+    MOE_FORM_HEADS,
+    MOE_FORM_LATENT,
+    MOE_FORM_SCORES,
+    MOE_FORM_STATE,
+    MOE_N_FORMS
+} moe_attention_form;
+
+/* Where the keys of a block of queries are cut into pieces for idle processors. */
+typedef enum moe_attention_split {
+    MOE_SPLIT_NONE,
+    MOE_SPLIT_GROUPS, /* in decodes whose query heads share KV heads */
+    MOE_SPLIT_DECODES,
+    MOE_SPLIT_ALL
+} moe_attention_split;
+
+/* Scores, softmax and weighted values, without projections. A kernel whose blocks are known
+ * (tile_rows) is another formula than one that is not: hw/cost_attention.h. */
 typedef struct moe_attention_kernel {
     const char *name;
-    int dtype; /* of the keys and values in the cache */
+    int dtype;        /* of the keys and values in the cache, and of the products with them */
+    int form;         /* moe_attention_form */
+    int64_t head_dim; /* widest keys that it takes; 0: any */
     double efficiency, stream_efficiency;
     double pass_efficiency; /* of new keys and values into the cache; 0: free */
     double half_keys; /* keys that a query of a prompt sees at half of the highest rate; 0: rows are
-                         what counts */
-    int64_t fixed_ps, head_ps; /* of a call; per sequence and KV head */
+                         what counts; without tile_rows only */
+    int64_t fixed_ps, head_ps; /* of a call; per sequence and KV head (without tile_rows only) */
+    /* As the kernel is written. */
+    int64_t tile_rows, tile_keys; /* rows and keys of a block; 0 rows: not known by its blocks */
+    int64_t decode_rows;          /* that a decode's block takes the time of; 0: tile_rows */
+    int64_t max_pieces;
+    int split; /* moe_attention_split */
+    bool pack; /* a prompt's query heads that share a KV head are rows of one block, too */
+    bool cast; /* queries are cast to `dtype` by a kernel before */
+    bool pad;  /* values are as wide as keys: narrower ones are padded before, and cut after */
+    /* As it was measured. */
+    int64_t block_ps;   /* of a block of rows: begin and end */
+    int64_t score_ps;   /* of a score on one processor: what exponentials add to the products */
+    int64_t prompt_ps;  /* more than fixed_ps where there is a prompt */
+    int64_t regroup_ps; /* of a decode whose heads are put in order of their KV heads before and
+                           after */
+    int64_t combine_ps; /* the pieces, where there are some */
+    int64_t write_ps;   /* a block of threads that writes a token's new keys and values */
+    int64_t host_ps;    /* that the host needs for a call outside of graphs */
+    double unit_stream; /* what one processor alone can read, in shares of 1 / processors */
+    double cache_speed; /* of the shared cache, in bandwidths of the memory; 0: unknown */
 } moe_attention_kernel;
 
 typedef struct moe_kernels {
@@ -143,7 +184,9 @@ const moe_expert_kernel *moe_kernels_experts(const moe_kernels *kernels, double 
                                              double activation_bits, double experts, double width);
 /* Whether it is for such experts. */
 bool moe_expert_kernel_suits(const moe_expert_kernel *kernel, double experts, double width);
-/* kv_bits: of the cache. */
-const moe_attention_kernel *moe_kernels_attention(const moe_kernels *kernels, double kv_bits);
+/* kv_bits: of the cache. Of the form, else of heads; of those, the one for the least width that is
+ * not less than key_dim (0: the first). */
+const moe_attention_kernel *moe_kernels_attention(const moe_kernels *kernels, int form,
+                                                  double kv_bits, double key_dim);
 
 #endif

@@ -18,6 +18,15 @@
         .key = k, .type = MOE_PARAM_LIST, .offset = offset_, .stride = sizeof(type_),              \
         .max_items = MOE_KERNELS_MAX, .help = help_                                                \
     }
+#define CHOICE(k, offset_, fallback_, choices_, help_)                                             \
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_ENUM, .offset = offset_, .fallback = fallback_,                \
+        .choices = choices_, .help = help_                                                         \
+    }
+#define FLAG(k, offset_, help_)                                                                    \
+    {                                                                                              \
+        .key = k, .type = MOE_PARAM_BOOL, .offset = offset_, .fallback = "false", .help = help_    \
+    }
 #define DTYPE(k, offset_)                                                                          \
     {                                                                                              \
         .key = k, .type = MOE_PARAM_ENUM, .offset = offset_, .choices = DTYPES, .flags = NEED,     \
@@ -133,19 +142,60 @@ static const moe_param rows[] = {
     LIST("attention", K(attention), moe_attention_kernel, "Attention without its projections."),
     ROW("attention.*.name", TEXT, A(name), NULL, 0, 0, NEED, "What the software calls the kernel."),
     DTYPE("attention.*.dtype", A(dtype)),
+    CHOICE("attention.*.form", A(form), "heads", "heads|latent|scores|state",
+           "What it works on: heads with their own keys and values or their group's; one latent of "
+           "all (MLA); scores alone (a sparse attention's indexer); a state (linear attention)."),
+    ROW("attention.*.head_dim", INT, A(head_dim), "0", 0, 1e6, 0,
+        "Widest keys that it takes; 0: any."),
     ROW("attention.*.efficiency", SHARE, A(efficiency), NULL, 1e-4, 1, NEED | SOURCED,
-        "Highest achieved share of peak of a long prompt."),
+        "Highest achieved share of peak of a long prompt; with tile_rows: of its products alone."),
     ROW("attention.*.stream_efficiency", SHARE, A(stream_efficiency), NULL, 1e-4, 1, NEED | SOURCED,
         "Achieved share of the memory's bandwidth when the KV cache is read."),
     ROW("attention.*.pass_efficiency", SHARE, A(pass_efficiency), "0", 0, 1, SOURCED,
         "The same of writing new keys and values into the cache; 0: free."),
     ROW("attention.*.half_keys", REAL, A(half_keys), "0", 0, 1e6, SOURCED,
         "Keys that a query of a prompt sees at which it reaches half of its highest rate; 0: as a "
-        "product of the prompt's rows."),
+        "product of the prompt's rows. Without tile_rows only."),
     ROW("attention.*.fixed", TIME, A(fixed_ps), "0", 0, 1e12, SOURCED,
         "Fixed cost of one attention beside its launches."),
     ROW("attention.*.per_head", TIME, A(head_ps), "0", 0, 1e12, SOURCED,
-        "Further fixed cost per sequence and KV head."),
+        "Further fixed cost per sequence and KV head. Without tile_rows only."),
+    ROW("attention.*.tile_rows", INT, A(tile_rows), "0", 0, 4096, SOURCED,
+        "Query rows of a block; 0: the kernel is not known by its blocks."),
+    ROW("attention.*.tile_keys", INT, A(tile_keys), "128", 1, 4096, SOURCED,
+        "Keys that a block takes at a time."),
+    ROW("attention.*.decode_rows", INT, A(decode_rows), "0", 0, 4096, SOURCED,
+        "Rows whose time a decode's block takes; 0: as tile_rows."),
+    CHOICE("attention.*.split", A(split), "none", "none|groups|decodes|all",
+           "Where the keys of a block are cut into pieces for idle processors: nowhere, in decodes "
+           "whose query heads share KV heads, in decodes, in prompts, too."),
+    ROW("attention.*.max_pieces", INT, A(max_pieces), "128", 1, 4096, SOURCED,
+        "Pieces that the keys of a block are cut into at most."),
+    FLAG("attention.*.pack", A(pack),
+         "A prompt's query heads that share a KV head are rows of one block; of a decode they "
+         "always are."),
+    FLAG("attention.*.cast", A(cast), "Queries are cast to dtype by a kernel before."),
+    FLAG("attention.*.pad", A(pad),
+         "Values are as wide as keys: narrower ones are padded before, and cut after."),
+    ROW("attention.*.block", TIME, A(block_ps), "0", 0, 1e12, SOURCED,
+        "Of a block of rows: its begin and end."),
+    ROW("attention.*.score", TIME, A(score_ps), "0", 0, 1e12, SOURCED,
+        "Of one score on one processor: what exponentials add to the products."),
+    ROW("attention.*.prompt", TIME, A(prompt_ps), "0", 0, 1e12, SOURCED,
+        "Further fixed cost of a prompt."),
+    ROW("attention.*.regroup", TIME, A(regroup_ps), "0", 0, 1e12, SOURCED,
+        "Further fixed cost of a decode of several sequences and KV heads whose query heads are "
+        "put in order before and after."),
+    ROW("attention.*.combine", TIME, A(combine_ps), "0", 0, 1e12, SOURCED,
+        "Fixed cost of putting pieces together, where there are some."),
+    ROW("attention.*.write", TIME, A(write_ps), "0", 0, 1e12, SOURCED,
+        "Of a block of threads that writes a token's new keys and values."),
+    ROW("attention.*.host", TIME, A(host_ps), "0", 0, 1e12, SOURCED,
+        "What the host needs for a call that is not in a CUDA graph."),
+    ROW("attention.*.unit_stream", REAL, A(unit_stream), "1", 1, 1e3, SOURCED,
+        "What one processor alone can read of the cache, in its equal share of the bandwidth."),
+    ROW("attention.*.cache_speed", REAL, A(cache_speed), "0", 0, 1e3, SOURCED,
+        "Rate at which the shared cache is read, in bandwidths of the memory; 0: unknown."),
 };
 
 const moe_param_table moe_kernels_table = {"kernels", rows, MOE_COUNT(rows),

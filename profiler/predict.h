@@ -47,17 +47,18 @@ moe_predict_fn moe_predict_launch, moe_predict_stream, moe_predict_gemm, moe_pre
     moe_predict_attention, moe_predict_copy, moe_predict_collective, moe_predict_operation;
 
 /* The kernel that a row is of: of those of its type in the device's library the one whose name the
- * row's kernel holds, else the first; where there is none, the device's own. */
+ * row's kernel holds, else the first; where there is none, the device's own. Attention's is chosen
+ * by what it works on (moe_device_attention). */
 const moe_gemm_kernel *moe_predict_gemm_kernel(const moe_device *device,
                                                const moe_measured_row *row);
 const moe_expert_kernel *moe_predict_expert_kernel(const moe_device *device,
                                                    const moe_measured_row *row);
-const moe_attention_kernel *moe_predict_attention_kernel(const moe_device *device,
-                                                         const moe_measured_row *row);
 
 /* How a collective row's bytes would go: the name of its first phase (hw/collective.h), "tokens" of
  * exchanges; NULL: the machine has no network for it. */
 const char *moe_predict_way(const moe_candidate *candidate, const moe_measured_row *row);
+const moe_attention_kernel *moe_predict_attention_kernel(const moe_device *device,
+                                                         const moe_measured_row *row);
 
 /* The link that a row is a copy over, -1: none of the machine's. */
 int moe_predict_link(const moe_candidate *candidate, const moe_measured_row *row);

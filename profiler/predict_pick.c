@@ -1,10 +1,10 @@
-/* Which kernel of a library a measured row is of. */
+/* Which kernel of a library a measured row is of. (Attention's is chosen by what it works on.) */
 #include "profiler/predict.h"
 
 #include <math.h>
 #include <string.h>
 
-/* What kernels of all families begin with. */
+/* What kernels of both families begin with. */
 typedef struct head {
     const char *name;
     int dtype;
@@ -12,8 +12,6 @@ typedef struct head {
 
 _Static_assert(offsetof(moe_gemm_kernel, dtype) == offsetof(head, dtype), "kernels begin alike");
 _Static_assert(offsetof(moe_expert_kernel, dtype) == offsetof(head, dtype), "kernels begin alike");
-_Static_assert(offsetof(moe_attention_kernel, dtype) == offsetof(head, dtype),
-               "kernels begin alike");
 
 typedef struct wanted {
     const char *dtype;
@@ -80,15 +78,4 @@ moe_predict_expert_kernel(const moe_device *device, const moe_measured_row *row)
     const void *found =
         all ? pick(all->experts, all->n_experts, sizeof *all->experts, &w, suits_experts) : NULL;
     return found ? found : &device->experts;
-}
-
-const moe_attention_kernel *
-moe_predict_attention_kernel(const moe_device *device, const moe_measured_row *row)
-{
-    const wanted w = {
-        *row->kv_dtype ? row->kv_dtype : row->dtype, row->kv_bits, 0, row->kernel, 0, 0};
-    const moe_kernels *all = device->kernels;
-    const void *found =
-        all ? pick(all->attention, all->n_attention, sizeof *all->attention, &w, NULL) : NULL;
-    return found ? found : &device->attention;
 }

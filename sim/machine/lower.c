@@ -1,5 +1,7 @@
 #include "sim/machine/lower.h"
 
+#include "hw/cost_attention.h"
+
 #include <string.h>
 
 /* Kernels per stage of an unfused decoder, for launch costs: norm + qkv + rope/cache + output
@@ -225,11 +227,23 @@ cost_tokens(const moe_lowering *lowering, shape *s, uint32_t tokens)
 
 /* Keys read and scored by the step's tokens through one attention block. */
 typedef struct reach {
-    double scored; /* sum over query tokens of the keys they attend to */
-    double read;   /* keys read from memory: each request's once in prefill, per token in decode */
-    double caches; /* how many KV caches are read: requests in prefill, tokens in decode */
-    double added;  /* keys that are written before */
+    double scored;  /* sum over query tokens of the keys they attend to */
+    double read;    /* keys read from memory: each request's once in prefill, per token in decode */
+    double caches;  /* how many KV caches are read: requests in prefill, tokens in decode */
+    double added;   /* keys that are written before */
+    double longest; /* keys that the query with most of them attends to */
+    bool windowed;  /* some query has more before it than it attends to */
 } reach;
+
+/* A query token with `length` tokens in its context attends. */
+static void
+reach_query(reach *r, const moe_attention *attention, int64_t length)
+{
+    int64_t span = moe_attention_span(attention, length);
+    r->scored += (double)span;
+    r->longest = MAX(r->longest, (double)span);
+    r->windowed |= span < length;
+}
 
 /* Keys that a request's prompt tokens reach together: from the first that the first of them sees to
  * the last of them. */
@@ -265,7 +279,7 @@ prompt_reach(moe_lowering *lowering, const moe_step *step, const moe_attention *
     for (uint64_t t = step->first; t < step->first + step->n; t++) {
         if (moe_schedule_decodes(schedule, step, t))
             continue;
-        r.scored += (double)moe_attention_span(attention, schedule->context[t]);
+        reach_query(&r, attention, schedule->context[t]);
         r.added++;
         extent_add(lowering, t, attention, &r);
     }
@@ -278,7 +292,7 @@ decode_reach(const moe_schedule *schedule, const moe_step *step, const moe_atten
     reach r = {.caches = step->decoded, .added = step->decoded};
     for (uint64_t t = step->first; t < step->first + step->n; t++)
         if (moe_schedule_decodes(schedule, step, t))
-            r.scored += (double)moe_attention_span(attention, schedule->context[t]);
+            reach_query(&r, attention, schedule->context[t]);
     r.read = r.scored;
     return r;
 }
@@ -287,10 +301,42 @@ static reach
 cross_reach(const moe_schedule *schedule, const moe_step *step)
 {
     reach r = {.caches = step->n};
-    for (uint64_t t = step->first; t < step->first + step->n; t++)
-        r.scored += (double)schedule->requests[schedule->request[t]].encoder;
+    for (uint64_t t = step->first; t < step->first + step->n; t++) {
+        double keys = (double)schedule->requests[schedule->request[t]].encoder;
+        r.scored += keys;
+        r.longest = MAX(r.longest, keys);
+    }
     r.read = r.scored;
     return r;
+}
+
+#define EXPANDED_BITS 16.0 /* of keys and values of each head, whatever the cache holds */
+
+/* Latent attention: one latent for all heads, unless a prompt's is expanded to keys and values of
+ * each. */
+static void
+latent_work(const moe_lowering *lowering, const moe_attention *attention, const reach *r,
+            moe_attention_work *work)
+{
+    double key = attention->nope_dim + attention->rope_dim, value = attention->value_dim;
+
+    work->form = MOE_FORM_LATENT;
+    work->heads = r->caches;
+    work->kv_heads = 1;
+    work->key_dim = attention->kv_lora + attention->rope_dim;
+    work->value_dim = attention->kv_lora;
+    if (work->rows <= 1 || !moe_attention_expands(lowering->device, EXPANDED_BITS, key))
+        return;
+    work->form = MOE_FORM_HEADS;
+    work->kv_bits = EXPANDED_BITS;
+    work->kv_heads = attention->heads;
+    work->heads = r->caches * attention->heads;
+    work->key_dim = key;
+    work->value_dim = value;
+    work->flops = 2 * (key + value) * attention->heads * r->scored;
+    work->key_bytes = (key + value) * EXPANDED_BITS / 8;
+    work->kv_bytes = r->read * attention->heads * work->key_bytes;
+    work->new_bytes = r->added * attention->heads * work->key_bytes;
 }
 
 /* The step's n tokens of a phase attend. */
@@ -298,7 +344,6 @@ static moe_cost
 attend(const moe_lowering *lowering, uint32_t n, moe_phase phase, const moe_attention *attention,
        reach r)
 {
-    bool latent = attention->kind == MOE_ATTENTION_MLA;
     double key_bytes = (double)moe_attention_kv(attention) * lowering->bits.kv / 8;
     moe_attention_work work = {
         .queries = n,
@@ -307,10 +352,22 @@ attend(const moe_lowering *lowering, uint32_t n, moe_phase phase, const moe_atte
         .rows = phase == MOE_DECODE ? 1 : n,
         .keys = r.scored / n,
         .new_bytes = r.added * key_bytes,
-        .heads = r.caches * (latent ? 1 : attention->kv_heads),
+        .heads = r.caches * attention->kv_heads,
         .activation_bits = lowering->bits.activations,
         .kv_bits = lowering->bits.kv,
+        .sequences = r.caches,
+        .query_heads = attention->heads,
+        .kv_heads = attention->kv_heads,
+        .key_dim = attention->head_dim,
+        .value_dim = attention->head_dim,
+        .longest = r.longest,
+        .new_tokens = r.added,
+        .windowed = r.windowed,
     };
+    if (attention->kind == MOE_ATTENTION_MLA)
+        latent_work(lowering, attention, &r, &work);
+    if (work.key_bytes <= 0)
+        work.key_bytes = key_bytes / work.kv_heads;
     return moe_cost_attention(lowering->hw, lowering->device, &work);
 }
 

@@ -1,5 +1,5 @@
 /* Closed forms of the cost functions, and what must hold for any numbers. */
-#include "hw/cost.h"
+#include "hw/cost_attention.h"
 #include "sim/base/data.h"
 #include "sim/base/random.h"
 #include "sim/base/units.h"

@@ -1,5 +1,6 @@
 /* Calibration gives back the numbers of machines that rows are made from, keeps what rows do not
  * tell, and holds whole shapes back. */
+#include "hw/cost_attention.h"
 #include "tests/unit/calibrate_fixture.h"
 
 /* ---- rows of the fixture's true machine ---- */

@@ -76,7 +76,7 @@ static const struct {
      {"kind=attention device=NVIDIA Z9 version=1.2 kernel=t dtype=bf16 kv_dtype=bf16 "
       "weight_bits=16 activation_bits=16 kv_bits=16 hidden=7168 tp=8 heads=16 kv_heads=1 "
       "head_dim=128 variant=mla kv_rank=512 rope_dim=64 value_dim=128 q_rank=1536 queries=1 "
-      "context=100 sequences=4 mode=graph time_us=40"}},
+      "context=100 sequences=4 mode=plain time_us=40"}},
     {"mla_module.csv",
      AIC "model,architecture,mla_dtype,kv_cache_dtype,gemm_type,num_heads,batch_size,isl,tp_size,"
          "step,latency\n" WHO "mla_context_module,t,M,A,bfloat16,fp8,fp8_block,16,1,512,1,0,0.4\n",
