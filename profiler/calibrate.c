@@ -242,9 +242,11 @@ moe_calibration *
 moe_calibrate_chosen(const moe_measured *table, const moe_hardware_set *base,
                      const moe_kernels *kernels, const moe_kernels *second,
                      const moe_measured_row **rows, size_t n, const moe_fit_choice *choice,
-                     moe_diag *diag)
+                     void (*progress)(void *context, double share), void *context, moe_diag *diag)
 {
     moe_calibration *c = new_calibration(table, base, kernels, second);
+    c->progress = progress;
+    c->context = context;
     moe_calibrate_rows(c, rows, n, choice, diag);
     if (choice->rows != MOE_FIT_NONE) {
         moe_calibrate_fit(c);

@@ -4,6 +4,7 @@
 #include "profiler/calibrate_private.h"
 #include "profiler/least_squares.h"
 #include "sim/base/elementary.h"
+#include "sim/base/random.h"
 
 #include <math.h>
 #include <string.h>
@@ -147,9 +148,12 @@ take_rows(fit *f, int family, int index)
             moe_predict(&c->before, row->row) > 0)
             g_ptr_array_add(all, row);
     }
+    /* One of each stretch, not always the same one: rows go around in the sizes of a shape. */
     size_t n = MIN(all->len, MOST_ROWS);
-    for (size_t i = 0; i < n; i++)
-        g_ptr_array_add(f->rows, g_ptr_array_index(all, i * all->len / n));
+    for (size_t i = 0; i < n; i++) {
+        size_t first = i * all->len / n, next = (i + 1) * all->len / n;
+        g_ptr_array_add(f->rows, g_ptr_array_index(all, first + moe_mix64(i) % (next - first)));
+    }
 }
 
 static const moe_calibrated_row *
@@ -232,29 +236,72 @@ remark_all(fit *f, const char *text)
 }
 
 static void
-store(fit *f, const double *x, const moe_squares_result *r)
+store(fit *f, const double *x)
 {
     apply(f, &f->c->after, x);
     for (uint32_t j = 0; j < f->n; j++) {
         const moe_tunable *t = f->tunable[j];
         moe_calibrated *number = &g_array_index(f->c->numbers, moe_calibrated, f->number[j]);
-        if (r->rows[j] < LEAST_ROWS) {
-            moe_tunable_set(t, &f->c->after, number->base);
-            number->remark = "the rows do not determine it";
-            continue;
-        }
         number->value = moe_tunable_get(t, &f->c->after);
         number->fitted = true;
         number->remark = number->value >= t->high * 0.9999 ? "at the end of its range" : "";
     }
 }
 
+/* Numbers that hardly a row depends on stay as they are; whether there were some. */
+static bool
+drop_undetermined(fit *f, const moe_squares_result *r)
+{
+    uint32_t kept = 0;
+    for (uint32_t j = 0; j < f->n; j++) {
+        moe_calibrated *number = &g_array_index(f->c->numbers, moe_calibrated, f->number[j]);
+        if (r->rows[j] < LEAST_ROWS) {
+            number->remark = "the rows do not determine it";
+            moe_tunable_set(f->tunable[j], &f->trial, number->base);
+            continue;
+        }
+        f->tunable[kept] = f->tunable[j];
+        f->number[kept++] = f->number[j];
+    }
+    bool some = kept < f->n;
+    f->n = kept;
+    return some;
+}
+
+static void
+begin(const fit *f, moe_squares *p, double *x)
+{
+    p->n = f->n;
+    for (uint32_t j = 0; j < f->n; j++) {
+        x[j] = to_unknown(f, f->tunable[j], f->tunable[j]->start);
+        p->low[j] = to_unknown(f, f->tunable[j], f->tunable[j]->low);
+        p->high[j] = to_unknown(f, f->tunable[j], f->tunable[j]->high);
+        p->step[j] = 1e-3;
+    }
+}
+
+static void
+solve(fit *f)
+{
+    moe_squares p = {.n_rows = f->rows->len, .residuals = residuals, .context = f};
+    double x[MOE_SQUARES_MAX] = {0}, before = INFINITY;
+    do {
+        begin(f, &p, x);
+        before = mean_off(f, x);
+        moe_squares_result r = moe_squares_solve(&p, x);
+        if (!drop_undetermined(f, &r))
+            break;
+    } while (f->n);
+    if (f->n && mean_off(f, x) < before * better)
+        store(f, x);
+    else
+        remark_all(f, "the rows are foretold as well as it is");
+}
+
 static void
 fit_kernel(moe_calibration *c, int family, int index)
 {
     fit f = {.c = c, .rows = g_ptr_array_new()};
-    moe_squares p = {.residuals = residuals, .context = &f};
-    double x[MOE_SQUARES_MAX] = {0};
 
     take_rows(&f, family, index);
     take_numbers(&f, family, index);
@@ -265,20 +312,7 @@ fit_kernel(moe_calibration *c, int family, int index)
         moe_candidate_init(&f.trial, &c->before.hw, c->before.kernels, NULL);
         moe_candidate_copy(&f.trial, &c->after);
         find_unit(&f);
-        p.n_rows = f.rows->len;
-        p.n = f.n;
-        for (uint32_t j = 0; j < f.n; j++) {
-            x[j] = to_unknown(&f, f.tunable[j], f.tunable[j]->start);
-            p.low[j] = to_unknown(&f, f.tunable[j], f.tunable[j]->low);
-            p.high[j] = to_unknown(&f, f.tunable[j], f.tunable[j]->high);
-            p.step[j] = 1e-3;
-        }
-        double before = mean_off(&f, x);
-        moe_squares_result r = moe_squares_solve(&p, x);
-        if (mean_off(&f, x) < before * better)
-            store(&f, x, &r);
-        else
-            remark_all(&f, "the rows are foretold as well as it is");
+        solve(&f);
         moe_candidate_clear(&f.trial);
     }
     g_ptr_array_unref(f.rows);
@@ -287,8 +321,12 @@ fit_kernel(moe_calibration *c, int family, int index)
 void
 moe_calibrate_fit_kernels(moe_calibration *c)
 {
-    for (int family = MOE_FAMILY_GEMM; c->before.kernels && family <= MOE_FAMILY_ATTENTION;
-         family++)
-        for (size_t i = 0; i < count_of(&c->before, family); i++)
+    const moe_kernels *k = c->before.kernels;
+    size_t done = 0, all = k ? k->n_gemm + k->n_experts + k->n_attention : 0;
+    for (int family = MOE_FAMILY_GEMM; k && family <= MOE_FAMILY_ATTENTION; family++)
+        for (size_t i = 0; i < count_of(&c->before, family); i++) {
+            if (c->progress)
+                c->progress(c->context, (double)done++ / (double)all);
             fit_kernel(c, family, (int)i);
+        }
 }

@@ -32,6 +32,8 @@ struct moe_calibration {
     const moe_hardware_set *base;
     const moe_kernels_set *kernels; /* library in the place of the base's; NULL: that */
     moe_candidate before, after;
+    void (*progress)(void *context, double share); /* may be NULL */
+    void *context;
     GArray *rows;    /* moe_calibrated_row */
     GArray *numbers; /* moe_calibrated */
     GArray *tunable; /* moe_tunable, as many */
@@ -75,7 +77,9 @@ void moe_calibrate_rows(moe_calibration *c, const moe_measured_row **rows, size_
 moe_calibration *moe_calibrate_chosen(const moe_measured *table, const moe_hardware_set *base,
                                       const moe_kernels *kernels, const moe_kernels *second,
                                       const moe_measured_row **rows, size_t n,
-                                      const moe_fit_choice *choice, moe_diag *diag);
+                                      const moe_fit_choice *choice,
+                                      void (*progress)(void *context, double share), void *context,
+                                      moe_diag *diag);
 /* Fits all numbers: c->after, and what is said of each in c->numbers. */
 void moe_calibrate_fit(moe_calibration *c);
 /* Whether a row is foretold by a kernel of the library. */

@@ -235,9 +235,23 @@ load_kernels(moe_validation *v, const char *name, moe_diag *diag, GError **error
     return moe_kernels_get(set);
 }
 
+/* How far the work has come: by rows of the groups that are done, and within one of them. */
+typedef struct progress {
+    const moe_validate_options *o;
+    double rows, done, here;
+} progress;
+
+static void
+within(void *context, double share)
+{
+    progress *p = context;
+    if (p->o->progress)
+        p->o->progress(p->o->context, (p->done + share * p->here) / p->rows);
+}
+
 static bool
-add_group(moe_validation *v, const members *m, const moe_validate_options *o, moe_diag *diag,
-          GError **error)
+add_group(moe_validation *v, const members *m, const moe_validate_options *o, progress *p,
+          moe_diag *diag, GError **error)
 {
     const moe_kernels *kernels = NULL, *second = NULL;
     moe_hardware_set *machine = moe_hardware_load(m->preset, NULL, (moe_loc){0}, diag, error);
@@ -254,7 +268,7 @@ add_group(moe_validation *v, const members *m, const moe_validate_options *o, mo
         .kernels = g_strdup(kernels ? kernels->name : ""),
         .fit = moe_calibrate_chosen(v->table, machine, kernels, second,
                                     (const moe_measured_row **)(void *)m->rows->pdata, m->rows->len,
-                                    &o->fit, diag),
+                                    &o->fit, within, p, diag),
     };
     g_array_append_val(v->groups, group);
     foretell(v, v->groups->len - 1, &o->fit);
@@ -274,12 +288,14 @@ moe_validate(const moe_measured *table, const moe_validate_options *o, moe_diag 
     v->labels = g_string_chunk_new(4096);
     v->machines = g_ptr_array_new_with_free_func((GDestroyNotify)moe_hardware_free);
     v->libraries = g_ptr_array_new_with_free_func((GDestroyNotify)moe_kernels_free);
+    progress p = {.o = o, .rows = (double)moe_measured_count(table)};
     for (guint i = 0; all && i < all->len; i++) {
         const members *m = g_ptr_array_index(all, i);
-        if (o->progress)
-            o->progress(o->context, m->preset, (double)i / all->len);
-        if (!add_group(v, m, o, diag, error))
+        p.here = (double)m->rows->len;
+        within(&p, 0);
+        if (!add_group(v, m, o, &p, diag, error))
             return NULL;
+        p.done += p.here;
     }
     if (!all || !check_units(v, diag))
         return NULL;

@@ -32,9 +32,9 @@ typedef struct moe_validated_group {
 } moe_validated_group;
 
 typedef struct moe_validate_options {
-    const char *device, *kernels; /* NULL: by the rows' device and framework */
-    moe_fit_choice fit;           /* MOE_FIT_NONE: nothing is fitted */
-    void (*progress)(void *context, const char *what, double done);
+    const char *device, *kernels;                  /* NULL: by the rows' device and framework */
+    moe_fit_choice fit;                            /* MOE_FIT_NONE: nothing is fitted */
+    void (*progress)(void *context, double share); /* of the work that is done; may be NULL */
     void *context;
 } moe_validate_options;
 

@@ -8,7 +8,9 @@
 #include "sim/cli/validate_report.h"
 #include "traces/output.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COMMAND "moesim validate"
 #define AT(field) offsetof(validate_values, field)
@@ -84,12 +86,50 @@ draw(const moe_validation *v, const char *folder, GError **error)
     return drawn;
 }
 
+/* ---- the line of progress ---- */
+
+typedef struct line {
+    int64_t began, shown; /* microseconds */
+    bool said;
+} line;
+
+static void
+show(void *context, double share)
+{
+    line *l = context;
+    int64_t now = g_get_monotonic_time();
+    if (!isatty(STDERR_FILENO) || now - l->shown < G_USEC_PER_SEC / 5 ||
+        now - l->began < G_USEC_PER_SEC)
+        return;
+    l->shown = now;
+    l->said = true;
+    double seconds = (double)(now - l->began) / G_USEC_PER_SEC;
+    if (share > 0.01)
+        fprintf(stderr, "\r%3.0f %%, about %.0f s left\033[K", 100 * share,
+                seconds * (1 - share) / share);
+    else
+        fprintf(stderr, "\r%3.0f %%\033[K", 100 * share);
+}
+
+static void
+hide(const line *l)
+{
+    if (l->said)
+        fprintf(stderr, "\r\033[K");
+}
+
 static void
 validate(moe_measured *table, const validate_values *v, const moe_fit_choice *fit, moe_diag *diag,
          GError **error)
 {
-    moe_validate_options o = {.device = v->device, .kernels = v->kernels, .fit = *fit};
+    line l = {.began = g_get_monotonic_time()};
+    moe_validate_options o = {.device = v->device,
+                              .kernels = v->kernels,
+                              .fit = *fit,
+                              .progress = v->quiet ? NULL : show,
+                              .context = &l};
     g_autoptr(moe_validation) validation = moe_validate(table, &o, diag, error);
+    hide(&l);
     g_autoptr(GString) text = g_string_new(NULL);
     if (!validation)
         return;
