@@ -253,32 +253,21 @@ moe_kernels_experts(const moe_kernels *kernels, double weight_bits, double activ
     return NULL;
 }
 
-/* Whether kernel a is to be preferred to b for keys of such a width. */
-static bool
-fits_better(const moe_attention_kernel *a, const moe_attention_kernel *b, int form)
-{
-    int64_t wide_a = a->head_dim ? a->head_dim : INT64_MAX;
-    int64_t wide_b = b->head_dim ? b->head_dim : INT64_MAX;
-
-    if ((a->form == form) != (b->form == form))
-        return a->form == form;
-    return wide_a < wide_b;
-}
-
 const moe_attention_kernel *
 moe_kernels_attention(const moe_kernels *kernels, int form, double kv_bits, double key_dim)
 {
-    const moe_attention_kernel *best = NULL;
+    const moe_attention_kernel *of_heads = NULL;
 
     for (size_t i = 0; kernels && i < kernels->n_attention; i++) {
         const moe_attention_kernel *k = &kernels->attention[i];
-        if (!takes(k->dtype, kv_bits, 0) || (k->form != form && k->form != MOE_FORM_HEADS) ||
-            (k->head_dim && (double)k->head_dim < key_dim))
+        if (!takes(k->dtype, kv_bits, 0) || (k->head_dim && (double)k->head_dim < key_dim))
             continue;
-        if (!best || fits_better(k, best, form))
-            best = k;
+        if (k->form == form)
+            return k;
+        if (k->form == MOE_FORM_HEADS && !of_heads)
+            of_heads = k;
     }
-    return best;
+    return of_heads;
 }
 
 /* ---- identity ---- */

@@ -184,8 +184,8 @@ const moe_expert_kernel *moe_kernels_experts(const moe_kernels *kernels, double 
                                              double activation_bits, double experts, double width);
 /* Whether it is for such experts. */
 bool moe_expert_kernel_suits(const moe_expert_kernel *kernel, double experts, double width);
-/* kv_bits: of the cache. Of the form, else of heads; of those, the one for the least width that is
- * not less than key_dim (0: the first). */
+/* kv_bits: of the cache. The first of the form that takes keys so wide, else such a one of heads.
+ */
 const moe_attention_kernel *moe_kernels_attention(const moe_kernels *kernels, int form,
                                                   double kv_bits, double key_dim);
 

@@ -285,16 +285,16 @@ explained(void)
     CU_ASSERT_EQUAL(sum.tail_ps, 2 * c.tail_ps);
 }
 
-/* Of the form, else of heads; the narrowest that is wide enough; none where processors are not
- * known. */
+/* Of the form, else of heads; the first that is wide enough; none where processors are not known.
+ */
 static void
 choice(void)
 {
     static const char text[] =
         "attention:\n"
-        "  - {name: wide, dtype: bf16, head_dim: 256, efficiency: 50%, stream_efficiency: 50%}\n"
         "  - {name: narrow, dtype: bf16, head_dim: 64, efficiency: 50%, stream_efficiency: 50%,"
         " tile_rows: 64, split: all, pack: true}\n"
+        "  - {name: wide, dtype: bf16, head_dim: 256, efficiency: 50%, stream_efficiency: 50%}\n"
         "  - {name: latent, dtype: bf16, form: latent, efficiency: 50%, stream_efficiency: 50%}\n"
         "  - {name: small, dtype: fp8, efficiency: 50%, stream_efficiency: 50%, cast: true}\n";
     g_autoptr(moe_diag) diag = moe_diag_new();
