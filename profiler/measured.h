@@ -203,8 +203,9 @@ const char *const *moe_measured_notes(const moe_measured *table, size_t *n);
 /* Whether the first line of a file names the columns of a table that can be read: for folders in
  * which other files lie, too. */
 bool moe_measured_understands(const char *path);
-/* The layouts that are understood, a line each, for help texts. */
-void moe_measured_layouts(GString *out);
+/* The name of the i-th layout of another project that is understood, and what its rows become; NULL
+ * behind the last one. */
+const char *moe_measured_layout(size_t i, const char **help);
 
 /* Why a row that is measured twice, with times far apart, is to be set aside; NULL: it is not, the
  * median stands for it. */

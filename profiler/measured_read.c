@@ -389,11 +389,12 @@ moe_measured_understands(const char *path)
     return known;
 }
 
-void
-moe_measured_layouts(GString *out)
+const char *
+moe_measured_layout(size_t i, const char **help)
 {
-    for (size_t i = 0; moe_layouts[i]; i++)
-        g_string_append_printf(out, "  %s: %s\n", moe_layouts[i]->name, moe_layouts[i]->help);
+    if (moe_layouts[i])
+        *help = moe_layouts[i]->help;
+    return moe_layouts[i] ? moe_layouts[i]->name : NULL;
 }
 
 bool

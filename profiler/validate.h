@@ -20,6 +20,7 @@ typedef struct moe_validated_row {
     uint32_t merged;                  /* rows that it stands for */
     uint32_t group;                   /* index */
     bool fitted;                      /* the fit saw it */
+    bool cached;                      /* what it reads may stay in the device's cache */
     const char *odd;                  /* why it is set aside; "" */
     const char *family;               /* the name of its family, the validation's */
     moe_bound bound;                  /* what the cost function says takes most of its time */

@@ -3,6 +3,7 @@
 #include "models/model.h"
 #include "sim/base/data.h"
 #include "sim/base/units.h"
+#include "profiler/measured.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/machine/scenario.h"
@@ -225,6 +226,18 @@ list_exporters(bool verbose)
     return MOE_EXIT_OK;
 }
 
+/* Layouts of measured tables. */
+static int
+list_tables(bool verbose)
+{
+    const char *help = NULL, *name;
+    for (size_t i = 0; (name = moe_measured_layout(i, &help)); i++) {
+        moe_out("  %s\n    ", name);
+        moe_out_wrapped(help, 4, 4);
+    }
+    return MOE_EXIT_OK;
+}
+
 /* ---- the command ---- */
 
 typedef struct listing {
@@ -242,6 +255,7 @@ static const listing listings[] = {
     {"importers", "importers (moesim trace import --format NAME)", list_importers},
     {"exporters", "exporters (moesim trace export --format NAME)", list_exporters},
     {"statistics", "statistics (trace stats)", list_statistics},
+    {"tables", "tables (moesim validate, moesim calibrate; besides our own)", list_tables},
 };
 
 static int
@@ -275,7 +289,7 @@ run(const void *data, const char *const *operands, size_t n)
 
 const moe_command moe_list_command = {
     "list",
-    "[models|hardware|policies|metrics|transforms|importers|exporters|statistics]",
+    "[models|hardware|policies|metrics|transforms|importers|exporters|statistics|tables]",
     0,
     1,
     "What can be named: models, hardware, policies, metrics, transforms, formats, statistics.",

@@ -111,7 +111,7 @@ add_streams(fixture *f, double factor, bool every_fourth)
 {
     for (int i = 0; i < 40; i++) {
         moe_measured_row row = blank(MOE_MEASURED_STREAM);
-        row.bytes = INT64_C(1000000) * (i + 1);
+        row.bytes = INT64_C(10000000) * (i + 1);
         row.time_us = moe_predict(&f->truth, &row) * factor;
         if (every_fourth && i % 4 == 3)
             row.time_us *= 2;
