@@ -30,8 +30,14 @@ tiles_of(const uint32_t *tokens, uint32_t n, uint32_t tile)
 
     if (!tokens)
         return n;
+    if (tile & (tile - 1)) {
+        for (uint32_t i = 0; i < n; i++)
+            tiles += (tokens[i] + (uint64_t)tile - 1) / tile;
+        return (double)tiles;
+    }
+    int shift = __builtin_ctz(tile);
     for (uint32_t i = 0; i < n; i++)
-        tiles += (tokens[i] + (uint64_t)tile - 1) / tile;
+        tiles += (tokens[i] + (uint64_t)tile - 1) >> shift;
     return (double)tiles;
 }
 

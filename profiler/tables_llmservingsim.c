@@ -143,6 +143,7 @@ read_moe(moe_foreign *f)
 {
     moe_measured_row *row = &f->row;
     row->kind = MOE_MEASURED_EXPERTS;
+    row->framework = moe_measured_intern(f->table, "llmservingsim"); /* no version is said */
     row->hidden = f->shape[HIDDEN];
     row->width = shared(f, WIDTH);
     row->experts = f->shape[N_EXPERTS];

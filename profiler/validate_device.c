@@ -128,15 +128,18 @@ moe_framework_kernels(const char *framework, const char *version)
             framework = same[i].library;
     g_auto(GStrv) names = moe_data_presets("hw/kernels");
     g_autofree char *prefix = g_strdup_printf("%s-", framework);
-    const char *last = NULL;
+    const char *last = NULL, *best = NULL;
     for (size_t i = 0; names && names[i]; i++) {
         if (!strcmp(names[i], framework))
             last = names[i];
         if (!g_str_has_prefix(names[i], prefix))
             continue;
         last = names[i];
-        if (g_str_has_prefix(version, names[i] + strlen(prefix)))
-            return g_strdup(names[i]);
+        if (g_str_has_prefix(version, names[i] + strlen(prefix)) &&
+            (!best || strlen(names[i]) > strlen(best)))
+            best = names[i];
     }
+    if (best)
+        return g_strdup(best);
     return g_strdup(last);
 }
