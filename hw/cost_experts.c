@@ -73,34 +73,45 @@ typedef struct blocked {
     double slower, seconds;
 } blocked;
 
+/* The blocks that all experts are cut into, and how fast they are fed, seconds per element of the
+ * inner dimension. */
+typedef struct cut {
+    double tiles, feed;
+} cut;
+
 static void
-add_product(blocked *sum, const moe_device *device, const moe_expert_kernel *kernel, double tiles,
+add_product(blocked *sum, const moe_device *device, const moe_expert_kernel *kernel, const cut *c,
             double columns, double inner, double times)
 {
     double wide = whole(columns, (double)kernel->columns);
     double alone = 1, waves = 0;
 
     if (device->sms > 0) {
-        waves = tiles * wide / (double)(kernel->columns * device->sms);
+        waves = c->tiles * wide / (double)(kernel->columns * device->sms);
         alone = moe_larger(1, kernel->alone / waves);
     }
-    sum->slower += wide * whole(inner, STEP) * times * alone;
-    sum->seconds += waves * ((double)kernel->block_ps / 1e12) * alone;
+    double steps = whole(inner, STEP) * times;
+    sum->slower += wide * steps * alone;
+    sum->seconds += waves * ((double)kernel->block_ps / 1e12 + c->feed * steps) * alone;
 }
 
 static blocked
 blocks_of(const moe_device *device, const moe_expert_kernel *kernel, const moe_expert_shape *shape,
-          double tiles)
+          double tiles, uint32_t tile)
 {
+    cut c = {.tiles = tiles};
     double side = shape->params / shape->hidden; /* of all matrices of this part together */
     double up = shape->part == MOE_EXPERT_WHOLE ? side - shape->width : side;
     blocked sum = {0, 0};
 
+    if (kernel->feed_bytes_per_s > 0)
+        c.feed = (tile + (double)kernel->columns) * shape->activation_bits / 8 /
+                 kernel->feed_bytes_per_s;
     if (shape->part != MOE_EXPERT_DOWN)
-        add_product(&sum, device, kernel, tiles, up, shape->hidden, 1);
+        add_product(&sum, device, kernel, &c, up, shape->hidden, 1);
     if (shape->part != MOE_EXPERT_UP) {
         bool odd = kernel->unaligned > 0 && whole(shape->width, ALIGNED) != shape->width;
-        add_product(&sum, device, kernel, tiles, shape->hidden, shape->width,
+        add_product(&sum, device, kernel, &c, shape->hidden, shape->width,
                     odd ? kernel->unaligned : 1);
     }
     sum.slower /= shape->params;
@@ -164,7 +175,7 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
         .formula = moe_roofline,
     };
     if (kernel->columns > 0) {
-        blocked b = blocks_of(device, kernel, shape, tiles);
+        blocked b = blocks_of(device, kernel, shape, tiles, tile);
         cost.flops_per_s = cost.flops / (cost.flops / cost.flops_per_s * b.slower + b.seconds);
     }
     if (!kernel->name)

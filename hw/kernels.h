@@ -77,6 +77,8 @@ typedef struct moe_expert_kernel {
     double pass_efficiency;          /* of passes over activations; 0: inside the kernels, free */
     double exposed;   /* share of the shorter of streaming and computing that is not hidden */
     double half_rows; /* tokens of an expert at half of the highest rate */
+    double
+        feed_bytes_per_s; /* of activations and weights into a processor; 0: as they are needed */
     double unaligned; /* the down product takes so many times as long where the width is no multiple
                          of 16; 0: it does not matter */
     double alone; /* of a block's time among many, what it takes when it has a processor alone */

@@ -110,6 +110,9 @@ static const moe_param rows[] = {
         "Whether the passes leave out the rows of experts that other devices have."),
     ROW("experts.*.half_rows", REAL, E(half_rows), "0", 0, 1e6, SOURCED,
         "Tokens of an expert at which it reaches half of its highest rate."),
+    ROW("experts.*.feed", RATE, E(feed_bytes_per_s), "0", 0, 1e15, SOURCED,
+        "At this rate a processor loads the operands of a block, beside computing with them; 0: "
+        "hidden by it."),
     ROW("experts.*.tile", INT, E(tile), "1", 1, 1024, SOURCED,
         "Tokens of an expert are computed in blocks of this many; 1: no padding."),
     ROW("experts.*.coarse_tile", INT, E(coarse_tile), "0", 0, 1024, SOURCED,

@@ -3,8 +3,9 @@
  * what takes the time; carried to a device that is known by its datasheet only; and whether skewed
  * routing costs more or less than balanced.
  *
- * Limits are what is reached, rounded up; aims are 10 % at the mean, 25 % for a carried library, 5 %
- * for the table of distinct experts. Where a limit is above the aim, the line says what is bad. */
+ * Limits are what is reached, rounded up; aims are 10 % at the mean, 25 % for a carried library, 5
+ * % for the table of distinct experts. Where a limit is above the aim, the line says what is bad.
+ */
 #include "profiler/predict.h"
 #include "tests/test.h"
 
@@ -14,7 +15,8 @@
 #define DATA MOE_SHARED_DATA "/data/measured/"
 #define AIC DATA "aiconfigurator/"
 #define FRONTIER DATA "frontier/data_profiling_compute_"
-#define LSS "llmservingsim/profiler_perf_RTXPRO6000_Qwen_Qwen3-30B-A3B-Instruct-2507_bf16_tp1_moe.csv"
+#define LSS                                                                                        \
+    "llmservingsim/profiler_perf_RTXPRO6000_Qwen_Qwen3-30B-A3B-Instruct-2507_bf16_tp1_moe.csv"
 
 static const char a100_sglang[] = AIC "a100_sxm__moe__sglang__0.5.10__moe_perf.csv.gz";
 static const char a100_trtllm[] = AIC "a100_sxm__moe__trtllm__1.0.0__moe_perf.csv.gz";
@@ -57,8 +59,7 @@ static const group groups[] = {
      true, 9},
     {DATA "infersim/bench_data_grouped_gemm_prefill_h800_data.csv", "", "server-h800", "infersim",
      true, 9},
-    {DATA "tables/deepgemm_grouped_contiguous_h800.csv", "", "server-h800", "deepgemm", true,
-     9},
+    {DATA "tables/deepgemm_grouped_contiguous_h800.csv", "", "server-h800", "deepgemm", true, 9},
     {DATA "tables/deepgemm_grouped_masked_h800.csv", "", "server-h800", "deepgemm", true, 9},
     {FRONTIER "a100_mixtral_8x7b_moe_moe.csv.gz", "", "server-a100-80", "frontier", true, 9},
     {FRONTIER "a800_qwen3-a3b-30b-moe_moe.csv.gz", "", "server-a800", "frontier", true, 9},
@@ -102,9 +103,9 @@ typedef struct pairs {
 static void
 compare_pair(pairs *p, const moe_measured_row *row, double predicted)
 {
-    g_autofree char *key = g_strdup_printf(
-        "%s %d %d %d %d %d %d %d", row->kernel, (int)row->hidden, (int)row->width, (int)row->top_k,
-        (int)row->experts, (int)row->tp, (int)row->ep, (int)row->tokens);
+    g_autofree char *key = g_strdup_printf("%s %d %d %d %d %d %d %d", row->kernel, (int)row->hidden,
+                                           (int)row->width, (int)row->top_k, (int)row->experts,
+                                           (int)row->tp, (int)row->ep, (int)row->tokens);
     if (!strcmp(row->distribution, "balanced")) {
         double *times = g_new(double, 2);
         times[0] = row->time_us;

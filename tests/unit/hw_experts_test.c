@@ -47,8 +47,8 @@ set_up(rig *r)
                              .l2_bytes = 50000000,
                              .launch_ps = 1000000,
                              .graph_launch_ps = 1000000};
-    r->hw = (moe_hardware){
-        .n_devices = 1, .n_places = 1, .devices = &r->device, .places = &r->place};
+    r->hw =
+        (moe_hardware){.n_devices = 1, .n_places = 1, .devices = &r->device, .places = &r->place};
     r->shape = (moe_expert_shape){.params = 3.0 * 1024 * 512,
                                   .flops = 6.0 * 1024 * 512,
                                   .hidden = 1024,
@@ -168,8 +168,8 @@ shapes(void)
     r.kernel.block_ps = 0;
     moe_cost odd = of(&r, tokens, 4);
     double rows = 4 * 256 + 4 * 10;
-    MOE_CHECK(is_near(odd.flops / odd.flops_per_s, 2 * rows * 1024 * 512 * (2 + 3) / 0.5e14),
-              "%g", odd.flops / odd.flops_per_s);
+    MOE_CHECK(is_near(odd.flops / odd.flops_per_s, 2 * rows * 1024 * 512 * (2 + 3) / 0.5e14), "%g",
+              odd.flops / odd.flops_per_s);
 
     set_up(&r);
     double cold = of(&r, tokens, 4).bytes, weights = 4 * r.shape.params * 2;
