@@ -111,6 +111,23 @@ one_expert_one_tile(void)
     }
 }
 
+/* Operands of a block: (16 rows + 128 columns) * 2 bytes for each of 1024 and 512 elements, loaded
+ * by as many processors as there are blocks. */
+static void
+blocks_are_fed(void)
+{
+    static const uint32_t tokens[] = {16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16};
+    rig r;
+    set_up(&r);
+    r.kernel.alone = 0;
+    moe_cost free = of(&r, tokens, 13);
+    r.kernel.feed_bytes_per_s = 1e11;
+    moe_cost fed = of(&r, tokens, 13);
+    double more = 13 * 8 / 100.0 * (16 + 128) * 2 * (1024 + 512) / 1e11;
+    MOE_CHECK(is_near(fed.flops / fed.flops_per_s, free.flops / free.flops_per_s + more), "%g",
+              fed.flops / fed.flops_per_s);
+}
+
 static void
 tiles_are_chosen(void)
 {
@@ -226,5 +243,5 @@ skew(void)
 }
 
 MOE_TESTS({"by_hand", by_hand}, {"one_expert_one_tile", one_expert_one_tile},
-          {"tiles_are_chosen", tiles_are_chosen}, {"shapes", shapes},
-          {"holds_for_any", holds_for_any}, {"skew", skew})
+          {"blocks_are_fed", blocks_are_fed}, {"tiles_are_chosen", tiles_are_chosen},
+          {"shapes", shapes}, {"holds_for_any", holds_for_any}, {"skew", skew})

@@ -120,4 +120,38 @@ refuses(void)
     }
 }
 
-MOE_TESTS({"balanced", balanced}, {"power law", power_law}, {"skew", skew}, {"refuses", refuses})
+/* Eight tokens choose two of four experts, two of which are here: each brings one choice that is
+ * elsewhere, and the first expert computes them all. */
+static void
+strays_go_to_the_first(void)
+{
+    moe_draws draws = {0};
+    moe_spread spread = {.tokens = 8, .top_k = 2, .experts = 4, .ranks = 2, .strays = true};
+
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "balanced", &draws));
+    CU_ASSERT_EQUAL_FATAL(draws.ends[0], 2);
+    CU_ASSERT_EQUAL(draws.loads[0], 12);
+    CU_ASSERT_EQUAL(draws.loads[1], 4);
+    moe_draws_clear(&draws);
+
+    /* drawn: as many rows as the tokens that reach the device have choices */
+    spread = (moe_spread){.tokens = 512, .top_k = 8, .experts = 128, .ranks = 8};
+    moe_draws without = {0};
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "power_law_1.2", &without));
+    spread.strays = true;
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "power_law_1.2", &draws));
+    for (uint32_t i = 0; i < draws.n; i++) {
+        uint64_t with = 0, own = 0;
+        for (uint32_t e = i ? draws.ends[i - 1] : 0; e < draws.ends[i]; e++)
+            with += draws.loads[e];
+        for (uint32_t e = i ? without.ends[i - 1] : 0; e < without.ends[i]; e++)
+            own += without.loads[e];
+        MOE_CHECK(with % 8 == 0 && with >= own && with <= 512 * 8, "draw %u: %llu of %llu", i,
+                  (unsigned long long)with, (unsigned long long)own);
+    }
+    moe_draws_clear(&draws);
+    moe_draws_clear(&without);
+}
+
+MOE_TESTS({"strays_go_to_the_first", strays_go_to_the_first}, {"balanced", balanced},
+          {"power law", power_law}, {"skew", skew}, {"refuses", refuses})
