@@ -135,6 +135,12 @@ moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
 /* One kernel that reads `bytes` of the device's memory once. */
 moe_cost moe_cost_stream(const moe_hardware *hw, const moe_device *device, double bytes);
 
+/* A small kernel (norm, rope, a gate's function) that reads and writes `bytes` of activations in
+ * all: as many of them as the cache holds at the cache's speed, the others as weights are streamed.
+ * Such kernels differ by more than their bytes: half of those in public tables (RTX PRO 6000, A800)
+ * are off by more than 20 %, of times of 2 to 30 us. */
+moe_cost moe_cost_pass(const moe_hardware *hw, const moe_device *device, double bytes);
+
 /* One transfer alone on its link: latency, then bytes at the achieved rate. */
 moe_cost moe_cost_copy(const moe_hw_link *link, double bytes, bool pageable);
 /* The same of one that was queued behind another on its copy engine. */

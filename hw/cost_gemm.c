@@ -30,9 +30,6 @@ enum {
     STEP = 64,            /* of k: loaded at once */
     LEAST_PART = 256,     /* of k */
 };
-/* Bandwidth of the shared cache in that of the memory (A100: 5.48 TB/s of 2.04 TB/s,
- * te42kyfo/gpu-benches@1c36d50 gpu-l2-cache). */
-static const double cache_speed = 2.7;
 
 typedef struct product {
     const moe_gemm_kernel *kernel;
@@ -82,7 +79,7 @@ cut(const product *p, double rows, double columns, double parts)
     t.total = moe_overlap(t.computing, p->memory);
     if (t.split)
         t.total += (double)kernel->split_ps / 1e12 +
-                   8 * parts * p->m * p->n / (cache_speed * p->bandwidth);
+                   8 * parts * p->m * p->n / (MOE_CACHE_SPEED * p->bandwidth);
     return t;
 }
 

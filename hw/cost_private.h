@@ -4,6 +4,10 @@
 
 #include "hw/cost.h"
 
+/* Bandwidth of the shared cache in that of the memory (A100: 5.48 TB/s of 2.04 TB/s,
+ * te42kyfo/gpu-benches@1c36d50 gpu-l2-cache). */
+#define MOE_CACHE_SPEED 2.7
+
 /* "launch + max(bytes / bandwidth, flops / rate) + decode + passes" */
 extern const char moe_roofline[];
 

@@ -1,15 +1,9 @@
 #include "sim/machine/lower.h"
 
 #include "hw/cost_attention.h"
+#include "sim/machine/stages.h"
 
 #include <string.h>
-
-/* Kernels per stage of an unfused decoder, for launch costs: norm + qkv + rope/cache + output
- * projection; gate product + top-k; a grouped expert layer launches its own (hw/cost.h). */
-#define PROJECTION_KERNELS 4
-#define ATTENTION_KERNELS 1
-#define ROUTER_KERNELS 2
-#define HEAD_KERNELS 2
 
 /* Layers of one shape, with their stages' costs in the current step. */
 typedef struct shape {
@@ -49,7 +43,7 @@ struct moe_lowering {
     uint32_t *moe_shape;       /* [n_moe] */
     moe_cost **single;         /* [n_moe's shape][n]: n experts with one token each */
     moe_cost head;
-    uint32_t head_rows;
+    uint32_t head_rows, head_tokens;
     uint32_t step;
     extent *extents; /* by request */
     uint64_t visit;
@@ -192,37 +186,37 @@ moe_lowering_free(moe_lowering *lowering)
     g_free(lowering);
 }
 
-/* A product of `params` weights with `rows` activations; the inner size is the hidden one. */
-static moe_cost
-product(const moe_lowering *lowering, double rows, double params, int kernels)
+static moe_stages
+stages_of(const moe_lowering *lowering)
 {
-    double k = lowering->model->hidden;
-    return moe_cost_gemm(lowering->hw, lowering->device, rows, params / k, k,
-                         lowering->bits.weights, lowering->bits.activations, kernels);
+    return (moe_stages){
+        .model = lowering->model,
+        .hw = lowering->hw,
+        .device = lowering->device,
+        .weight_bits = lowering->bits.weights,
+        .activation_bits = lowering->bits.activations,
+    };
 }
 
 /* Costs that depend on the number of tokens only. */
 static void
 cost_tokens(const moe_lowering *lowering, shape *s, uint32_t tokens)
 {
-    const moe_model *model = lowering->model;
     const moe_ffn *ffn = &s->layer.ffn;
+    moe_stages stages = stages_of(lowering);
     double rows = tokens;
     s->tokens = tokens;
     if (s->layer.attention.kind != MOE_ATTENTION_NONE)
-        s->projection =
-            product(lowering, rows, (double)moe_attention_params(model, &s->layer.attention),
-                    PROJECTION_KERNELS);
-    if (s->layer.cross.kind != MOE_ATTENTION_NONE) /* q and o; k and v belong to the encoder */
-        s->cross_projection =
-            product(lowering, rows, (double)moe_attention_params(model, &s->layer.cross) / 2, 2);
+        s->projection = moe_stage_projection(&stages, &s->layer.attention, rows);
+    if (s->layer.cross.kind != MOE_ATTENTION_NONE)
+        s->cross_projection = moe_stage_cross(&stages, &s->layer.cross, rows);
     if (ffn->kind == MOE_FFN_DENSE)
-        s->dense = product(lowering, rows, (double)moe_dense_params(model, ffn), ffn->matrices);
+        s->dense = moe_stage_dense(&stages, ffn, rows);
     if (ffn->kind != MOE_FFN_MOE)
         return;
-    s->router = product(lowering, rows, (double)moe_router_params(model, ffn), ROUTER_KERNELS);
+    s->router = moe_stage_router(&stages, ffn, rows);
     if (ffn->shared_width > 0)
-        s->shared = product(lowering, rows, (double)moe_shared_params(model, ffn), ffn->matrices);
+        s->shared = moe_stage_shared(&stages, ffn, rows);
 }
 
 /* Keys read and scored by the step's tokens through one attention block. */
@@ -460,10 +454,11 @@ moe_lowering_step(moe_lowering *lowering, uint32_t number)
                               cross_reach(schedule, step));
     }
     uint32_t rows = step->n ? output_rows(lowering, step) : 0;
-    if (rows && rows != lowering->head_rows) {
-        double params = (double)lowering->model->hidden * lowering->model->vocab;
-        lowering->head = product(lowering, rows, params, HEAD_KERNELS);
+    if (rows && (rows != lowering->head_rows || step->n != lowering->head_tokens)) {
+        moe_stages stages = stages_of(lowering);
+        lowering->head = moe_stage_head(&stages, rows, step->n);
         lowering->head_rows = rows;
+        lowering->head_tokens = step->n;
     }
     for (uint32_t i = 0; i < lowering->n_patterns; i++)
         cost_pattern(lowering, &lowering->patterns[i], step);
