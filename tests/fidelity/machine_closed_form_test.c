@@ -104,7 +104,9 @@ static moe_routing_file *
 chunked(const moe_model *model, bool turns)
 {
     const moe_stack *stack = moe_model_decoder(model);
-    fixture_trace shape = {(uint32_t)stack->n_moe, 32, 4, "", 0, 0};
+    const moe_ffn *ffn = &stack->layers[stack->n_layers - 1].ffn;
+    fixture_trace shape = {
+        (uint32_t)stack->n_moe, (uint32_t)ffn->experts, (uint32_t)ffn->top_k, "", 0, 0};
     moe_routing_builder *builder = moe_routing_builder_new(shape.layers, shape.experts, shape.k);
     g_autofree uint16_t *ids = g_new(uint16_t, (size_t)shape.layers * shape.k);
     moe_stream stream = moe_stream_new(1, "chunked", 0);
@@ -129,6 +131,18 @@ step_bytes(moe_lowering *lowering, uint32_t step, uint32_t n_layers)
     return bytes;
 }
 
+/* Bytes of a key and its value, as a prompt's kernel reads them: latent ones are expanded to 16
+ * bits for each head where the kernel is known by its blocks, as those of libraries are. */
+static double
+key_bytes(const moe_plan *plan, const moe_attention *attention)
+{
+    if (attention->kind == MOE_ATTENTION_MLA && plan->kernels)
+        return 2.0 * attention->heads *
+               (attention->nope_dim + attention->rope_dim + attention->value_dim);
+    return (double)moe_attention_kv(attention) *
+           moe_lowering_precision(plan->model, plan->config).kv / 8;
+}
+
 /* By how much more a chunk reads than the first one, whose keys are its own: whole contexts where
  * attention is full, the window and the rows but one where it slides. */
 static void
@@ -142,7 +156,6 @@ check_chunks(const moe_plan *plan, bool turns)
     moe_lowering *lowering =
         moe_lowering_new(plan->model, plan->hw, plan->kernels, plan->config, schedule);
     uint32_t n_layers = schedule->demand.n_layers;
-    double bits = moe_lowering_precision(plan->model, plan->config).kv;
     double first = step_bytes(lowering, 0, n_layers);
     for (uint32_t step = 1; step < CHUNKS; step++) {
         double got = step_bytes(lowering, step, n_layers) - first, want = 0;
@@ -151,8 +164,7 @@ check_chunks(const moe_plan *plan, bool turns)
             int keys = (int)(step + 1) * CHUNK;
             if (attention->window)
                 keys = MIN(keys, attention->window + CHUNK - 1);
-            want +=
-                (double)REQUESTS * (keys - CHUNK) * (double)moe_attention_kv(attention) * bits / 8;
+            want += (double)REQUESTS * (keys - CHUNK) * key_bytes(plan, attention);
         }
         printf("\n    chunk %u, %s: expected %.0f bytes of keys and values, got %.0f", step,
                turns ? "requests in turns" : "one request behind another", want, got);
@@ -166,14 +178,22 @@ check_chunks(const moe_plan *plan, bool turns)
 static void
 chunks(void)
 {
-    g_autoptr(moe_scenario) scenario =
-        fixture_load("model: gpt-oss-20b\n"
-                     "hardware: server-h100\n"
-                     "routing: {synthetic: {sequences: 1, prompt: 0, output: 1}}\n"
-                     "workload: {prompt: 0, output: 1}\n");
-    CU_ASSERT_FATAL(scenario != NULL);
-    check_chunks(&scenario->runs[0].plan, false);
-    check_chunks(&scenario->runs[0].plan, true);
+    static const char *const models[] = {"gpt-oss-20b", "deepseek-v2-lite"};
+    static const char *const kernels[] = {"", "kernels: vllm-0.24\n"};
+
+    for (size_t m = 0; m < MOE_COUNT(models); m++)
+        for (size_t k = 0; k < MOE_COUNT(kernels); k++) {
+            g_autofree char *text =
+                g_strconcat("model: ", models[m], "\nhardware: server-h100\n", kernels[k],
+                            "routing: {synthetic: {sequences: 1, prompt: 0, output: 1}}\n"
+                            "workload: {prompt: 0, output: 1}\n",
+                            NULL);
+            g_autoptr(moe_scenario) scenario = fixture_load(text);
+            CU_ASSERT_FATAL(scenario != NULL);
+            printf("\n    %s %s", models[m], kernels[k]);
+            check_chunks(&scenario->runs[0].plan, false);
+            check_chunks(&scenario->runs[0].plan, true);
+        }
 }
 
 MOE_TESTS({"closed forms", closed_forms}, {"chunks of prompts", chunks})
