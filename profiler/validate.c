@@ -285,6 +285,30 @@ add_group(moe_validation *v, const members *m, const moe_validate_options *o, pr
     return true;
 }
 
+/* Whether a fit that was asked for fitted anything; else what it wants. */
+static bool
+check_fit(const moe_validation *v, const moe_validate_options *o, moe_diag *diag)
+{
+    const moe_calibrated *lacks = NULL;
+    for (guint g = 0; g < v->groups->len && o->fit.rows != MOE_FIT_NONE; g++) {
+        size_t n = 0;
+        const moe_calibrated *all =
+            moe_calibration_numbers(g_array_index(v->groups, moe_validated_group, g).fit, &n);
+        for (size_t i = 0; i < n; i++) {
+            if (all[i].fitted || strstr(all[i].remark, "as well as it is"))
+                return true;
+            if (!lacks || strstr(all[i].remark, "wanted"))
+                lacks = &all[i];
+        }
+    }
+    if (lacks)
+        moe_diag_error(diag, (moe_loc){.file = moe_measured_file(v->table, 0)},
+                       "nothing can be fitted to the rows that are not held back: %s: %s; two rows "
+                       "are wanted for each number of a kernel, a link or a network",
+                       lacks->key, lacks->remark);
+    return !lacks;
+}
+
 moe_validation *
 moe_validate(const moe_measured *table, const moe_validate_options *o, moe_diag *diag,
              GError **error)
@@ -307,7 +331,7 @@ moe_validate(const moe_measured *table, const moe_validate_options *o, moe_diag 
             return NULL;
         p.done += p.here;
     }
-    if (!all || !check_units(v, diag))
+    if (!all || !check_units(v, diag) || !check_fit(v, o, diag))
         return NULL;
     moe_validate_score(v);
     return g_steal_pointer(&v);

@@ -50,6 +50,8 @@ try "a folder without tables" empty
 try "no such machine" --device server-h1000 gemm.csv
 try "no such library" --kernels vllm-7 gemm.csv
 try "no such choice" --fit most gemm.csv
+head -n 4 gemm.csv >few.csv
+try "a fit to too few rows" --fit 4of5 few.csv
 try "nothing left" --only dtype=fp8 gemm.csv
 try "no such column" --not dtipe=fp8 gemm.csv
 try "over its own input" gemm.csv --markdown gemm.csv
