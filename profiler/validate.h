@@ -82,7 +82,7 @@ typedef struct moe_family {
 typedef struct moe_regime {
     const char *dimension; /* "bound", "routing", "size", "ranks", "kernel" */
     const char *label;     /* the validation's */
-    moe_score score;
+    moe_score score;       /* of rows that no fit saw, where there are such */
 } moe_regime;
 
 /* Sorted by machine, kind and name; n of them. */

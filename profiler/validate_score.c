@@ -249,10 +249,12 @@ by_label(const void *x, const void *y)
     return order ? order : (a->row > b->row) - (a->row < b->row);
 }
 
-/* A dimension in which all rows are alike says nothing. */
+/* A dimension in which all rows are alike says nothing. Where rows were fitted and others held
+ * back, a regime's score is that of the others. */
 static void
 add_regimes(moe_validation *v, moe_family *family, const named *rows, size_t n, size_t d)
 {
+    bool fit = family->fitted.rows && family->held.rows;
     g_autofree labelled *all = g_new(labelled, n + 1);
     g_autofree const moe_validated_row **members = g_new(const moe_validated_row *, n + 1);
     size_t kept = 0;
@@ -270,7 +272,7 @@ add_regimes(moe_validation *v, moe_family *family, const named *rows, size_t n, 
         moe_regime regime = {
             .dimension = dimensions[d].name,
             .label = g_string_chunk_insert_const(v->labels, all[i].label.text),
-            .score = score_rows(members, end - i, is_usual),
+            .score = score_rows(members, end - i, fit ? is_held : is_usual),
         };
         if (regime.score.rows)
             g_array_append_val(family->regimes, regime);
