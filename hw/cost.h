@@ -121,7 +121,8 @@ typedef struct moe_expert_shape {
     double rows; /* of the buffers between the kernels; 0: as many as tokens are computed */
     const moe_expert_kernel *kernel; /* NULL: the device's for such weights */
     double experts;                  /* that the device holds; 0: as many as are computed */
-    double entering;  /* tokens that enter the layer; 0: as the experts have together */
+    double entering;  /* tokens that enter the layer; 0: as the experts have together, over top_k */
+    double top_k;     /* 0: 1 */
     double mean_rows; /* tokens of an expert on average; 0: of those that are computed */
     int part;         /* moe_expert_part: a product alone is one kernel, without passes */
     /* The same weights were read by the call before, as benches do: as far as they fit into half of

@@ -51,7 +51,7 @@ tile_for(const moe_expert_kernel *kernel, const moe_expert_shape *shape, double 
     if (kernel->coarse_tile <= tile)
         return (uint32_t)tile;
     if (kernel->tiles_by == MOE_TILES_BY_TOKENS) {
-        double entering = shape->entering > 0 ? shape->entering : all;
+        double entering = shape->entering > 0 ? shape->entering : all / moe_larger(1, shape->top_k);
         return (uint32_t)(entering <= experts ? tile : kernel->coarse_tile);
     }
     double mean = shape->mean_rows > 0 ? shape->mean_rows : all / experts;

@@ -471,9 +471,14 @@ moe_lowering_segment(const moe_lowering *lowering, uint32_t m)
 }
 
 static moe_expert_shape
-expert_shape(const moe_lowering *lowering, const moe_ffn *ffn, double size)
+expert_shape(const moe_lowering *lowering, const moe_device *device, const moe_ffn *ffn,
+             double size)
 {
     return (moe_expert_shape){
+        .kernel = moe_device_experts(device, lowering->bits.experts, lowering->bits.activations,
+                                     ffn->experts, ffn->width),
+        .experts = ffn->experts,
+        .top_k = ffn->top_k,
         .params = (double)moe_expert_params(lowering->model, ffn),
         .flops = moe_expert_flops(lowering->model, ffn),
         .hidden = lowering->model->hidden,
@@ -493,11 +498,11 @@ moe_lowering_experts(moe_lowering *lowering, uint32_t m, const uint32_t *tokens,
     for (uint32_t i = 0; i < n && ones; i++)
         ones = tokens[i] == 1;
     if (!ones || n == 0) {
-        moe_expert_shape e = expert_shape(lowering, ffn, size);
+        moe_expert_shape e = expert_shape(lowering, lowering->device, ffn, size);
         return moe_cost_experts(lowering->hw, lowering->device, &e, tokens, n);
     }
     if (!lowering->single[s]) {
-        moe_expert_shape e = expert_shape(lowering, ffn, 1);
+        moe_expert_shape e = expert_shape(lowering, lowering->device, ffn, 1);
         lowering->single[s] = g_new0(moe_cost, (size_t)ffn->experts + 1);
         for (uint32_t i = 1; i <= (uint32_t)ffn->experts; i++)
             lowering->single[s][i] = moe_cost_experts(lowering->hw, lowering->device, &e, NULL, i);
@@ -508,8 +513,8 @@ moe_lowering_experts(moe_lowering *lowering, uint32_t m, const uint32_t *tokens,
 moe_cost
 moe_lowering_host(const moe_lowering *lowering, uint32_t m, uint32_t tokens, double size)
 {
-    moe_expert_shape e =
-        expert_shape(lowering, &lowering->shapes[lowering->moe_shape[m]].layer.ffn, size);
+    moe_expert_shape e = expert_shape(lowering, lowering->host,
+                                      &lowering->shapes[lowering->moe_shape[m]].layer.ffn, size);
     return moe_cost_experts(lowering->hw, lowering->host, &e, &tokens, 1);
 }
 
