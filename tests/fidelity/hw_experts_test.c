@@ -61,8 +61,7 @@ static const group groups[] = {
     {h100_trtllm, "mxfp4", "server-h100", "trtllm-1.3", false, 0.115},
     {h100_trtllm, "bf16", "server-h100", "trtllm-1.0", true, 0.265},
     {h100_vllm, "bf16", "server-h100", "vllm-0.24", false, 0.083},
-    /* one fixed tactic that nobody tuned */
-    {h100_vllm, "fp8", "server-h100", "vllm-0.24", false, 0.11},
+    {h100_vllm, "fp8", "server-h100", "vllm-0.24", false, 0.1},
     {h100_vllm, "fp8_block", "server-h100", "vllm-0.24", false, 0.088},
     /* one model only */
     {h100_vllm, "int4_wo", "server-h100", "vllm-0.24", false, 0.115},
