@@ -151,6 +151,23 @@ score(const moe_candidate *candidate, const moe_device *device, const moe_measur
     return attend(candidate, device, &all, h);
 }
 
+/* Of a module: norms of both latents, rotation of queries and key, queries put together. */
+static moe_cost
+small_kernels(const moe_hardware *hw, const moe_device *device, const moe_measured_row *row,
+              bool expands)
+{
+    double tokens = (double)(row->sequences * row->queries), n = (double)row->heads;
+    double rank = (double)row->kv_rank, rope = (double)row->rope_dim;
+    double query = expands ? (double)row->head_dim + rope : rank + rope;
+    const double elements[] = {2 * (double)row->q_rank, 2 * rank, 2 * (n + 1) * rope,
+                               2 * n * query};
+    moe_cost sum = moe_cost_pass(hw, device, tokens * elements[0] * 2);
+
+    for (size_t i = 1; i < MOE_COUNT(elements); i++)
+        sum = moe_cost_add(sum, moe_cost_pass(hw, device, tokens * elements[i] * 2));
+    return sum;
+}
+
 /* The products of a layer around its kernel: between latent and heads always, the projections of a
  * module, an indexer's. */
 static moe_cost
@@ -175,6 +192,7 @@ products(const moe_candidate *candidate, const moe_device *device, const moe_mea
     sum = moe_cost_add(sum, moe_cost_gemm(hw, device, tokens, q + rank + rope, hidden, bits, a, 1));
     sum = moe_cost_add(sum, moe_cost_gemm(hw, device, tokens, n * (key + rope), q, bits, a, 1));
     sum = moe_cost_add(sum, moe_cost_gemm(hw, device, tokens, hidden, n * value, bits, a, 1));
+    sum = moe_cost_add(sum, small_kernels(hw, device, row, expands));
     if (!sparse)
         return sum;
     sum = moe_cost_add(sum,
