@@ -156,7 +156,7 @@ moe_cost_stream(const moe_hardware *hw, const moe_device *device, double bytes)
 moe_cost
 moe_cost_pass(const moe_hardware *hw, const moe_device *device, double bytes)
 {
-    double cached = bytes < (double)device->l2_bytes ? bytes : (double)device->l2_bytes;
+    double kept = (double)device->l2_bytes / 4, cached = bytes < kept ? bytes : kept;
     double slow = moe_streaming_rate(hw, device, device->gemm.stream_efficiency);
     bool launches = device->kind == MOE_DEVICE_GPU && device->launch_ps > 0;
     double time =

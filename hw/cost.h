@@ -137,9 +137,9 @@ moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
 moe_cost moe_cost_stream(const moe_hardware *hw, const moe_device *device, double bytes);
 
 /* A small kernel (norm, rope, a gate's function) that reads and writes `bytes` of activations in
- * all: as many of them as the cache holds at the cache's speed, the others as weights are streamed.
- * Such kernels differ by more than their bytes: half of those in public tables (RTX PRO 6000, A800)
- * are off by more than 20 %, of times of 2 to 30 us. */
+ * all: a quarter of the cache's size at the cache's speed, the others as weights are streamed. Such
+ * kernels differ by more than their bytes: on an RTX PRO 6000 they are off by 24 % at the mean, and
+ * those that a framework makes of several, launched one by one, take a multiple. */
 moe_cost moe_cost_pass(const moe_hardware *hw, const moe_device *device, double bytes);
 
 /* One transfer alone on its link: latency, then bytes at the achieved rate. */

@@ -115,17 +115,9 @@ moe_machines_find(const moe_machines *m, const char *device, bool network)
     return best;
 }
 
-/* Whose kernels others run. */
-static const struct {
-    const char *framework, *library;
-} same[] = {{"deepgemm", "infersim"}};
-
 char *
 moe_framework_kernels(const char *framework, const char *version)
 {
-    for (size_t i = 0; i < MOE_COUNT(same); i++)
-        if (!strcmp(framework, same[i].framework))
-            framework = same[i].library;
     g_auto(GStrv) names = moe_data_presets("hw/kernels");
     g_autofree char *prefix = g_strdup_printf("%s-", framework);
     const char *last = NULL, *best = NULL;
