@@ -207,7 +207,7 @@ static const struct {
     {"deepgemm_dense_z9.csv",
      "M,N,K,Computation,Memory bandwidth,Speedup\n1000,2000,500,200 TFLOPS,9 GB/s,1x\n",
      {"kind=gemm device=z9 kernel=deepgemm dtype=fp8_block weight_bits=8 activation_bits=8 m=1000 "
-      "n=2000 k=500 mode=plain time_us=10"}},
+      "n=2000 k=500 mode=graph time_us=10"}},
     {"deepgemm_grouped_masked_z9.csv",
      "#Groups,M per group,N,K,Computation,Memory bandwidth,Speedup\n"
      "2,1000,2000,500,200 TFLOPS,9 GB/s,1x\n",
