@@ -152,8 +152,8 @@ most_first(const void *a, const void *b)
 static int64_t
 reached_by_deal(const moe_spread *s, const uint32_t *all, int64_t first, int64_t n)
 {
-    g_autofree dealt *order = g_new(dealt, s->experts);
-    g_autofree uint8_t *hit = g_new0(uint8_t, s->tokens);
+    g_autofree dealt *order = g_new(dealt, (size_t)s->experts);
+    g_autofree uint8_t *hit = g_new0(uint8_t, (size_t)s->tokens);
     int64_t at = 0, reached = 0;
 
     for (int64_t e = 0; e < s->experts; e++)
@@ -221,9 +221,9 @@ moe_draws_make(const moe_spread *s, const char *distribution, moe_draws *out)
         return wrong;
     int64_t local = s->experts / s->ranks;
     uint32_t n = balanced ? 1 : MOE_POWER_LAW_DRAWS;
-    g_autofree uint32_t *all = g_new(uint32_t, s->experts);
-    g_autofree double *shares = g_new(double, s->experts);
-    *out = (moe_draws){g_new(uint32_t, n * local), g_new(uint32_t, n), 0};
+    g_autofree uint32_t *all = g_new(uint32_t, (size_t)s->experts);
+    g_autofree double *shares = g_new(double, (size_t)s->experts);
+    *out = (moe_draws){g_new(uint32_t, n * (size_t)local), g_new(uint32_t, n), 0};
     if (balanced) {
         spread_evenly(s, all);
         if (s->strays)
