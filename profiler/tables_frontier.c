@@ -2,7 +2,9 @@
  * medians of each operation in a column time_stats.NAME.median. The experts' loads are rebuilt from
  * what the row says of them: how many choices, over how many experts, the largest share and the
  * coefficient of variation; tables that say nothing are taken as even. Products take a head's width
- * as 128 where the model's is not said and would be less (Qwen3's is, whatever its hidden size). */
+ * as 128 where the model's is not said and would be less (Qwen3's is, whatever its hidden size).
+ * Tables that name no grouped kernel call the experts one after another: 60 small ones take twice
+ * as long as 30, whatever their tokens. Their version is called in-turn. */
 #include "profiler/tables.h"
 #include "sim/base/elementary.h"
 
@@ -229,6 +231,8 @@ read_moe(moe_foreign *f)
     row->matrices =
         moe_foreign_has(f, GATED) && !strcmp(moe_foreign_text(f, GATED), "False") ? 2 : 3;
     row->kernel = moe_foreign_text(f, BACKEND);
+    if (f->at[BACKEND] < 0)
+        row->version = moe_measured_intern(f->table, "in-turn");
     int64_t experts = moe_foreign_whole(f, EXPERTS, 1, 1);
     if (f->failed || !set_loads(f))
         return;

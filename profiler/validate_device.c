@@ -120,10 +120,10 @@ moe_framework_kernels(const char *framework, const char *version)
 {
     g_auto(GStrv) names = moe_data_presets("hw/kernels");
     g_autofree char *prefix = g_strdup_printf("%s-", framework);
-    const char *last = NULL, *best = NULL;
+    const char *plain = NULL, *last = NULL, *best = NULL;
     for (size_t i = 0; names && names[i]; i++) {
         if (!strcmp(names[i], framework))
-            last = names[i];
+            plain = names[i];
         if (!g_str_has_prefix(names[i], prefix))
             continue;
         last = names[i];
@@ -133,5 +133,5 @@ moe_framework_kernels(const char *framework, const char *version)
     }
     if (best)
         return g_strdup(best);
-    return g_strdup(last);
+    return g_strdup(plain ? plain : last);
 }

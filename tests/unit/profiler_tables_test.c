@@ -177,11 +177,13 @@ static const struct {
      "use_gated,num_tensor_parallel_workers,total_routed_tokens,expert_utilization,"
      "load_imbalance_cv,max_load_ratio\n"
      "0.5,0.1,10,8,4,2,2,512,256,True,2,20,0.75,1.0,2.0\n0.5,,10,8,4,2,2,512,256,False,2,,,,\n",
-     {"kind=experts device=z9 dtype=bf16 weight_bits=16 activation_bits=16 hidden=512 width=128 "
+     {"kind=experts device=z9 version=in-turn dtype=bf16 weight_bits=16 activation_bits=16 "
+      "hidden=512 width=128 "
       "matrices=3 experts=4 top_k=2 tp=2 tokens=10 distinct=3 loads=10;9;1 mode=plain time_us=500",
       "kind=operation device=z9 kernel=moe_shuffling dtype=bf16 weight_bits=16 activation_bits=16 "
       "hidden=512 experts=8 top_k=2 tokens=10 operation=shuffle mode=plain time_us=100",
-      "kind=experts device=z9 dtype=bf16 weight_bits=16 activation_bits=16 hidden=512 width=128 "
+      "kind=experts device=z9 version=in-turn dtype=bf16 weight_bits=16 activation_bits=16 "
+      "hidden=512 width=128 "
       "matrices=2 experts=4 top_k=2 tp=2 tokens=10 distinct=4 loads=5;5;5;5 mode=plain "
       "time_us=500"}},
     {"data_profiling_compute_z9_some_mlp.csv",

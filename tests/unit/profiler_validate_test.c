@@ -325,6 +325,29 @@ fits_libraries(void)
     end(&f);
 }
 
-MOE_TESTS({"finds machines", finds_machines}, {"choices", parses_choices}, {"scores", scores},
-          {"order", order}, {"units", units}, {"unknown devices", unknown}, {"odd rows", odd},
-          {"signs", signs}, {"fits libraries", fits_libraries})
+/* By version where there is a library of it, else the framework's own, else its last. */
+static void
+libraries_by_version(void)
+{
+    static const char *const cases[][3] = {
+        {"vllm", "0.24.0", "vllm-0.24"},
+        {"vllm", "0.14.0", "vllm-0.14"},
+        {"vllm", "9.9", "vllm-0.24"},
+        {"sglang", "0.5.10", "sglang-0.5.10"},
+        {"sglang", "0.5.14", "sglang-0.5"},
+        {"frontier", "", "frontier"},
+        {"frontier", "in-turn", "frontier-in-turn"},
+        {"frontier", "2", "frontier"},
+    };
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autofree char *got = moe_framework_kernels(cases[i][0], cases[i][1]);
+        MOE_CHECK(got && !strcmp(got, cases[i][2]), "%s %s: %s", cases[i][0], cases[i][1],
+                  got ? got : "none");
+    }
+    CU_ASSERT_PTR_NULL(moe_framework_kernels("nobody", "1"));
+}
+
+MOE_TESTS({"libraries by version", libraries_by_version}, {"finds machines", finds_machines},
+          {"choices", parses_choices}, {"scores", scores}, {"order", order}, {"units", units},
+          {"unknown devices", unknown}, {"odd rows", odd}, {"signs", signs},
+          {"fits libraries", fits_libraries})
