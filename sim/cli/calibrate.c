@@ -9,7 +9,6 @@
 #include "sim/cli/output.h"
 #include "sim/cli/tables.h"
 #include "sim/cli/trace.h"
-#include "traces/output.h"
 
 #include <string.h>
 
@@ -158,26 +157,13 @@ guess_base(const moe_measured *table, const char *name)
 /* ---- output ---- */
 
 static bool
-write_text(const char *path, const GString *text, GError **error)
-{
-    moe_output *output = moe_output_new(path, error);
-    if (!output)
-        return false;
-    moe_output_write(output, text->str, text->len);
-    if (!moe_output_finish(output, error))
-        return false;
-    moe_out("%s written\n", path);
-    return true;
-}
-
-static bool
 write_rows(const moe_measured *table, const char *path, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     moe_measured_header(text);
     for (size_t i = 0; i < moe_measured_count(table); i++)
         moe_measured_write(moe_measured_at(table, i), text);
-    return write_text(path, text, error);
+    return moe_out_file(path, text, error);
 }
 
 static bool
@@ -212,9 +198,9 @@ calibrate(moe_measured *table, const calibrate_values *v, moe_diag *diag, GError
     moe_out("%s, based on %s\n\n", v->device, moe_hardware_get(set)->name);
     moe_calibrate_print(c, table, (size_t)v->worst);
     if (v->output && moe_calibration_preset(c, v->device, preset, diag))
-        write_text(v->output, preset, error);
+        moe_out_file(v->output, preset, error);
     if (v->library && !*error && moe_calibration_library(c, v->device, library, diag))
-        write_text(v->library, library, error);
+        moe_out_file(v->library, library, error);
     if (v->plot && !*error)
         draw(c, v, error);
     return MOE_EXIT_OK;

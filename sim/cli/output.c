@@ -1,6 +1,7 @@
 #include "sim/cli/output.h"
 
 #include "sim/cli/command.h"
+#include "traces/output.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,6 +33,19 @@ void
 moe_out_text(const char *text)
 {
     note_failure(fputs(text, stdout) < 0);
+}
+
+bool
+moe_out_file(const char *path, const GString *text, GError **error)
+{
+    moe_output *output = moe_output_new(path, error);
+    if (!output)
+        return false;
+    moe_output_write(output, text->str, text->len);
+    if (!moe_output_finish(output, error))
+        return false;
+    moe_out("%s written\n", path);
+    return true;
 }
 
 void

@@ -7,6 +7,8 @@
 /* Standard output; errors of writing are found by moe_out_finish. */
 void moe_out(const char *fmt, ...) MOE_PRINTF(1, 2);
 void moe_out_text(const char *text);
+/* Writes a file, whole or not at all, and says so; false with an error. */
+bool moe_out_file(const char *path, const GString *text, GError **error);
 /* Standard error, as one line "moesim: …". */
 void moe_say(const char *fmt, ...) MOE_PRINTF(1, 2);
 /* Prints all messages; MOE_EXIT_INPUT if there is an error among them, else 0. */

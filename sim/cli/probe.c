@@ -180,19 +180,6 @@ measure(probe *p, GError **error)
 
 /* ---- the results ---- */
 
-static bool
-write_text(const char *path, const GString *text, GError **error)
-{
-    moe_output *output = moe_output_new(path, error);
-    if (!output)
-        return false;
-    moe_output_write(output, text->str, text->len);
-    if (!moe_output_finish(output, error))
-        return false;
-    moe_out("%s written\n", path);
-    return true;
-}
-
 /* Measured numbers may be such that no machine has them. */
 static bool
 loads(const GString *preset, const char *name, GError **error)
@@ -218,14 +205,14 @@ write_results(const probe *p, const char *name, GError **error)
                                           .disk = p->parts & DISK ? &p->disk : NULL,
                                           .gpu = p->parts & GPU ? &p->gpu : NULL};
     moe_measured_table(&machine, rows);
-    if (p->values->rows && !write_text(p->values->rows, rows, error))
+    if (p->values->rows && !moe_out_file(p->values->rows, rows, error))
         return false;
     if (!p->values->output)
         return true;
     moe_measured_preset(&machine, name, preset);
     if (!loads(preset, name, error))
         return false;
-    return write_text(p->values->output, preset, error);
+    return moe_out_file(p->values->output, preset, error);
 }
 
 /* ---- what was asked for ---- */

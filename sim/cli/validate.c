@@ -6,7 +6,6 @@
 #include "sim/cli/tables.h"
 #include "sim/cli/trace.h"
 #include "sim/cli/validate_report.h"
-#include "traces/output.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -51,19 +50,6 @@ static const moe_option options[] = {
      .help = "Draw predicted against measured times, by kind and machine, below DIR (gnuplot)."},
     {"quiet", 'q', MOE_OPTION_FLAG, AT(quiet), .help = "No notes about the tables, no progress."},
 };
-
-static bool
-write_text(const char *path, const GString *text, GError **error)
-{
-    moe_output *output = moe_output_new(path, error);
-    if (!output)
-        return false;
-    moe_output_write(output, text->str, text->len);
-    if (!moe_output_finish(output, error))
-        return false;
-    moe_out("%s written\n", path);
-    return true;
-}
 
 static void
 say_notes(const moe_measured *table)
@@ -137,7 +123,7 @@ validate(moe_measured *table, const validate_values *v, const moe_fit_choice *fi
         say_notes(table);
     moe_validate_print(validation, table, v->brief, (size_t)v->worst);
     moe_validate_markdown(validation, text);
-    if (v->markdown && !write_text(v->markdown, text, error))
+    if (v->markdown && !moe_out_file(v->markdown, text, error))
         return;
     if (v->output &&
         moe_validate_store(validation, table, v->fit ? v->fit : "none", v->output, error))
