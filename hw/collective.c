@@ -68,9 +68,10 @@ time_phase(moe_phase *p)
 
     if (p->own_bytes_per_s > 0)
         seconds += p->own_bytes / p->own_bytes_per_s;
-    p->time_ps = p->base_ps + moe_picoseconds(p->steps * (double)p->step_ps / 1e12) +
-                 moe_picoseconds(p->messages * (double)p->message_ps / 1e12) +
-                 moe_picoseconds(seconds);
+    p->time_ps = moe_add_times(p->base_ps, moe_picoseconds(p->steps * (double)p->step_ps / 1e12));
+    p->time_ps =
+        moe_add_times(p->time_ps, moe_picoseconds(p->messages * (double)p->message_ps / 1e12));
+    p->time_ps = moe_add_times(p->time_ps, moe_picoseconds(seconds));
 }
 
 bool
@@ -80,14 +81,14 @@ moe_collective_time(const moe_collective *call, const moe_collective_algorithm *
     *cost = (moe_collective_cost){.algorithm = algorithm};
     if (call->ranks <= 1)
         return true;
-    if (!call->network->n_levels || !(algorithm->ops & 1u << call->op) ||
+    if (!moe_network_joins(call->network, call->ranks) || !(algorithm->ops & 1u << call->op) ||
         !algorithm->cost(call, cost)) {
         cost->n_phases = 0;
         return false;
     }
     for (int i = 0; i < cost->n_phases; i++) {
         time_phase(&cost->phases[i]);
-        cost->total_ps += cost->phases[i].time_ps;
+        cost->total_ps = moe_add_times(cost->total_ps, cost->phases[i].time_ps);
     }
     return true;
 }
@@ -108,7 +109,7 @@ moe_collective_floor(const moe_collective_cost *cost)
         const moe_phase *p = &cost->phases[i];
         longest = moe_larger(longest, moe_ratio(p->wire_bytes, p->bytes_per_s));
     }
-    return (int64_t)(longest * 1e12);
+    return moe_times((int64_t)1e12, longest);
 }
 
 /* "470 MB" with three digits. */

@@ -86,7 +86,8 @@ extern const moe_collective_algorithm moe_collective_algorithms[];
 extern const size_t moe_collective_n_algorithms;
 const moe_collective_algorithm *moe_collective_find(const char *name); /* NULL: none */
 
-/* False where it cannot be done: total_ps is 0 then. One rank takes no time. */
+/* False where it cannot be done, such as by more ranks than there are: total_ps is 0 then. One rank
+ * takes no time. */
 bool moe_collective_time(const moe_collective *call, const moe_collective_algorithm *algorithm,
                          moe_collective_cost *cost);
 /* No network moves the bytes faster: the wire terms of the longest phases alone. */

@@ -45,12 +45,12 @@ found(const moe_collective *call, const moe_shape *s)
     const moe_network *network = call->network;
     double inner = FOUND_SHARE * network->levels[0].peak_bytes_per_s;
 
-    if (s->nodes == 1)
-        return inner;
-    int outer = moe_network_span(network, call->ranks);
-    const moe_level *l = &network->levels[outer];
-    double between = moe_level_group_rate(network, outer) / l->bytes_per_s * l->peak_bytes_per_s;
-    return moe_smaller(inner, between);
+    for (int i = moe_network_span(network, call->ranks); i > 0; i--) {
+        const moe_level *l = &network->levels[i];
+        inner = moe_smaller(inner, moe_level_group_rate(network, i) / l->bytes_per_s *
+                                       l->peak_bytes_per_s);
+    }
+    return inner;
 }
 
 static double

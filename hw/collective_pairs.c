@@ -94,7 +94,27 @@ wire_sum(const moe_collective *call, int64_t n, int64_t r, bool back)
     return sum;
 }
 
-/* Of even traffic, all ports of a level are alike: by counts of peers. */
+/* Of even traffic within one group of a level. */
+typedef struct crossing {
+    double peers; /* the most that one rank has outside of its group of the level below */
+    double pairs; /* the most that have one end in such a group */
+} crossing;
+
+/* A group of `size` ranks by groups of `below`, the last of which may be a part. */
+static void
+count_crossing(int64_t size, int64_t below, crossing *most)
+{
+    int64_t part = size % below, smallest = part ? part : below;
+
+    if (size <= below)
+        return;
+    most->peers = moe_larger(most->peers, (double)(size - smallest));
+    most->pairs = moe_larger(most->pairs, (double)below * (double)(size - below));
+    most->pairs = moe_larger(most->pairs, (double)smallest * (double)(size - smallest));
+}
+
+/* Of even traffic, by counts of peers: whole groups of a level are alike, the last may be a part.
+ */
 static load
 even_load(const moe_collective *call, int level)
 {
@@ -102,12 +122,15 @@ even_load(const moe_collective *call, int level)
     const moe_level *l = &network->levels[level];
     double n = (double)call->ranks, pair = call->bytes / n,
            local = (double)network->levels[0].ranks;
-    double below = level ? moe_smaller((double)network->levels[level - 1].ranks, n) : 1;
-    double peers = moe_smaller((double)l->ranks, n) - below;
-    load port = {pair * peers, peers, peers > 0 ? pair : 0, l->bytes_per_s};
+    int64_t below = level ? network->levels[level - 1].ranks : 1;
+    crossing most = {0, 0};
 
+    if (call->ranks >= l->ranks)
+        count_crossing(l->ranks, below, &most);
+    count_crossing(call->ranks % l->ranks, below, &most);
+    load port = {pair * most.peers, most.peers, most.peers > 0 ? pair : 0, l->bytes_per_s};
     if (level && l->ports)
-        port.bytes *= (double)network->levels[level - 1].ranks / (double)l->ports;
+        port.bytes = pair * most.pairs / (double)l->ports;
     if (!level && n > local && network->levels[network->n_levels - 1].rails)
         port.bytes += pair * (n - local) * (local - 1) / local; /* what is for other rails */
     if (!level && l->kind == MOE_LEVEL_RING && n <= local)      /* a wire has half of the port */
@@ -170,10 +193,10 @@ seconds(const moe_collective *call, int level, const load *port)
 
 /* Short messages go with flags beside the data, at half of the rate, each through one channel. */
 static void
-set_protocol(const moe_collective *call, moe_phase *phase, const load *port, double pair)
+set_protocol(const moe_collective *call, moe_phase *phase, const load *port, double pair,
+             int64_t latency)
 {
     const moe_level *l = &call->network->levels[0];
-    int64_t latency = phase->level ? call->network->levels[phase->level].latency_ps : 0;
     double own = largest_own(call);
     double last = moe_phase_last(port->bytes, l->pairs.depth, (double)l->pairs.chunk_bytes);
     double bulk = (double)l->pairs.bulk_ps / 1e12 + (port->bytes + last) / port->rate +
@@ -205,10 +228,13 @@ moe_collective_pairs(const moe_collective *call, moe_collective_cost *cost)
     int span = moe_network_span(call->network, call->ranks), level = 0;
     load most = {.rate = 1};
     double pair = 0;
+    int64_t latency = 0; /* of the farthest messages, whichever port is the busiest */
 
     for (int l = 0; l <= span; l++) {
         load port = busiest(call, l);
         pair = moe_larger(pair, port.pair);
+        if (l && port.bytes > 0)
+            latency = call->network->levels[l].latency_ps;
         if (!l || seconds(call, l, &port) > seconds(call, level, &most)) {
             most = port;
             level = l;
@@ -217,7 +243,7 @@ moe_collective_pairs(const moe_collective *call, moe_collective_cost *cost)
     moe_phase *phase = moe_phase_add(cost, "pairs", level);
     phase->messages = most.messages;
     phase->message_ps = call->network->levels[level].message_ps;
-    set_protocol(call, phase, &most, pair);
+    set_protocol(call, phase, &most, pair, latency);
     return true;
 }
 
@@ -303,12 +329,13 @@ moe_collective_2dh(const moe_collective *call, moe_collective_cost *cost)
     first->last_bytes =
         moe_phase_last(inside, inner_level->pairs.depth, (double)inner_level->pairs.chunk_bytes);
     stride_copy(call, cost);
-    moe_phase *second = moe_phase_add(cost, "between", outer);
+    int narrowest = moe_network_narrowest(call->network, outer);
+    moe_phase *second = moe_phase_add(cost, "between", narrowest);
     second->base_ps = inner_level->pairs.bulk_ps + outer_level->latency_ps;
     second->messages = (double)(s.nodes - 1);
     second->message_ps = outer_level->message_ps;
     second->wire_bytes = between_nodes;
-    second->bytes_per_s = moe_level_rate(call->network, outer);
+    second->bytes_per_s = moe_level_rate(call->network, narrowest);
     second->last_bytes = moe_phase_last(between_nodes, inner_level->pairs.depth,
                                         (double)inner_level->pairs.chunk_bytes);
     return true;

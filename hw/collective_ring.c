@@ -18,24 +18,25 @@ protocol_of(const moe_level *level, protocol p)
 
 /* What the bytes through a rank's port go at when they also leave the node: each ring (and tree)
  * passes each node once, so that all of a node's ports together carry what one rank's port within
- * the node carries. */
+ * the node carries; the same of groups of nodes on further levels. The slowest counts. */
 static double
 chained_rate(const moe_collective *call, const moe_shape *s, protocol p, int *level)
 {
     const moe_network *network = call->network;
-    double inner = protocol_of(&network->levels[0], p).bytes_per_s;
+    int outer = s->nodes > 1 ? moe_network_span(network, call->ranks) : 0;
+    double slowest = protocol_of(&network->levels[0], p).bytes_per_s;
 
     *level = 0;
-    if (s->nodes == 1)
-        return inner;
-    int outer = moe_network_span(network, call->ranks);
-    const moe_level *l = &network->levels[outer];
-    double share = protocol_of(l, p).bytes_per_s / l->bytes_per_s;
-    double rate = share * moe_level_group_rate(network, outer);
-    if (rate >= inner)
-        return inner;
-    *level = outer;
-    return rate;
+    for (int i = 1; i <= outer; i++) {
+        const moe_level *l = &network->levels[i];
+        double share = protocol_of(l, p).bytes_per_s / l->bytes_per_s;
+        double rate = share * moe_level_group_rate(network, i);
+        if (rate >= slowest)
+            continue;
+        *level = i;
+        slowest = rate;
+    }
+    return slowest;
 }
 
 /* Steps within nodes and between them, bytes of a chain (ring or tree) of the innermost level. */
@@ -149,13 +150,14 @@ ring_phase(const moe_collective *call, moe_collective_cost *cost, const char *na
            double n, double rounds, double bytes)
 {
     const moe_level *l = &call->network->levels[level];
-    moe_phase *phase = moe_phase_add(cost, name, level);
+    int narrowest = moe_network_narrowest(call->network, level);
+    moe_phase *phase = moe_phase_add(cost, name, narrowest);
 
     phase->base_ps = l->simple.base_ps;
     phase->steps = rounds * (n - 1);
     phase->step_ps = l->simple.step_ps;
     phase->wire_bytes = rounds * bytes * (n - 1) / n;
-    phase->bytes_per_s = moe_level_rate(call->network, level);
+    phase->bytes_per_s = moe_level_rate(call->network, narrowest);
     phase->last_bytes = moe_phase_last(phase->wire_bytes, l->depth, (double)l->chunk_bytes);
     phase->own_bytes = bytes / n;
     phase->own_bytes_per_s = l->copy_bytes_per_s;

@@ -21,6 +21,22 @@ void moe_cost_decode(moe_cost *cost, const moe_device *device, double params, do
 /* A share of the bandwidth of the memory that the device computes from. */
 double moe_streaming_rate(const moe_hardware *hw, const moe_device *device, double efficiency);
 
+/* No time is longer, in picoseconds: 53 days. */
+#define MOE_LONGEST ((int64_t)1 << 62)
+
+static inline int64_t
+moe_add_times(int64_t a, int64_t b)
+{
+    return a > MOE_LONGEST - b ? MOE_LONGEST : a + b;
+}
+
+static inline int64_t
+moe_times(int64_t ps, double n)
+{
+    double product = (double)ps * n;
+    return product < (double)MOE_LONGEST ? (int64_t)product : MOE_LONGEST;
+}
+
 static inline double
 moe_ratio(double amount, double rate)
 {

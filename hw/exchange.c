@@ -166,7 +166,7 @@ low_latency(const moe_exchange *call, const moe_token_kernel *k, bool outer,
     int64_t rounds = (call->experts + call->sms - 1) / call->sms;
     int64_t working = (call->experts + rounds - 1) / rounds;
 
-    cost->fixed_ps += k->expert_ps * call->experts;
+    cost->fixed_ps = moe_add_times(cost->fixed_ps, moe_times(k->expert_ps, (double)call->experts));
     cost->first_s = call->tokens / (double)working * (double)k->token_ps / 1e12;
     cost->near_bytes = outer ? bytes * local / ranks : bytes;
     if (outer)
@@ -186,14 +186,17 @@ moe_exchange_time(const moe_exchange *call, moe_exchange_cost *cost)
         return false;
     if (call->tokens <= 0 || call->ranks <= 1)
         return true;
+    if (!moe_network_joins(network, call->ranks))
+        return false;
     moe_assert(call->sms > 0 && call->experts > 0, "%lld SMs, %lld experts", (long long)call->sms,
                (long long)call->experts);
     cost->payload_bytes = payload(call);
-    cost->fixed_ps = k->base_ps + (int64_t)((double)k->hidden_ps * call->hidden);
+    cost->fixed_ps = moe_add_times(k->base_ps, moe_times(k->hidden_ps, call->hidden));
     if (far) {
         int64_t nodes = (call->ranks - 1) / network->levels[0].ranks;
-        cost->fixed_ps += far->base_ps * (call->mode == MOE_EXCHANGE_NORMAL ? nodes : 1);
-        cost->far_bytes_per_s = moe_level_rate(network, span);
+        double steps = call->mode == MOE_EXCHANGE_NORMAL ? (double)nodes : 1;
+        cost->fixed_ps = moe_add_times(cost->fixed_ps, moe_times(far->base_ps, steps));
+        cost->far_bytes_per_s = moe_level_rate(network, moe_network_narrowest(network, span));
     }
     cost->near_bytes_per_s = k->bytes_per_s;
     if (call->mode == MOE_EXCHANGE_LOW_LATENCY)
@@ -202,9 +205,8 @@ moe_exchange_time(const moe_exchange *call, moe_exchange_cost *cost)
         normal(call, k, far, cost);
     cost->near_s = moe_ratio(cost->near_bytes, cost->near_bytes_per_s);
     cost->far_s = moe_ratio(cost->far_bytes, cost->far_bytes_per_s);
-    cost->total_ps =
-        cost->fixed_ps +
-        moe_picoseconds(cost->first_s + soft_largest(cost->sm_s, cost->near_s, cost->far_s));
+    double body = cost->first_s + soft_largest(cost->sm_s, cost->near_s, cost->far_s);
+    cost->total_ps = moe_add_times(cost->fixed_ps, moe_picoseconds(body));
     return true;
 }
 
@@ -214,9 +216,10 @@ moe_exchange_notify(const moe_network *network, int64_t ranks)
     int span = moe_network_span(network, ranks);
     const moe_level *l = &network->levels[span];
 
-    if (!span)
+    if (!span || !moe_network_joins(network, ranks))
         return 0;
-    return l->notify_ps + l->notify_node_ps * ((ranks - 1) / network->levels[0].ranks + 1);
+    double nodes = (double)((ranks - 1) / network->levels[0].ranks + 1);
+    return moe_add_times(l->notify_ps, moe_times(l->notify_node_ps, nodes));
 }
 
 void

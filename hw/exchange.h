@@ -63,7 +63,7 @@ moe_spread moe_spread_uniform(int64_t experts, int64_t top_k, int64_t ranks, int
 moe_spread moe_spread_count(const uint32_t *ids, size_t n, size_t k, const uint32_t *expert_rank,
                             int64_t ranks, int64_t local, int64_t self, double *counts);
 
-/* False where the network has no such kernel. */
+/* False where the network has no such kernel, or fewer ranks. */
 bool moe_exchange_time(const moe_exchange *call, moe_exchange_cost *cost);
 /* What comes before kernels for throughput between nodes: each rank tells each other how much it
  * will send. 0 within a node, where the kernels tell it themselves. */

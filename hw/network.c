@@ -24,6 +24,23 @@ moe_network_span(const moe_network *network, int64_t ranks)
     return l;
 }
 
+bool
+moe_network_joins(const moe_network *network, int64_t ranks)
+{
+    return network->n_levels && ranks <= network->levels[network->n_levels - 1].ranks;
+}
+
+int
+moe_network_narrowest(const moe_network *network, int span)
+{
+    int narrowest = span ? 1 : 0;
+
+    for (int l = 2; l <= span; l++)
+        if (moe_level_rate(network, l) < moe_level_rate(network, narrowest))
+            narrowest = l;
+    return narrowest;
+}
+
 double
 moe_level_group_rate(const moe_network *network, int level)
 {

@@ -104,6 +104,11 @@ const moe_engine *moe_network_engine(const moe_network *network, const char *nam
 int moe_network_level(const moe_network *network, int64_t a, int64_t b);
 /* The lowest level that holds `ranks` ranks; the outermost when none does. */
 int moe_network_span(const moe_network *network, int64_t ranks);
+/* Whether the network has so many ranks. */
+bool moe_network_joins(const moe_network *network, int64_t ranks);
+/* Of the levels between nodes up to `span`, the one where a rank has the least: what leaves the
+ * node for all of them passes it. 0: there is none. */
+int moe_network_narrowest(const moe_network *network, int span);
 /* A rank's share of the level's achieved rate, when all ranks of its group send. */
 double moe_level_rate(const moe_network *network, int level);
 /* All ports of a group of the level below together. */

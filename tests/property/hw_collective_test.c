@@ -7,7 +7,7 @@
 
 #define MOST 32
 
-static moe_level levels[2];
+static moe_level levels[3];
 static moe_network network = {2, 0, levels, NULL};
 
 static int64_t
@@ -180,5 +180,127 @@ even_matrix(void)
     }
 }
 
+/* The last group of a level may be a part of one: even traffic by a matrix is what is computed
+ * without one there, too. */
+static void
+parts_of_groups(void)
+{
+    for (uint64_t run = 0; run < 300; run++) {
+        moe_stream s = moe_stream_new(5, "parts", run);
+        double matrix[MOST * MOST];
+        int64_t n = draw_network(&s);
+        levels[1].rails = false;
+        n = 1 + (int64_t)moe_stream_below(&s, (uint64_t)n);
+        for (int64_t i = 0; i < n * n; i++)
+            matrix[i] = 65536;
+        moe_collective call = {&network, MOE_ALL_TO_ALL, n, 65536.0 * (double)n, NULL, NULL, true};
+        moe_collective_cost cost;
+        CU_ASSERT_TRUE_FATAL(moe_collective_time(&call, moe_collective_find("direct"), &cost));
+        int64_t by_matrix = time_of("direct", matrix, n);
+        MOE_CHECK(llabs(cost.total_ps - by_matrix) <= 1, "run %d, %lld of %lld by %lld: %lld, %lld",
+                  (int)run, (long long)n, (long long)levels[1].ranks, (long long)levels[0].ranks,
+                  (long long)cost.total_ps, (long long)by_matrix);
+    }
+}
+
+/* A level between makes nothing faster than without it, however slow it is. */
+static void
+slow_between(void)
+{
+    unsigned done = 0;
+    for (uint64_t run = 0; run < 100; run++) {
+        moe_stream s = moe_stream_new(6, "between", run);
+        int64_t n = draw_network(&s), local = levels[0].ranks;
+        levels[1].rails = false;
+        levels[1].ports = 0;
+        levels[2] = levels[1];
+        levels[2].ranks = 2 * n;
+        for (size_t a = 1; a < moe_collective_n_algorithms; a++)
+            for (int op = 0; op < MOE_COLLECTIVE_OPS; op++) {
+                moe_collective call = {&network, op, 2 * n, 1e9, NULL, NULL, true};
+                moe_collective_cost even, slow;
+                network.n_levels = 3;
+                bool can = moe_collective_time(&call, &moe_collective_algorithms[a], &even);
+                double rate = levels[1].bytes_per_s;
+                levels[1].bytes_per_s = 1e6;
+                levels[1].ll.bytes_per_s = levels[1].ll128.bytes_per_s = 1e5;
+                bool can_slow = moe_collective_time(&call, &moe_collective_algorithms[a], &slow);
+                levels[1].bytes_per_s = rate;
+                levels[1].ll = levels[2].ll;
+                levels[1].ll128 = levels[2].ll128;
+                network.n_levels = 2;
+                MOE_CHECK(can == can_slow, "%s", moe_collective_algorithms[a].name);
+                /* at the very least, a node's share of the bytes passes its ports */
+                double least = 1e9 / (double)(2 * n) / 1e6 / (double)local;
+                done += can;
+                MOE_CHECK(!can || (double)slow.total_ps >= least * 1e12, "%s, %s: %lld",
+                          moe_collective_algorithms[a].name, moe_collective_op_name(op),
+                          (long long)slow.total_ps);
+                MOE_CHECK(!can || slow.total_ps > 2 * even.total_ps, "%s, %s: %lld, %lld",
+                          moe_collective_algorithms[a].name, moe_collective_op_name(op),
+                          (long long)slow.total_ps, (long long)even.total_ps);
+            }
+    }
+    MOE_CHECK(done > 500, "%u", done);
+}
+
+/* No network joins more ranks than its outermost level. */
+static void
+too_many_ranks(void)
+{
+    moe_stream s = moe_stream_new(7, "many", 0);
+    int64_t n = draw_network(&s);
+    for (size_t a = 0; a < moe_collective_n_algorithms; a++)
+        for (int op = 0; op < MOE_COLLECTIVE_OPS; op++) {
+            moe_collective call = {&network, op, n + 1, 1e6, NULL, NULL, true};
+            moe_collective_cost cost;
+            CU_ASSERT_FALSE(moe_collective_time(&call, &moe_collective_algorithms[a], &cost));
+            CU_ASSERT_EQUAL(cost.total_ps, 0);
+        }
+}
+
+/* The most of everything that a description may say is 53 days at most, never less than nothing. */
+static void
+ends_of_the_clock(void)
+{
+    moe_stream s = moe_stream_new(8, "clock", 0);
+    draw_network(&s);
+    levels[0].bytes_per_s = levels[1].bytes_per_s = 1e6;
+    levels[0].ll.bytes_per_s = levels[0].ll128.bytes_per_s = 1;
+    levels[0].simple.step_ps = levels[0].ll.step_ps = levels[0].nvls.step_ps = (int64_t)1e12;
+    levels[0].message_ps = levels[1].message_ps = (int64_t)1e12;
+    levels[1].ranks = 10000000 / levels[0].ranks * levels[0].ranks;
+    for (size_t a = 0; a < moe_collective_n_algorithms; a++)
+        for (int op = 0; op < MOE_COLLECTIVE_OPS; op++) {
+            moe_collective call = {&network, op, levels[1].ranks, 1e18, NULL, NULL, true};
+            moe_collective_cost cost;
+            if (moe_collective_time(&call, &moe_collective_algorithms[a], &cost))
+                MOE_CHECK(cost.total_ps > (int64_t)1e18 && cost.total_ps <= (int64_t)1 << 62,
+                          "%s: %lld", moe_collective_algorithms[a].name, (long long)cost.total_ps);
+        }
+}
+
+/* More bytes over two levels are not faster when the other level's ports become the busiest. */
+static void
+latency_stays(void)
+{
+    for (uint64_t run = 0; run < 200; run++) {
+        moe_stream s = moe_stream_new(9, "latency", run);
+        int64_t n = draw_network(&s), last = 0;
+        levels[0].bytes_per_s = 5e9 * (0.2 + moe_stream_unit(&s));
+        for (double bytes = 64; bytes < 1e9; bytes *= 1.1) {
+            moe_collective call = {&network, MOE_ALL_TO_ALL, n, bytes, NULL, NULL, true};
+            moe_collective_cost cost;
+            moe_collective_time(&call, moe_collective_find("direct"), &cost);
+            MOE_CHECK(cost.total_ps >= last, "run %d, %g bytes: %lld after %lld", (int)run, bytes,
+                      (long long)cost.total_ps, (long long)last);
+            last = cost.total_ps;
+        }
+    }
+}
+
 MOE_TESTS({"names do not matter", names_do_not_matter}, {"more is not faster", more_is_not_faster},
-          {"every algorithm", every_algorithm}, {"even matrix", even_matrix})
+          {"every algorithm", every_algorithm}, {"even matrix", even_matrix},
+          {"parts of groups", parts_of_groups}, {"slow between", slow_between},
+          {"too many ranks", too_many_ranks}, {"ends of the clock", ends_of_the_clock},
+          {"latency stays", latency_stays})
