@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define LEAST_RATE 1e5 /* of bytes or FLOPs per second */
+
 typedef struct checker {
     const moe_hardware_spec *spec;
     const moe_yaml *root;
@@ -242,11 +244,27 @@ check_wire(const checker *c, size_t i)
     }
 }
 
+/* Bytes per second that a link's requests carry, whatever its rate. */
+static double
+rate_of_requests(const moe_link_spec *l)
+{
+    double channel = l->channel > 0 ? l->channel : l->rate, request = (double)l->request;
+    double each = (double)l->latency / 1e12 + request / channel;
+    double in_flight = (double)l->depth * request / each, paced = l->iops * request;
+
+    return l->iops > 0 && paced < in_flight ? paced : in_flight;
+}
+
 /* What a link says of its requests. */
 static void
 check_requests(const checker *c, size_t i)
 {
     const moe_link_spec *l = &links(c)[i];
+
+    if (l->request > 0 && rate_of_requests(l) < LEAST_RATE)
+        moe_diag_error(c->diag, at(c, "links", i, "request"),
+                       "'%s' carries %.3g bytes per second by its requests, less than 100 kB/s",
+                       l->name, rate_of_requests(l));
 
     if (l->depth > 1 && l->request <= 0)
         moe_diag_error(c->diag, at(c, "links", i, "depth"),
@@ -295,6 +313,47 @@ level_name(const checker *c, size_t i)
     return levels(c)[i].name;
 }
 
+static const char *
+engine_name(const checker *c, size_t i)
+{
+    return ((const moe_engine *)c->spec->engines.items)[i].name;
+}
+
+/* A rate that is said, but so low that a run would outlast the clock. */
+static void
+check_least(const checker *c, const char *list, const void *items, size_t n, size_t stride)
+{
+    g_autofree char *prefix = g_strconcat(list, ".*.", NULL);
+
+    for (size_t r = 0; r < moe_hardware_table.n_rows; r++) {
+        const moe_param *row = &moe_hardware_table.rows[r];
+        bool rate = row->type == MOE_PARAM_RATE || row->type == MOE_PARAM_FLOPS;
+        if (!rate || !g_str_has_prefix(row->key, prefix))
+            continue;
+        g_auto(GStrv) keys = g_strsplit(row->key + strlen(prefix), ".", 2);
+        for (size_t i = 0; i < n; i++) {
+            double value;
+            memcpy(&value, (const char *)items + i * stride + row->offset, sizeof value);
+            if (value > 0 && value < LEAST_RATE)
+                moe_diag_error(c->diag, at(c, list, i, keys[0]),
+                               "'%s' is %.3g per second; a rate is 100 k per second at least",
+                               row->key + strlen(prefix), value);
+        }
+    }
+}
+
+static void
+check_rates(const checker *c)
+{
+    const moe_hardware_spec *s = c->spec;
+
+    check_least(c, "places", s->places.items, s->places.n, sizeof(moe_place_spec));
+    check_least(c, "devices", s->devices.items, s->devices.n, sizeof(moe_device_spec));
+    check_least(c, "links", s->links.items, s->links.n, sizeof(moe_link_spec));
+    check_least(c, "network", s->network.items, s->network.n, sizeof(moe_level));
+    check_least(c, "engines", s->engines.items, s->engines.n, sizeof(moe_engine));
+}
+
 static void
 check_host(const checker *c)
 {
@@ -323,6 +382,7 @@ moe_hardware_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag
     check_names(&c, "devices", spec->devices.n, device_name);
     check_names(&c, "links", spec->links.n, link_name);
     check_names(&c, "network", spec->network.n, level_name);
+    check_names(&c, "engines", spec->engines.n, engine_name);
     for (size_t i = 0; i < spec->places.n; i++)
         check_place(&c, i);
     for (size_t i = 0; i < spec->devices.n; i++)
@@ -330,6 +390,7 @@ moe_hardware_check(const moe_hardware_spec *spec, const moe_yaml *root, moe_diag
     for (size_t i = 0; i < spec->links.n; i++)
         check_link(&c, i);
     moe_network_check(spec, root, diag);
+    check_rates(&c);
     check_host(&c);
     return moe_diag_errors(diag) == before;
 }

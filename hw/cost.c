@@ -81,7 +81,8 @@ moe_cost_finish(moe_cost cost)
                   moe_ratio(cost.decode_bytes, cost.decode_bytes_per_s) +
                   moe_ratio(cost.pass_bytes, cost.pass_bytes_per_s);
 
-    cost.total_ps = cost.launch_ps + cost.blocks_ps + cost.tail_ps + moe_picoseconds(body);
+    int64_t fixed_ps = moe_add_times(cost.launch_ps, moe_add_times(cost.blocks_ps, cost.tail_ps));
+    cost.total_ps = moe_add_times(fixed_ps, moe_picoseconds(body));
     if (cost.host_ps > 0)
         cost.total_ps =
             moe_picoseconds(moe_overlap((double)cost.total_ps / 1e12, (double)cost.host_ps / 1e12));

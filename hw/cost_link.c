@@ -87,7 +87,8 @@ copy(const moe_hw_link *link, double bytes, bool pageable, int64_t fixed_ps, con
     if (bytes > 0 && (link->request_bytes > 0 || link->channel_bytes_per_s > 0)) {
         split s = split_of(link, bytes, rate);
         double latency = (double)moe_link_latency(link, pageable) / 1e12;
-        cost.launch_ps += moe_picoseconds(waited_for_requests(link, &s, bytes, latency, rate));
+        cost.launch_ps = moe_add_times(
+            cost.launch_ps, moe_picoseconds(waited_for_requests(link, &s, bytes, latency, rate)));
         if (s.n > 1)
             cost.formula = requests;
     }
@@ -116,7 +117,7 @@ moe_cost_copies(const moe_hw_link *link, double bytes, double n, bool pageable)
     moe_cost next = moe_cost_queued_copy(link, bytes, pageable);
     if (!(n > 1))
         return n > 0 ? first : (moe_cost){.formula = transfer};
-    first.launch_ps += moe_picoseconds((n - 1) * ((double)next.launch_ps / 1e12));
+    first.launch_ps = moe_add_times(first.launch_ps, moe_times(next.launch_ps, n - 1));
     first.bytes *= n;
     return moe_cost_finish(first);
 }

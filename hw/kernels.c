@@ -100,10 +100,47 @@ check_experts(const moe_kernels *kernels, const moe_yaml *root, moe_diag *diag)
         if (*at)
             moe_diag_error(diag, moe_spec_at(root, "experts", i, "shapes"),
                            "'shapes' wants experts and widths such as 8x1792 64x768");
+        if (kernel->unaligned > 0 && kernel->unaligned < 1)
+            moe_diag_error(diag, moe_spec_at(root, "experts", i, "unaligned"),
+                           "'unaligned' is below 1: rows that are not aligned would be faster");
         if (kernel->coarse_tile && kernel->coarse_tile < kernel->tile)
             moe_diag_error(diag, moe_spec_at(root, "experts", i, "coarse_tile"),
                            "'coarse_tile' is below 'tile'");
     }
+}
+
+/* Kernels of which the second could never be told from the first, nor be taken. */
+static void
+check_twins(const char *list, const char *name, const char *other, size_t i, const moe_yaml *root,
+            moe_diag *diag)
+{
+    if (!strcmp(name, other))
+        moe_diag_error(diag, moe_spec_at(root, list, i, "name"),
+                       "a kernel '%s' of the same type, for the same, stands before", name);
+}
+
+static void
+check_repeated(const moe_kernels *k, const moe_yaml *root, moe_diag *diag)
+{
+    for (size_t i = 1; i < k->n_gemm; i++)
+        for (size_t j = 0; j < i; j++) {
+            const moe_gemm_kernel *a = &k->gemm[i], *b = &k->gemm[j];
+            if (a->dtype == b->dtype && a->rows_from == b->rows_from &&
+                a->multiple_n == b->multiple_n && a->multiple_k == b->multiple_k)
+                check_twins("gemm", a->name, b->name, i, root, diag);
+        }
+    for (size_t i = 1; i < k->n_experts; i++)
+        for (size_t j = 0; j < i; j++) {
+            const moe_expert_kernel *a = &k->experts[i], *b = &k->experts[j];
+            if (a->dtype == b->dtype && !g_strcmp0(a->shapes, b->shapes))
+                check_twins("experts", a->name, b->name, i, root, diag);
+        }
+    for (size_t i = 1; i < k->n_attention; i++)
+        for (size_t j = 0; j < i; j++) {
+            const moe_attention_kernel *a = &k->attention[i], *b = &k->attention[j];
+            if (a->dtype == b->dtype && a->form == b->form && a->head_dim == b->head_dim)
+                check_twins("attention", a->name, b->name, i, root, diag);
+        }
 }
 
 /* Takes the document: settings point into it. */
@@ -137,6 +174,7 @@ read_doc(moe_yaml_doc *doc, const char *path, moe_diag *diag)
         .n_attention = spec->attention.n,
     };
     check_experts(&set->kernels, root, diag);
+    check_repeated(&set->kernels, root, diag);
     if (moe_diag_errors(diag) != before)
         return NULL;
     return g_steal_pointer(&set);

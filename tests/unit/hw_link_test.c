@@ -83,6 +83,18 @@ littles_law(void)
         }
 }
 
+/* What no clock holds ends where the clock does, by any of the terms and by all of them. */
+static void
+longest(void)
+{
+    moe_hw_link link = {.bytes_per_s = 1, .latency_ps = 1000000000000, .iops = 1};
+    link.request_bytes = link.depth = 1;
+    CU_ASSERT_EQUAL(moe_cost_copy(&link, 1e18, false).total_ps, (int64_t)1 << 62);
+    CU_ASSERT_EQUAL(moe_cost_copies(&link, 1e18, 1e18, false).total_ps, (int64_t)1 << 62);
+    link.request_bytes = 0;
+    CU_ASSERT_EQUAL(moe_cost_copies(&link, 1, 1e18, false).total_ps, (int64_t)1 << 62);
+}
+
 /* A copy behind another: per_copy instead of the latency, and only where it is less. */
 static void
 queued(void)
@@ -169,5 +181,6 @@ never_slower(void)
     }
 }
 
-MOE_TESTS({"requests", requests}, {"Little's law", littles_law}, {"copies in a queue", queued},
-          {"unset numbers change nothing", unset_is_plain}, {"never slower", never_slower})
+MOE_TESTS({"longest", longest}, {"requests", requests}, {"Little's law", littles_law},
+          {"copies in a queue", queued}, {"unset numbers change nothing", unset_is_plain},
+          {"never slower", never_slower})
