@@ -25,7 +25,7 @@ typedef struct probe_values {
 static const moe_option options[] = {
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "PRESET.yaml",
      .help = "The preset to write. Without it, nothing is written."},
-    {"force", 'f', MOE_OPTION_FLAG, AT(force), .help = "Replace a preset that is there."},
+    {"force", 'f', MOE_OPTION_FLAG, AT(force), .help = "Replace files that are there."},
     {"name", 0, MOE_OPTION_TEXT, AT(name), "NAME",
      .help = "What the machine is called. Default: the preset's file name."},
     {"disk", 0, MOE_OPTION_TEXT, AT(disk), "DIR",
@@ -54,7 +54,7 @@ parts_of(const char *only)
     unsigned parts = 0;
     if (!only)
         return ALL;
-    g_auto(GStrv) words = g_strsplit(only, ",", -1);
+    g_auto(GStrv) words = g_strsplit(*only ? only : " ", ",", -1);
     for (size_t i = 0; words[i]; i++) {
         const char *word = g_strstrip(words[i]);
         size_t p = 0;
@@ -237,6 +237,16 @@ is_name(const char *name)
     return g_ascii_isalpha(*name);
 }
 
+/* Whether something would be lost; then after a message. */
+static bool
+exists(const probe_values *v, const char *path)
+{
+    if (!path || v->force || !g_file_test(path, G_FILE_TEST_IS_REGULAR))
+        return false;
+    moe_say("%s exists; -f replaces it", path);
+    return true;
+}
+
 /* 0, or the exit code after a message. */
 static int
 check(const probe_values *v, unsigned parts, const char *name, uint64_t *memory)
@@ -268,11 +278,9 @@ check(const probe_values *v, unsigned parts, const char *name, uint64_t *memory)
     }
     if (v->memory)
         *memory = (uint64_t)size;
-    if (v->output && !v->force && g_file_test(v->output, G_FILE_TEST_IS_REGULAR)) {
-        moe_say("%s exists; -f replaces it", v->output);
-        return MOE_EXIT_ENVIRONMENT;
-    }
-    return MOE_EXIT_OK;
+    if (v->output && v->rows && !strcmp(v->output, v->rows))
+        return moe_say_usage(COMMAND, "'-o' and '--rows' both name %s", v->rows);
+    return exists(v, v->output) || exists(v, v->rows) ? MOE_EXIT_ENVIRONMENT : MOE_EXIT_OK;
 }
 
 /* Before minutes are spent on what cannot be written then. */

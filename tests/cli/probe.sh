@@ -23,12 +23,15 @@ expect 0 "decode" "$moesim" run "$source/scenarios/quickstart.yaml" --set hardwa
     -o out.db --no-plot
 expect 0 "links.0.rate" "$moesim" calibrate rows.csv --device again --base mine.yaml -o again.yaml
 expect 3 "mine.yaml exists; -f replaces it" probe --seconds 1 -o mine.yaml
+expect 3 "rows.csv exists; -f replaces it" probe --seconds 1 --only memory --rows rows.csv
 expect 0 "mine.yaml written" probe --seconds 1 --only memory,cpu -o mine.yaml -f
 grep -q "links: \[\]" mine.yaml || { echo "links without a disk"; failed=1; }
 expect 0 "^gpu  " probe --only gpu
 
 # What it refuses, before it measures anything.
 expect 2 "not 'dsik'; did you mean 'disk'" probe --only memory,dsik
+expect 2 "not ''" probe --only ""
+expect 2 "'-o' and '--rows' both name other.yaml" probe -o other.yaml --rows other.yaml
 expect 2 "a preset wants memory and cpu" probe --only disk -o other.yaml
 expect 2 "wants letters" probe --name 'a b' -o other.yaml
 expect 2 "wants a size of 16MiB at least" "$moesim" probe --memory 1KiB
