@@ -74,7 +74,8 @@ check_fitted(const moe_calibration *c, moe_diag *diag)
 {
     g_autoptr(GString) counts = g_string_new(NULL);
     for (size_t i = 0; i < c->numbers->len; i++)
-        if (g_array_index(c->numbers, moe_calibrated, i).fitted)
+        if (g_array_index(c->numbers, moe_calibrated, i).fitted ||
+            g_array_index(c->numbers, moe_calibrated, i).remark == moe_calibrate_as_well)
             return true;
     for (int kind = 0; kind < MOE_MEASURED_KINDS; kind++)
         if (c->kinds[kind].rows)

@@ -14,6 +14,7 @@ enum { MOST_ROWS = 1000, LEAST_ROWS = 3, ROWS_PER_NUMBER = 2 };
 
 /* So much closer must rows be for numbers to change. */
 static const double better = 0.995;
+const char moe_calibrate_as_well[] = "the rows are foretold as well as it is";
 
 static const struct {
     const char *list;
@@ -295,7 +296,7 @@ solve(fit *f)
     if (f->n && mean_off(f, x) < before * better)
         store(f, x);
     else
-        remark_all(f, "the rows are foretold as well as it is");
+        remark_all(f, moe_calibrate_as_well);
 }
 
 static void

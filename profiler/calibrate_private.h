@@ -80,6 +80,8 @@ moe_calibration *moe_calibrate_chosen(const moe_measured *table, const moe_hardw
                                       const moe_fit_choice *choice,
                                       void (*progress)(void *context, double share), void *context,
                                       moe_diag *diag);
+/* Remark of a library's numbers that the rows would not come closer to by any others. */
+extern const char moe_calibrate_as_well[];
 /* Fits all numbers: c->after, and what is said of each in c->numbers. */
 void moe_calibrate_fit(moe_calibration *c);
 /* Whether a row is foretold by a kernel of the library. */
