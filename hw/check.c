@@ -4,7 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define LEAST_RATE 1e5 /* of bytes or FLOPs per second */
+#define LEAST_RATE 1e5  /* of bytes per second */
+#define LEAST_FLOPS 1e8 /* of FLOPs */
 
 typedef struct checker {
     const moe_hardware_spec *spec;
@@ -327,17 +328,18 @@ check_least(const checker *c, const char *list, const void *items, size_t n, siz
 
     for (size_t r = 0; r < moe_hardware_table.n_rows; r++) {
         const moe_param *row = &moe_hardware_table.rows[r];
-        bool rate = row->type == MOE_PARAM_RATE || row->type == MOE_PARAM_FLOPS;
-        if (!rate || !g_str_has_prefix(row->key, prefix))
+        bool flops = row->type == MOE_PARAM_FLOPS;
+        double least = flops ? LEAST_FLOPS : LEAST_RATE;
+        if ((!flops && row->type != MOE_PARAM_RATE) || !g_str_has_prefix(row->key, prefix))
             continue;
         g_auto(GStrv) keys = g_strsplit(row->key + strlen(prefix), ".", 2);
         for (size_t i = 0; i < n; i++) {
             double value;
             memcpy(&value, (const char *)items + i * stride + row->offset, sizeof value);
-            if (value > 0 && value < LEAST_RATE)
+            if (value > 0 && value < least)
                 moe_diag_error(c->diag, at(c, list, i, keys[0]),
-                               "'%s' is %.3g per second; a rate is 100 k per second at least",
-                               row->key + strlen(prefix), value);
+                               "'%s' is %.3g per second; %s at least", row->key + strlen(prefix),
+                               value, flops ? "peaks are 0.1 GFLOPS" : "rates are 100 kB/s");
         }
     }
 }

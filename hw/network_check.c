@@ -49,6 +49,10 @@ check_level(const moe_hardware_spec *spec, const moe_yaml *root, size_t i, moe_d
     if ((l->depth > 0) != (l->chunk_bytes > 0))
         moe_diag_error(diag, moe_spec_at(root, "network", i, "depth"),
                        "'depth' and 'chunk' of '%s' say nothing without each other", l->name);
+    if ((l->pairs.depth > 0) != (l->pairs.chunk_bytes > 0))
+        moe_diag_error(diag, moe_spec_at(root, "network", i, "pairs"),
+                       "'depth' and 'chunk' of pairs of '%s' say nothing without each other",
+                       l->name);
 }
 
 static void

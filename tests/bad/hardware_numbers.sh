@@ -108,7 +108,7 @@ devices:
   - {name: gpu, place: hbm, peak: {bf16: 312TFLOPS}, gemm_efficiency: 80%, stream_efficiency: 90%}
 links: []
 network:
-  - {name: nvlink, ranks: 8, peak: 450GB/s, rate: 360GB/s}
+  - {name: nvlink, ranks: 8, peak: 450GB/s, rate: 360GB/s, pairs: {depth: 4}}
 engines:
   - {name: vllm-0.19, rate: 200GB/s}
   - {name: vllm-0.19, rate: 300GB/s}
