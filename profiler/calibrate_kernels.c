@@ -136,6 +136,20 @@ typedef struct fit {
     uint32_t n;
 } fit;
 
+/* Rows that a kernel of another type foretells, for want of theirs, say nothing of its numbers.
+ * (Attention's are chosen by what they work on.) */
+static bool
+is_of(const moe_candidate *candidate, const void *kernel, const moe_measured_row *row)
+{
+    if (kernel_of(candidate, row) != kernel)
+        return false;
+    if (row->kind == MOE_MEASURED_GEMM)
+        return moe_predict_is_of_type(((const moe_gemm_kernel *)kernel)->dtype, row);
+    if (row->kind == MOE_MEASURED_EXPERTS)
+        return moe_predict_is_of_type(((const moe_expert_kernel *)kernel)->dtype, row);
+    return true;
+}
+
 static void
 take_rows(fit *f, int family, int index)
 {
@@ -145,7 +159,7 @@ take_rows(fit *f, int family, int index)
     g_autoptr(GPtrArray) all = g_ptr_array_new();
     for (size_t i = c->first[kind]; i < c->first[kind + 1]; i++) {
         moe_calibrated_row *row = &g_array_index(c->rows, moe_calibrated_row, i);
-        if (!row->held && !*row->set_aside && kernel_of(&c->before, row->row) == kernel &&
+        if (!row->held && !*row->set_aside && is_of(&c->before, kernel, row->row) &&
             moe_predict(&c->before, row->row) > 0)
             g_ptr_array_add(all, row);
     }

@@ -83,12 +83,16 @@ moe_measured_notes(const moe_measured *table, size_t *n)
 static bool
 brings_strays(const moe_measured_row *row)
 {
-    static const char series[] = "0.5.";
+    static const char before[] = "0.", series[] = "5.";
     const char *version = row->version;
+    char *rest = NULL;
 
     if (row->ep <= 1 || strcmp(row->framework, "sglang") || strstr(row->dtype, "mxfp4") ||
-        strncmp(version, series, strlen(series)))
+        strncmp(version, before, strlen(before)))
         return false;
+    version += strlen(before);
+    if (strncmp(version, series, strlen(series)))
+        return g_ascii_strtoull(version, &rest, 10) < 5 && rest > version;
     return g_ascii_strtoull(version + strlen(series), NULL, 10) <= 10;
 }
 

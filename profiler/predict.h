@@ -47,12 +47,16 @@ moe_predict_fn moe_predict_launch, moe_predict_stream, moe_predict_gemm, moe_pre
     moe_predict_attention, moe_predict_copy, moe_predict_collective, moe_predict_operation;
 
 /* The kernel that a row is of: of those of its type in the device's library the one whose name the
- * row's kernel holds, else the first; where there is none, the device's own. Attention's is chosen
- * by what it works on (moe_device_attention). */
+ * row's kernel holds, else the first; where there is none, the first of the type that is nearest,
+ * its activations less than twice or half as wide; else the device's own. Attention's is chosen by
+ * what it works on (moe_device_attention). */
 const moe_gemm_kernel *moe_predict_gemm_kernel(const moe_device *device,
                                                const moe_measured_row *row);
 const moe_expert_kernel *moe_predict_expert_kernel(const moe_device *device,
                                                    const moe_measured_row *row);
+
+/* Whether a kernel of this type is one for such a row, not just the nearest that there is. */
+bool moe_predict_is_of_type(int dtype, const moe_measured_row *row);
 
 /* How a collective row's bytes would go: the name of its first phase (hw/collective.h), "tokens" of
  * exchanges; NULL: the machine has no network for it. */

@@ -32,12 +32,43 @@ is_of_type(int dtype, const wanted *w)
             fabs(moe_kernel_activation_bits(dtype) - w->activation_bits) < 0.5);
 }
 
+/* How far a kernel's type is from the one that is wanted: what the tensor units take counts before
+ * what is stored. Infinite where they take twice as wide or half as wide: kernels that differ in
+ * this foretell each other no better than a device's own numbers do. */
+static double
+distance(int dtype, const wanted *w)
+{
+    double activation = moe_kernel_activation_bits(dtype), other = w->activation_bits;
+    if (other <= 0)
+        other = activation;
+    if (activation >= 2 * other || other >= 2 * activation)
+        return INFINITY;
+    return 64 * fabs(activation - other) + fabs(moe_kernel_weight_bits(dtype) - w->weight_bits);
+}
+
 typedef bool suits_fn(const void *kernel, const wanted *w);
 
 static bool
 suits_experts(const void *kernel, const wanted *w)
 {
     return moe_expert_kernel_suits(kernel, w->experts, w->width);
+}
+
+/* Where no kernel is of the type: the first of the nearest one; NULL: none is near. */
+static const void *
+nearest(const void *items, size_t n, size_t stride, const wanted *w, suits_fn *suits)
+{
+    const head *best = NULL;
+    double least = INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        const head *one = (const void *)((const char *)items + i * stride);
+        double far = distance(one->dtype, w);
+        if (far < least && (!suits || suits((const void *)one, w))) {
+            best = one;
+            least = far;
+        }
+    }
+    return best;
 }
 
 /* Of the kernels of the type (and shape), the one with the longest name that is a part of the
@@ -57,7 +88,14 @@ pick(const void *items, size_t n, size_t stride, const wanted *w, suits_fn *suit
             longest = length;
         }
     }
-    return best;
+    return best ? best : nearest(items, n, stride, w, suits);
+}
+
+bool
+moe_predict_is_of_type(int dtype, const moe_measured_row *row)
+{
+    const wanted w = {row->dtype, row->weight_bits, row->activation_bits, "", 0, 0};
+    return is_of_type(dtype, &w);
 }
 
 const moe_gemm_kernel *

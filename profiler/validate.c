@@ -9,14 +9,13 @@
 /* At the median of a kind of rows in a file: so much faster than the device's peaks, or so much
  * slower than what is foretold, and the times are in another unit. */
 static const double impossible = 5, another_unit = 100;
-/* What a library has no kernel for, cuBLAS's products above all, is as this one's on GPUs. */
-static const char general[] = "vllm-0.24";
 
 /* ---- which machine, which library ---- */
 
 /* A group in the making. */
 typedef struct members {
     char *preset, *kernels; /* kernels "": the machine's own */
+    char **others;          /* libraries of the same framework, the nearest first */
     GPtrArray *rows;        /* const moe_measured_row * */
 } members;
 
@@ -26,6 +25,7 @@ members_free(void *data)
     members *m = data;
     g_free(m->preset);
     g_free(m->kernels);
+    g_strfreev(m->others);
     g_ptr_array_unref(m->rows);
     g_free(m);
 }
@@ -39,7 +39,7 @@ by_names(const void *x, const void *y)
 }
 
 static members *
-find_members(GPtrArray *all, const char *preset, const char *kernels)
+find_members(GPtrArray *all, const char *preset, const char *kernels, char **others)
 {
     for (guint i = 0; i < all->len; i++) {
         members *m = g_ptr_array_index(all, i);
@@ -47,7 +47,7 @@ find_members(GPtrArray *all, const char *preset, const char *kernels)
             return m;
     }
     members *m = g_new0(members, 1);
-    *m = (members){g_strdup(preset), g_strdup(kernels), g_ptr_array_new()};
+    *m = (members){g_strdup(preset), g_strdup(kernels), g_strdupv(others), g_ptr_array_new()};
     g_ptr_array_add(all, m);
     return m;
 }
@@ -72,7 +72,8 @@ place(GPtrArray *all, const moe_machines *machines, const moe_measured *table,
 {
     bool network = row->kind == MOE_MEASURED_COLLECTIVE;
     const char *preset = o->device;
-    g_autofree char *kernels = NULL;
+    g_auto(GStrv) others = moe_framework_libraries(row->framework, row->version);
+    const char *kernels = o->kernels ? o->kernels : others[0];
     if (!preset)
         preset = moe_machines_find(machines, row->device, network);
     if (!preset) /* then nothing foretells it */
@@ -81,11 +82,7 @@ place(GPtrArray *all, const moe_machines *machines, const moe_measured *table,
         unknown_device(table, row, diag);
         return NULL;
     }
-    if (o->kernels)
-        kernels = g_strdup(o->kernels);
-    else if (*row->framework)
-        kernels = moe_framework_kernels(row->framework, row->version);
-    return find_members(all, preset, kernels ? kernels : "");
+    return find_members(all, preset, kernels ? kernels : "", others);
 }
 
 /* Rows of one device, framework and version go the same way. */
@@ -166,6 +163,7 @@ foretell(moe_validation *v, uint32_t group, const moe_fit_choice *choice)
             .bound = bound_of(&cost),
             .cached = stays_in_cache(&c->after.hw, one->row),
         };
+        moe_validate_name_kernel(v, &c->after.devices[0], &row);
         g_array_append_val(v->rows, row);
     }
 }
@@ -235,16 +233,6 @@ check_units(const moe_validation *v, moe_diag *diag)
 
 /* ---- the whole ---- */
 
-static const moe_kernels *
-load_kernels(moe_validation *v, const char *name, moe_diag *diag, GError **error)
-{
-    moe_kernels_set *set = moe_kernels_load(name, NULL, (moe_loc){0}, diag, error);
-    if (!set)
-        return NULL;
-    g_ptr_array_add(v->libraries, set);
-    return moe_kernels_get(set);
-}
-
 /* How far the work has come: by rows of the groups that are done, and within one of them. */
 typedef struct progress {
     const moe_validate_options *o;
@@ -268,10 +256,9 @@ add_group(moe_validation *v, const members *m, const moe_validate_options *o, pr
     if (!machine)
         return false;
     g_ptr_array_add(v->machines, machine);
-    if (*m->kernels && !(kernels = load_kernels(v, m->kernels, diag, error)))
-        return false;
-    if (!o->kernels && moe_hardware_get(machine)->devices[0].kind == MOE_DEVICE_GPU &&
-        !(second = load_kernels(v, general, diag, error)))
+    bool more = !o->kernels && moe_hardware_get(machine)->devices[0].kind == MOE_DEVICE_GPU;
+    if (!moe_validate_libraries(v, m->kernels, more ? m->others : NULL, &kernels, &second, diag,
+                                error))
         return false;
     moe_validated_group group = {
         .preset = g_strdup(m->preset),
@@ -322,6 +309,7 @@ moe_validate(const moe_measured *table, const moe_validate_options *o, moe_diag 
     v->labels = g_string_chunk_new(4096);
     v->machines = g_ptr_array_new_with_free_func((GDestroyNotify)moe_hardware_free);
     v->libraries = g_ptr_array_new_with_free_func((GDestroyNotify)moe_kernels_free);
+    v->joined = g_ptr_array_new_with_free_func(moe_libraries_free);
     progress p = {.o = o, .rows = (double)moe_measured_count(table)};
     for (guint i = 0; all && i < all->len; i++) {
         const members *m = g_ptr_array_index(all, i);
@@ -359,6 +347,7 @@ moe_validation_free(moe_validation *v)
     g_string_chunk_free(v->labels);
     g_ptr_array_unref(v->machines);
     g_ptr_array_unref(v->libraries);
+    g_ptr_array_unref(v->joined);
     g_free(v);
 }
 

@@ -23,7 +23,10 @@ typedef struct moe_validated_row {
     bool cached;                      /* what it reads may stay in the device's cache */
     const char *odd;                  /* why it is set aside; "" */
     const char *family;               /* the name of its family, the validation's */
-    moe_bound bound;                  /* what the cost function says takes most of its time */
+    const char *library,
+        *kernel;     /* that foretell it; "": the machine's own numbers, or no kernel */
+    bool of_type;    /* false: no library has a kernel of its dtype, the nearest is taken */
+    moe_bound bound; /* what the cost function says takes most of its time */
 } moe_validated_row;
 
 /* Rows of one machine and one library. */
@@ -102,7 +105,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_machines, moe_machines_free)
  * accelerator or whose own name has its model number the one most like it, servers first; with
  * `network`, of those that say what connects their accelerators. NULL: none. */
 const char *moe_machines_find(const moe_machines *machines, const char *device, bool network);
-/* The kernel library of a framework, that of its version where there is one; NULL: none. */
+/* The kernel libraries of a framework, that of the version first, then the others, the newest
+ * first. */
+char **moe_framework_libraries(const char *framework, const char *version);
+/* The first of them; NULL: there is none. */
 char *moe_framework_kernels(const char *framework, const char *version);
 
 #endif

@@ -1,4 +1,4 @@
-/* Machines and kernel libraries, found by the names that measured tables give them. */
+/* Machines, found by the names that measured tables give them. */
 #include "profiler/validate.h"
 
 #include "sim/base/data.h"
@@ -113,25 +113,4 @@ moe_machines_find(const moe_machines *m, const char *device, bool network)
         }
     }
     return best;
-}
-
-char *
-moe_framework_kernels(const char *framework, const char *version)
-{
-    g_auto(GStrv) names = moe_data_presets("hw/kernels");
-    g_autofree char *prefix = g_strdup_printf("%s-", framework);
-    const char *plain = NULL, *last = NULL, *best = NULL;
-    for (size_t i = 0; names && names[i]; i++) {
-        if (!strcmp(names[i], framework))
-            plain = names[i];
-        if (!g_str_has_prefix(names[i], prefix))
-            continue;
-        last = names[i];
-        if (g_str_has_prefix(version, names[i] + strlen(prefix)) &&
-            (!best || strlen(names[i]) > strlen(best)))
-            best = names[i];
-    }
-    if (best)
-        return g_strdup(best);
-    return g_strdup(plain ? plain : last);
 }

@@ -83,6 +83,87 @@ print_notes(const moe_family *family)
                 family->silent);
 }
 
+/* ---- kernels in the place of others ---- */
+
+/* What foretells a row for want of its own kernel: NULL, or that in words (yours). */
+static char *
+stand_in(const moe_validated_group *group, const moe_validated_row *row)
+{
+    const char *said = row->row->kernel;
+    int kind = row->row->kind;
+    bool by_name = kind == MOE_MEASURED_GEMM || kind == MOE_MEASURED_EXPERTS;
+    bool other = strcmp(row->library, group->kernels);
+    bool stranger = by_name && *said && !strstr(said, row->kernel);
+
+    if (!(row->predicted_us > 0) || (!by_name && kind != MOE_MEASURED_ATTENTION))
+        return NULL;
+    if (!*row->kernel)
+        return *group->kernels ? g_strdup("the machine's own numbers: no library has such a kernel")
+                               : NULL;
+    if (row->of_type && !other && !stranger)
+        return NULL;
+    GString *out = g_string_new(row->kernel);
+    g_string_append_printf(out, " of %s", *row->library ? row->library : "the machine's library");
+    if (other && *group->kernels)
+        g_string_append_printf(out, ", for want of one of %s", group->kernels);
+    else if (other)
+        g_string_append_printf(out, ", for want of a library of %s",
+                               *row->row->framework ? row->row->framework : "no framework");
+    if (!row->of_type)
+        g_string_append_printf(out, ", the nearest to %s", row->row->dtype);
+    if (stranger)
+        g_string_append(out, ", for names that are not known");
+    return g_string_free(out, FALSE);
+}
+
+typedef struct stand_ins {
+    char *text; /* "FAMILY: %zu rows by" and what they are by, as a key */
+    const moe_validated_row *first;
+    size_t rows;
+} stand_ins;
+
+static void
+stand_ins_free(void *data)
+{
+    stand_ins *s = data;
+    g_free(s->text);
+    g_free(s);
+}
+
+/* What was taken in each family for want of something better, in the order of the rows. */
+static void
+print_stand_ins(const moe_validation *v, const char *preset)
+{
+    size_t n = 0, groups = 0;
+    const moe_validated_row *rows = moe_validation_rows(v, &n);
+    const moe_validated_group *group = moe_validation_groups(v, &groups);
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(stand_ins_free);
+    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
+    for (size_t i = 0; i < n; i++) {
+        const moe_validated_group *of = &group[rows[i].group];
+        g_autofree char *by = strcmp(of->preset, preset) ? NULL : stand_in(of, &rows[i]);
+        if (!by)
+            continue;
+        g_autofree char *text = g_strdup_printf("%s by %s", rows[i].family, by);
+        stand_ins *one = g_hash_table_lookup(known, text);
+        if (!one) {
+            one = g_new0(stand_ins, 1);
+            one->text = g_steal_pointer(&text);
+            one->first = &rows[i];
+            g_hash_table_insert(known, one->text, one);
+            g_ptr_array_add(all, one);
+        }
+        one->rows++;
+    }
+    for (guint i = 0; i < all->len; i++) {
+        const stand_ins *one = g_ptr_array_index(all, i);
+        const char *kernel = one->first->row->kernel;
+        moe_out("  %s: %zu rows%s%s%s%s\n", one->first->family, one->rows,
+                *kernel ? " such as of '" : "", kernel, *kernel ? "'" : "",
+                one->text + strlen(one->first->family));
+    }
+}
+
 static void
 print_families(const moe_validation *v, bool brief)
 {
@@ -96,6 +177,7 @@ print_families(const moe_validation *v, bool brief)
         moe_grid_print(grid, true, "  ");
         for (size_t f = i; f < end; f++)
             print_notes(&all[f]);
+        print_stand_ins(v, all[i].preset);
     }
 }
 

@@ -35,6 +35,40 @@ finds_machines(void)
     }
 }
 
+/* The library of the version, else the newest; one of a single version only for that, or last. */
+static void
+finds_libraries(void)
+{
+    static const struct {
+        const char *framework, *version, *found;
+    } names[] = {
+        {"sglang", "0.5.10", "sglang-0.5.10 sglang-0.5"},
+        {"sglang", "0.5.14", "sglang-0.5 sglang-0.5.10"},
+        {"sglang", "0.5.6.post2", "sglang-0.5 sglang-0.5.10"},
+        {"sglang", "0.5.1", "sglang-0.5 sglang-0.5.10"},
+        {"sglang", "0.55", "sglang-0.5 sglang-0.5.10"},
+        {"sglang", "0.4.9", "sglang-0.5 sglang-0.5.10"},
+        {"sglang", "0.6.0", "sglang-0.5 sglang-0.5.10"},
+        {"sglang", "", "sglang-0.5 sglang-0.5.10"},
+        {"vllm", "0.14.0", "vllm-0.14 vllm-0.24"},
+        {"vllm", "0.19.0", "vllm-0.24 vllm-0.14"},
+        {"vllm", "0.11.0", "vllm-0.24 vllm-0.14"},
+        {"vllm", "0.25.1", "vllm-0.24 vllm-0.14"},
+        {"vllm", "", "vllm-0.24 vllm-0.14"},
+        {"trtllm", "1.2.0rc5", "trtllm-1.3 trtllm-1.0"},
+        {"trtllm", "1.3.0rc20", "trtllm-1.3 trtllm-1.0"},
+        {"infersim", "", "infersim"},
+        {"lmdeploy", "0.9", ""},
+        {"", "0.9", ""},
+    };
+    for (size_t i = 0; i < MOE_COUNT(names); i++) {
+        g_auto(GStrv) found = moe_framework_libraries(names[i].framework, names[i].version);
+        g_autofree char *text = g_strjoinv(" ", found);
+        MOE_CHECK(!strcmp(text, names[i].found), "%s %s: %s", names[i].framework, names[i].version,
+                  text);
+    }
+}
+
 static void
 parses_choices(void)
 {
@@ -351,7 +385,61 @@ libraries_by_version(void)
     CU_ASSERT_PTR_NULL(moe_framework_kernels("nobody", "1"));
 }
 
+/* Rows of a library that lacks their kernel go to another one of its framework, those of a type
+ * that nothing is for to the nearest one, and it is said which. */
+static void
+stands_in(void)
+{
+    static const struct {
+        const char *framework, *version, *kernel, *dtype;
+        double weight_bits, activation_bits;
+        const char *library, *by;
+        bool of_type;
+    } rows[] = {
+        {"trtllm", "1.0.0", "moe_torch_flow", "bf16", 16, 16, "trtllm-1.0", "moe_torch_flow", true},
+        {"trtllm", "1.0.0", "moe_torch_flow", "fp8", 8, 8, "trtllm-1.3", "moe_torch_flow", true},
+        {"trtllm", "1.3.0", "new", "fp8", 8, 8, "trtllm-1.3", "moe_torch_flow", true},
+        {"trtllm", "1.3.0", "new", "nvfp4", 4.5, 4.5, "trtllm-1.3", "moe_torch_flow", false},
+        {"sglang", "0.5.10", "x", "fp8_block", 8, 8, "sglang-0.5", "fused_moe_triton", true},
+        {"sglang", "0.6.0", "x", "mxfp4", 4.25, 16, "sglang-0.5", "fused_moe_triton", true},
+        {"vllm", "0.24.0", "x", "w4a8", 4.125, 8, "vllm-0.24", "modeloptfp8moe", false},
+        {"lmdeploy", "1", "x", "fp8", 8, 8, "vllm-0.24", "modeloptfp8moe", true},
+        {"vllm", "0.24.0", "x", "fp32", 32, 32, "", "", true},
+    };
+    fixture f = begin();
+    for (size_t i = 0; i < MOE_COUNT(rows); i++) {
+        moe_measured_row row = blank(MOE_MEASURED_EXPERTS);
+        row.framework = rows[i].framework;
+        row.version = rows[i].version;
+        row.kernel = rows[i].kernel;
+        row.dtype = rows[i].dtype;
+        row.weight_bits = rows[i].weight_bits;
+        row.activation_bits = rows[i].activation_bits;
+        row.hidden = 4096;
+        row.width = 1024;
+        row.matrices = 3;
+        row.experts = 64;
+        row.top_k = 4;
+        row.tokens = 256;
+        row.distribution = "balanced";
+        row.time_us = 500;
+        g_array_set_size(f.rows, 0);
+        g_array_append_val(f.rows, row);
+        size_t n = 0;
+        g_autoptr(moe_measured) table = table_of(&f, 1);
+        g_autoptr(moe_validation) v = validate(table, "none", NULL);
+        const moe_validated_row *found = moe_validation_rows(v, &n);
+        MOE_CHECK(n == 1 && !strcmp(found->library, rows[i].library) &&
+                      g_str_has_prefix(found->kernel, rows[i].by) &&
+                      found->of_type == rows[i].of_type && found->predicted_us > 0,
+                  "%s %s: %s of %s, %d", rows[i].framework, rows[i].dtype, found->kernel,
+                  found->library, found->of_type);
+    }
+    end(&f);
+}
+
 MOE_TESTS({"libraries by version", libraries_by_version}, {"finds machines", finds_machines},
+          {"finds libraries", finds_libraries}, {"stands in", stands_in},
           {"choices", parses_choices}, {"scores", scores}, {"order", order}, {"units", units},
           {"unknown devices", unknown}, {"odd rows", odd}, {"signs", signs},
           {"fits libraries", fits_libraries})

@@ -1,0 +1,228 @@
+/* Kernel libraries for measured rows: by framework and version, and what goes behind them for
+ * kernels that they lack. */
+#include "profiler/validate_private.h"
+
+#include "sim/base/data.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a library lacks and no other of its framework has, cuBLAS's products above all, is as this
+ * one's on GPUs. */
+static const char general[] = "vllm-0.24";
+
+/* ---- versions ---- */
+
+/* "0.5.10" is of the series "0.5", "0.55" is not; all are of "". */
+static bool
+is_of_series(const char *version, const char *series)
+{
+    size_t n = strlen(series);
+    return !n || (g_str_has_prefix(version, series) && !g_ascii_isdigit(version[n]));
+}
+
+/* Number by number. */
+static int
+compare(const char *a, const char *b)
+{
+    while (*a && *b) {
+        char *rest_a = NULL, *rest_b = NULL;
+        guint64 x = g_ascii_strtoull(a, &rest_a, 10), y = g_ascii_strtoull(b, &rest_b, 10);
+        if (x != y)
+            return x < y ? -1 : 1;
+        if (rest_a == a || rest_b == b)
+            return strcmp(a, b);
+        a = rest_a + (*rest_a == '.');
+        b = rest_b + (*rest_b == '.');
+    }
+    return (*a != 0) - (*b != 0);
+}
+
+typedef struct library {
+    const char *name, *series; /* the version in the name */
+    const char *wanted;
+    bool special; /* one version of what is another library's series */
+} library;
+
+/* The series of the version, the narrowest first; then the newest; libraries of a single other
+ * version last. */
+static int
+by_nearness(const void *x, const void *y)
+{
+    const library *a = x, *b = y;
+    bool of_a = is_of_series(a->wanted, a->series), of_b = is_of_series(b->wanted, b->series);
+    if (of_a != of_b)
+        return of_a ? -1 : 1;
+    if (of_a)
+        return (int)strlen(b->series) - (int)strlen(a->series);
+    if (a->special != b->special)
+        return a->special ? 1 : -1;
+    return compare(b->series, a->series);
+}
+
+static bool
+is_special(const GArray *all, const library *one)
+{
+    for (guint i = 0; i < all->len; i++) {
+        const library *other = &g_array_index(all, library, i);
+        if (other != one && *other->series && is_of_series(one->series, other->series))
+            return true;
+    }
+    return false;
+}
+
+char **
+moe_framework_libraries(const char *framework, const char *version)
+{
+    g_auto(GStrv) names = moe_data_presets("hw/kernels");
+    g_autoptr(GArray) all = g_array_new(false, false, sizeof(library));
+    size_t n = strlen(framework);
+
+    for (size_t i = 0; n && names && names[i]; i++)
+        if (g_str_has_prefix(names[i], framework) && (!names[i][n] || names[i][n] == '-')) {
+            library one = {names[i], names[i] + n + (names[i][n] == '-'), version, false};
+            g_array_append_val(all, one);
+        }
+    for (guint i = 0; i < all->len; i++)
+        g_array_index(all, library, i).special = is_special(all, &g_array_index(all, library, i));
+    g_array_sort(all, by_nearness);
+    char **found = g_new0(char *, all->len + 1);
+    for (guint i = 0; i < all->len; i++)
+        found[i] = g_strdup(g_array_index(all, library, i).name);
+    return found;
+}
+
+char *
+moe_framework_kernels(const char *framework, const char *version)
+{
+    g_auto(GStrv) found = moe_framework_libraries(framework, version);
+    return g_strdup(found[0]);
+}
+
+/* ---- several as one ---- */
+
+static const moe_kernels *
+load(moe_validation *v, const char *name, moe_diag *diag, GError **error)
+{
+    moe_kernels_set *set = moe_kernels_load(name, NULL, (moe_loc){0}, diag, error);
+    if (!set)
+        return NULL;
+    g_ptr_array_add(v->libraries, set);
+    return moe_kernels_get(set);
+}
+
+typedef struct several {
+    moe_kernels all;
+    GArray *gemm, *experts, *attention;
+} several;
+
+void
+moe_libraries_free(void *data)
+{
+    several *s = data;
+    g_array_unref(s->gemm);
+    g_array_unref(s->experts);
+    g_array_unref(s->attention);
+    g_free(s);
+}
+
+static void
+append(several *s, const moe_kernels *kernels)
+{
+    if (kernels->n_gemm)
+        g_array_append_vals(s->gemm, kernels->gemm, (guint)kernels->n_gemm);
+    if (kernels->n_experts)
+        g_array_append_vals(s->experts, kernels->experts, (guint)kernels->n_experts);
+    if (kernels->n_attention)
+        g_array_append_vals(s->attention, kernels->attention, (guint)kernels->n_attention);
+    s->all = (moe_kernels){.name = general,
+                           .source = "",
+                           .gemm = (const void *)s->gemm->data,
+                           .experts = (const void *)s->experts->data,
+                           .attention = (const void *)s->attention->data,
+                           .n_gemm = s->gemm->len,
+                           .n_experts = s->experts->len,
+                           .n_attention = s->attention->len};
+}
+
+bool
+moe_validate_libraries(moe_validation *v, const char *name, char *const *others,
+                       const moe_kernels **first, const moe_kernels **behind, moe_diag *diag,
+                       GError **error)
+{
+    *first = *behind = NULL;
+    if (*name && !(*first = load(v, name, diag, error)))
+        return false;
+    if (!others)
+        return true;
+    several *s = g_new0(several, 1);
+    s->gemm = g_array_new(false, false, sizeof(moe_gemm_kernel));
+    s->experts = g_array_new(false, false, sizeof(moe_expert_kernel));
+    s->attention = g_array_new(false, false, sizeof(moe_attention_kernel));
+    g_ptr_array_add(v->joined, s);
+    bool generally = !strcmp(name, general);
+    for (; *others; others++) {
+        const moe_kernels *other = NULL;
+        if (!strcmp(*others, name))
+            continue;
+        if (!(other = load(v, *others, diag, error)))
+            return false;
+        append(s, other);
+        generally = generally || !strcmp(*others, general);
+    }
+    const moe_kernels *last = generally ? NULL : load(v, general, diag, error);
+    if (!generally && !last)
+        return false;
+    if (last)
+        append(s, last);
+    *behind = s->gemm->len || s->experts->len || s->attention->len ? &s->all : NULL;
+    return true;
+}
+
+/* ---- which one a row went to ---- */
+
+/* Names of kernels are their library's own: its lists are copied, not what is said in them. */
+static bool
+has_name(const moe_kernels *kernels, const char *name)
+{
+    for (size_t i = 0; i < kernels->n_gemm; i++)
+        if (kernels->gemm[i].name == name)
+            return true;
+    for (size_t i = 0; i < kernels->n_experts; i++)
+        if (kernels->experts[i].name == name)
+            return true;
+    for (size_t i = 0; i < kernels->n_attention; i++)
+        if (kernels->attention[i].name == name)
+            return true;
+    return false;
+}
+
+static void
+named(const moe_validation *v, const char *name, int dtype, moe_validated_row *row)
+{
+    row->kernel = name ? name : "";
+    row->of_type = !name || row->row->kind == MOE_MEASURED_ATTENTION ||
+                   moe_predict_is_of_type(dtype, row->row);
+    for (guint i = 0; name && i < v->libraries->len; i++) {
+        const moe_kernels *kernels = moe_kernels_get(g_ptr_array_index(v->libraries, i));
+        if (has_name(kernels, name))
+            row->library = kernels->name;
+    }
+}
+
+void
+moe_validate_name_kernel(const moe_validation *v, const moe_device *device, moe_validated_row *row)
+{
+    row->library = row->kernel = "";
+    row->of_type = true;
+    if (row->row->kind == MOE_MEASURED_GEMM) {
+        const moe_gemm_kernel *kernel = moe_predict_gemm_kernel(device, row->row);
+        named(v, kernel->name, kernel->dtype, row);
+    } else if (row->row->kind == MOE_MEASURED_EXPERTS) {
+        const moe_expert_kernel *kernel = moe_predict_expert_kernel(device, row->row);
+        named(v, kernel->name, kernel->dtype, row);
+    } else if (row->row->kind == MOE_MEASURED_ATTENTION) {
+        const moe_attention_kernel *kernel = moe_predict_attention_kernel(device, row->row);
+        named(v, kernel->name, kernel->dtype, row);
+    }
+}
