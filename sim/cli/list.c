@@ -106,6 +106,56 @@ list_hardware(bool verbose)
     return error ? moe_say_error(error) : code;
 }
 
+/* ---- kernels ---- */
+
+/* "experts bf16 fp8": the arithmetic types of the kernels of one family, each once. */
+#define ADD_DTYPES(text, kernels, family)                                                          \
+    for (uint32_t i = 0, seen = 0; i < (kernels)->n_##family; i++) {                               \
+        int dtype = (kernels)->family[i].dtype;                                                    \
+        if (!seen)                                                                                 \
+            g_string_append(text, #family);                                                        \
+        if (!(seen >> dtype & 1))                                                                  \
+            g_string_append_printf(text, " %s", moe_kernel_dtype_name(dtype));                     \
+        seen |= UINT32_C(1) << dtype;                                                              \
+    }
+
+static void
+add_kernels(const moe_kernels *kernels, bool verbose, moe_grid *grid)
+{
+    g_autoptr(GString) gemm = g_string_new(NULL);
+    g_autoptr(GString) experts = g_string_new(NULL);
+    g_autoptr(GString) attention = g_string_new(NULL);
+    ADD_DTYPES(gemm, kernels, gemm);
+    ADD_DTYPES(experts, kernels, experts);
+    ADD_DTYPES(attention, kernels, attention);
+    moe_grid_add(grid, kernels->name);
+    moe_grid_add(grid, gemm->str);
+    moe_grid_add(grid, experts->str);
+    moe_grid_add(grid, attention->str);
+    if (verbose)
+        moe_out("  %s: %s\n", kernels->name, kernels->source);
+}
+
+static int
+list_kernels(bool verbose)
+{
+    g_auto(GStrv) names = moe_data_presets("hw/kernels");
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(moe_grid) grid = moe_grid_new(4);
+    GError *error = NULL;
+    for (size_t i = 0; !error && names[i]; i++) {
+        g_autoptr(moe_kernels_set) set =
+            moe_kernels_load(names[i], NULL, (moe_loc){0}, diag, &error);
+        if (set)
+            add_kernels(moe_kernels_get(set), verbose, grid);
+    }
+    if (verbose)
+        moe_out("\n");
+    moe_grid_print(grid, false, "  ");
+    int code = moe_say_diag(diag);
+    return error ? moe_say_error(error) : code;
+}
+
 /* ---- policies and metrics ---- */
 
 static void
@@ -248,6 +298,7 @@ typedef struct listing {
 static const listing listings[] = {
     {"models", "models (model: NAME)", list_models},
     {"hardware", "hardware (hardware: NAME)", list_hardware},
+    {"kernels", "kernel libraries (kernels: NAME)", list_kernels},
     {"policies", "policies (experts.*.kind: NAME, evict: NAME)", list_policies},
     {"metrics", "metrics (expect, plot, the table of results)", list_metrics},
     {"transforms", "transforms (routing.transform, moesim trace transform --step)",
@@ -289,10 +340,11 @@ run(const void *data, const char *const *operands, size_t n)
 
 const moe_command moe_list_command = {
     "list",
-    "[models|hardware|policies|metrics|transforms|importers|exporters|statistics|tables]",
+    "[models|hardware|kernels|policies|metrics|transforms|importers|exporters|statistics|tables]",
     0,
     1,
-    "What can be named: models, hardware, policies, metrics, transforms, formats, statistics.",
+    "What can be named: models, hardware, kernels, policies, metrics, transforms, formats, "
+    "statistics.",
     "  moesim list\n"
     "  moesim list hardware -v\n",
     options,

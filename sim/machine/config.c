@@ -24,7 +24,8 @@ static const moe_param rows[] = {
     {"hardware", MOE_PARAM_TEXT, AT(hardware), NULL, .flags = MOE_PARAM_REQUIRED,
      .help = "A preset (`moesim list hardware`) or a hardware file."},
     {"kernels", MOE_PARAM_TEXT, AT(kernels), NULL,
-     .help = "A kernel library (hw/kernels) or its file: which software's kernels run on the first "
+     .help = "A kernel library (`moesim list kernels`) or its file: which software's kernels run "
+             "on the first "
              "device; default: what the hardware names."},
     {"seed", MOE_PARAM_INT, AT(seed), "1", 0, 9.2e18, .flags = ID,
      .help = "Seed of every random stream of the run."},
