@@ -5,7 +5,6 @@
  * this many kernels (vLLM's fused_moe: align in 2, gather-GEMM, activation, GEMM, sum). */
 #define EXPERT_KERNELS 6
 #define STEP 64          /* of a block along its product's inner dimension */
-#define ALIGNED 16       /* elements that begin a whole sector */
 #define CACHE_SHARE 0.45 /* of the cache that holds weights until they are read again */
 #define CACHE_SPEED 3.0  /* of it, against the memory's */
 
@@ -110,7 +109,7 @@ blocks_of(const moe_device *device, const moe_expert_kernel *kernel, const moe_e
     if (shape->part != MOE_EXPERT_DOWN)
         add_product(&sum, device, kernel, &c, up, shape->hidden, 1);
     if (shape->part != MOE_EXPERT_UP) {
-        bool odd = kernel->unaligned > 0 && whole(shape->width, ALIGNED) != shape->width;
+        bool odd = kernel->unaligned > 0 && whole(shape->width, MOE_ALIGNED_WIDTH) != shape->width;
         add_product(&sum, device, kernel, &c, shape->hidden, shape->width,
                     odd ? kernel->unaligned : 1);
     }

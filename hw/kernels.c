@@ -95,14 +95,19 @@ check_experts(const moe_kernels *kernels, const moe_yaml *root, moe_diag *diag)
     for (size_t i = 0; i < kernels->n_experts; i++) {
         const moe_expert_kernel *kernel = &kernels->experts[i];
         const char *at = kernel->shapes ? kernel->shapes : "";
+        bool odd = !kernel->shapes;
         while (next_shape(&at, &experts, &width))
-            continue;
+            odd = odd || (width < 1e9 && (int64_t)width % MOE_ALIGNED_WIDTH);
         if (*at)
             moe_diag_error(diag, moe_spec_at(root, "experts", i, "shapes"),
                            "'shapes' wants experts and widths such as 8x1792 64x768");
         if (kernel->unaligned > 0 && kernel->unaligned < 1)
             moe_diag_error(diag, moe_spec_at(root, "experts", i, "unaligned"),
                            "'unaligned' is below 1: rows that are not aligned would be faster");
+        if (kernel->unaligned > 0 && !odd)
+            moe_diag_error(diag, moe_spec_at(root, "experts", i, "unaligned"),
+                           "'unaligned' is of no use: all widths of 'shapes' are multiples of %d",
+                           MOE_ALIGNED_WIDTH);
         if (kernel->coarse_tile && kernel->coarse_tile < kernel->tile)
             moe_diag_error(diag, moe_spec_at(root, "experts", i, "coarse_tile"),
                            "'coarse_tile' is below 'tile'");

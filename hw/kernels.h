@@ -67,6 +67,9 @@ typedef struct moe_gemm_kernel {
 
 typedef enum moe_tiles_by { MOE_TILES_BY_ROWS, MOE_TILES_BY_TOKENS } moe_tiles_by;
 
+/* Elements that begin a whole sector of memory: rows whose width is no multiple are not aligned. */
+enum { MOE_ALIGNED_WIDTH = 16 };
+
 /* All kernels of an MoE layer's experts on one device. */
 typedef struct moe_expert_kernel {
     const char *name;

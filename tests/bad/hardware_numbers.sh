@@ -6,6 +6,7 @@ gemm:
   - {name: a, dtype: bf16, efficiency: 80%, stream_efficiency: 80%, multiple_n: 64}
 experts:
   - {name: a, dtype: bf16, efficiency: 90%, stream_efficiency: 80%, unaligned: 0.001}
+  - {name: b, dtype: bf16, efficiency: 90%, stream_efficiency: 80%, unaligned: 2, shapes: 8x1792 4x64}
   - {name: a, dtype: bf16, efficiency: 90%, stream_efficiency: 80%, shapes: 8x1792}
   - {name: a, dtype: bf16, efficiency: 80%, stream_efficiency: 80%, shapes: 8x1792}
 attention:
