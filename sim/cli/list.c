@@ -298,7 +298,7 @@ typedef struct listing {
 static const listing listings[] = {
     {"models", "models (model: NAME)", list_models},
     {"hardware", "hardware (hardware: NAME)", list_hardware},
-    {"kernels", "kernel libraries (kernels: NAME)", list_kernels},
+    {"kernels", "kernels (kernels: NAME)", list_kernels},
     {"policies", "policies (experts.*.kind: NAME, evict: NAME)", list_policies},
     {"metrics", "metrics (expect, plot, the table of results)", list_metrics},
     {"transforms", "transforms (routing.transform, moesim trace transform --step)",
