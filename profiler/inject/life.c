@@ -37,12 +37,32 @@ static bool registered;    /* handlers that a fork inherits */
 static bool driver_called; /* under `starting` */
 static int forked_from;
 static atomic_int wake_fd = -1, done_fd = -1;
+static pthread_mutex_t ticking = PTHREAD_MUTEX_INITIALIZER; /* while the ticker flushes */
 static atomic_int asked_signal, deferred_signal;
 
 const moe_options *
 moe_life_options(void)
 {
     return &options;
+}
+
+/* What the ticker has in its hands just now would come too late for a log that is closed. True: it
+ * has nothing, and gets nothing before `ticking` is unlocked. */
+static bool
+wait_for_tick(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += EXIT_PATIENCE_MS / 1000;
+    return pthread_mutex_timedlock(&ticking, &until) == 0;
+}
+
+static void
+tick(void)
+{
+    pthread_mutex_lock(&ticking);
+    moe_modules_tick();
+    pthread_mutex_unlock(&ticking);
 }
 
 static void
@@ -54,10 +74,13 @@ end(uint32_t reason, uint32_t signal)
             nanosleep(&(struct timespec){0, 1000000}, NULL);
         return;
     }
+    bool calm = wait_for_tick();
     moe_modules_stop();
     moe_window_stop();
     if (!moe_log_close(reason, signal, EXIT_PATIENCE_MS))
         moe_note("the log was not closed in time");
+    if (calm)
+        pthread_mutex_unlock(&ticking);
     atomic_store(&state, LIFE_OFF);
     moe_life_deferred();
 }
@@ -201,7 +224,7 @@ ticker(void *unused)
         struct pollfd wake = {.fd = event(&wake_fd), .events = POLLIN};
         uint64_t now = moe_clock_ns();
         if (now >= next_tick) {
-            moe_modules_tick();
+            tick();
             next_tick = now + tick_ns;
         }
         uint64_t one;
@@ -209,7 +232,7 @@ ticker(void *unused)
             read(wake.fd, &one, sizeof one) != sizeof one)
             continue;
         if (atomic_load(&asked_signal) == 0) {
-            moe_modules_tick();
+            tick();
             moe_log_wake();
             continue;
         }
@@ -241,6 +264,7 @@ after_fork_in_child(void)
 {
     moe_text_release(true);
     starting = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    ticking = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     int before = atomic_load(&state);
     if (before != LIFE_ON && before != LIFE_ENDING)
         return;

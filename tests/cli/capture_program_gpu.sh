@@ -87,6 +87,8 @@ expect 0 "the process forked; the child is not recorded" \
 says "3 kernels"
 expect 0 "5 kernels" capture -o execs -- "$program" cuda launch:k:1 sleep:900 exec cuda launch:k:4
 expect 9 "3 kernels" capture -o handled -- "$program" handle $work signal:15
+# A flush of every half second still has them in its hands when the program ends.
+expect 0 "3 kernels" env FAKE_SLOW=900 "$moesim" capture -f -o slow -- "$program" $work sleep:700
 
 # No room for the raw log: the program goes on, and that it was so is the exit status. And no room for
 # the profile: the raw logs stay, and can be decoded elsewhere.
