@@ -98,20 +98,19 @@ moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double 
  *              not their share of it; one that need not share its processor is faster, by `alone`
  *   tile     = tile, or up to coarse_tile by what an expert has on average, as the software chooses
  *   passes   = matrices * width + hidden elements for each row, at pass_efficiency of the
- * bandwidth: the gate's function reads its inputs and writes its result, the sum reads the down
- *              product's. vLLM's buffers hold the rows of other devices' experts, too, and the
- *              passes go over them: without this its H100 tables of
- * ai-dynamo/aiconfigurator@095f58a are off by 20 % at the mean, with it by 8 %. Sums over the
- * experts are order-free. More waves of blocks than one are not rounded up: blocks of several per
- * processor begin and end apart, and the tables show no steps (a fitted share of the rounding was
- * 0.00 to 0.02).
+ *              bandwidth: the gate's function reads its inputs and writes its result, the sum reads
+ *              the down product's. vLLM's buffers hold the rows of other devices' experts, too, and
+ *              the passes go over them: without this its H100 tables (ai-dynamo/aiconfigurator
+ *              at 095f58a) are off by 20 % at the mean, with it by 8 %.
+ *
+ * Sums over the experts are order-free. More waves of blocks than one are not rounded up: blocks of
+ * several per processor begin and end apart, and the tables show no steps (a fitted share of the
+ * rounding was 0.00 to 0.02).
  *
  * A device's own kernel has no blocks; then columns' and inner' are the products' own and alone' is
- * 1: time = launch + max(bytes / bandwidth, flops / rate) + decode + passes with rate = peak *
- * efficiency * tokens / rows. Where a device does not say its sms, blocks cost nothing and alone'
- * is
- * 1. A library's kernels have the decoding of weights in their measured numbers; a device's own
- * decode at dequant_bytes_per_s. */
+ * 1, so that rate = peak * efficiency * tokens / rows. Where a device does not say its sms, blocks
+ * cost nothing and alone' is 1, too. A library's kernels have the decoding of weights in their
+ * measured numbers; a device's own decode at dequant_bytes_per_s. */
 typedef enum moe_expert_part { MOE_EXPERT_WHOLE, MOE_EXPERT_UP, MOE_EXPERT_DOWN } moe_expert_part;
 
 typedef struct moe_expert_shape {
