@@ -74,9 +74,9 @@ finish(void)
     buffer = NULL;
     size = used = n_names = 0;
     pthread_mutex_unlock(&lock);
-    long slow = number("FAKE_SLOW", 0); /* milliseconds that a full buffer is on its way */
+    size_t slow = number("FAKE_SLOW", 0); /* milliseconds that a full buffer is on its way */
     if (slow > 0 && full != NULL)
-        nanosleep(&(struct timespec){0, slow * 1000000}, NULL);
+        nanosleep(&(struct timespec){0, (long)slow * 1000000}, NULL);
     if (full != NULL)
         complete(NULL, 0, full, bytes, valid);
     for (unsigned i = 0; i < n_old; i++) {
