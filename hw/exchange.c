@@ -221,23 +221,3 @@ moe_exchange_notify(const moe_network *network, int64_t ranks)
     double nodes = (double)((ranks - 1) / network->levels[0].ranks + 1);
     return moe_add_times(l->notify_ps, moe_times(l->notify_node_ps, nodes));
 }
-
-void
-moe_exchange_explain(const moe_exchange_cost *cost, GString *out)
-{
-    g_autofree char *fixed = moe_format_time(cost->fixed_ps);
-    g_autofree char *first = moe_format_time(moe_picoseconds(cost->first_s));
-    g_autofree char *sms = moe_format_time(moe_picoseconds(cost->sm_s));
-    g_autofree char *near = moe_format_bytes((int64_t)cost->near_bytes);
-    g_autofree char *near_rate = moe_format_rate(cost->near_bytes_per_s);
-    g_autofree char *total = moe_format_time(cost->total_ps);
-
-    g_string_append_printf(out, "%s + first %s + largest(SMs %s, %s / %s", fixed, first, sms, near,
-                           near_rate);
-    if (cost->far_bytes > 0) {
-        g_autofree char *far = moe_format_bytes((int64_t)cost->far_bytes);
-        g_autofree char *far_rate = moe_format_rate(cost->far_bytes_per_s);
-        g_string_append_printf(out, ", %s / %s", far, far_rate);
-    }
-    g_string_append_printf(out, ") = %s", total);
-}

@@ -68,6 +68,5 @@ bool moe_exchange_time(const moe_exchange *call, moe_exchange_cost *cost);
 /* What comes before kernels for throughput between nodes: each rank tells each other how much it
  * will send. 0 within a node, where the kernels tell it themselves. */
 int64_t moe_exchange_notify(const moe_network *network, int64_t ranks);
-void moe_exchange_explain(const moe_exchange_cost *cost, GString *out);
 
 #endif

@@ -170,17 +170,6 @@ build(moe_hardware_set *set, const moe_hardware_spec *spec)
     };
 }
 
-static char *
-stem(const char *path)
-{
-    char *name = g_path_get_basename(path);
-    char *dot = strrchr(name, '.');
-
-    if (dot)
-        *dot = '\0';
-    return name;
-}
-
 static moe_hardware_set *
 read_doc(const moe_yaml_doc *doc, const char *path, const char *name, moe_diag *diag,
          GError **error)
@@ -205,7 +194,7 @@ read_doc(const moe_yaml_doc *doc, const char *path, const char *name, moe_diag *
     if (spec->name || name)
         set->name = g_strdup(spec->name ? spec->name : name);
     else
-        set->name = stem(path);
+        set->name = moe_data_stem(path);
     build(set, spec);
     return g_steal_pointer(&set);
 }

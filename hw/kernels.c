@@ -46,17 +46,6 @@ moe_kernel_dtype_find(const char *name)
     return -1;
 }
 
-static char *
-stem(const char *path)
-{
-    char *name = g_path_get_basename(path);
-    char *dot = strrchr(name, '.');
-
-    if (dot)
-        *dot = '\0';
-    return name;
-}
-
 /* The next "8x1792" of a list of shapes; false at its end, or where it is none. */
 static bool
 next_shape(const char **at, double *experts, double *width)
@@ -167,7 +156,7 @@ read_doc(moe_yaml_doc *doc, const char *path, moe_diag *diag)
     if (moe_diag_errors(diag) != before)
         return NULL;
     const moe_kernels_spec *spec = moe_settings_data(set->settings);
-    set->name = spec->name ? g_strdup(spec->name) : stem(path);
+    set->name = spec->name ? g_strdup(spec->name) : moe_data_stem(path);
     set->kernels = (moe_kernels){
         .name = set->name,
         .source = spec->source ? spec->source : "",
@@ -236,12 +225,6 @@ const moe_kernels *
 moe_kernels_get(const moe_kernels_set *set)
 {
     return &set->kernels;
-}
-
-const moe_provenance *
-moe_kernels_provenance(const moe_kernels_set *set, size_t *n)
-{
-    return moe_settings_provenance(set->settings, n);
 }
 
 /* ---- choice ---- */

@@ -174,7 +174,6 @@ moe_kernels_set *moe_kernels_parse(const char *path, const char *text, size_t le
 void moe_kernels_free(moe_kernels_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_kernels_set, moe_kernels_free)
 const moe_kernels *moe_kernels_get(const moe_kernels_set *set);
-const moe_provenance *moe_kernels_provenance(const moe_kernels_set *set, size_t *n);
 /* The table of its keys; a list element's rows are relative to the kernel's struct. */
 extern const moe_param_table moe_kernels_table;
 /* Every number that a run can depend on. */

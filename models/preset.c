@@ -1,6 +1,7 @@
 /* Model presets: YAML read by a parameter table into the written form of models/spec.h. */
 #include "models/set.h"
 #include "models/spec.h"
+#include "sim/base/data.h"
 
 #define TEXT(k, field, help_)                                                                      \
     {                                                                                              \
@@ -140,17 +141,6 @@ where(const void *context, size_t stack, const char *section, const char *key)
     return node->loc;
 }
 
-static char *
-stem(const char *path)
-{
-    char *name = g_path_get_basename(path);
-    char *dot = strrchr(name, '.');
-
-    if (dot)
-        *dot = '\0';
-    return name;
-}
-
 static moe_model_set *
 read_doc(const moe_yaml_doc *doc, const char *path, const char *name, moe_diag *diag)
 {
@@ -167,7 +157,7 @@ read_doc(const moe_yaml_doc *doc, const char *path, const char *name, moe_diag *
     if (moe_diag_errors(diag) != before)
         return NULL;
     moe_model_spec *spec = moe_settings_data(settings);
-    g_autofree char *fallback = stem(path);
+    g_autofree char *fallback = moe_data_stem(path);
     if (!spec->name)
         spec->name = name ? name : fallback;
     return moe_spec_build(spec, where, root, diag);

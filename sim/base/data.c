@@ -55,6 +55,17 @@ moe_data_preset(const char *folder, const char *name)
     return NULL;
 }
 
+char *
+moe_data_stem(const char *path)
+{
+    char *name = g_path_get_basename(path);
+    char *dot = strrchr(name, '.');
+
+    if (dot)
+        *dot = '\0';
+    return name;
+}
+
 static void
 data_list(const char *root, const char *folder, GPtrArray *names)
 {

@@ -10,6 +10,8 @@
 
 /* The path of `folder`/`name`.yaml if it exists ("hw/presets"); yours to free, else NULL. */
 char *moe_data_preset(const char *folder, const char *name);
+/* What a file is called: "a100" of "x/a100.yaml"; yours. */
+char *moe_data_stem(const char *path);
 /* Names of all presets in `folder`, sorted, NULL-terminated; yours (g_strfreev). */
 char **moe_data_presets(const char *folder);
 /* `path` itself if absolute or found from the current folder; else relative to `beside` (the
