@@ -171,6 +171,18 @@ moe_cost_pass(const moe_hardware *hw, const moe_device *device, double bytes)
     });
 }
 
+moe_cost
+moe_cost_operation(const moe_hardware *hw, const moe_device *device,
+                   const moe_operation_kernel *kernel, double bytes, double rows)
+{
+    moe_cost cost = moe_cost_pass(hw, device, bytes);
+
+    cost.launch_ps = moe_add_times(kernel->fixed_ps, moe_times(kernel->row_ps, rows));
+    cost.bytes *= kernel->passes;
+    cost.host_ps = device->in_graph ? 0 : kernel->host_ps;
+    return moe_cost_finish(cost);
+}
+
 /* The rate at which both amounts take as long as they do one after the other. */
 static double
 average(double a, double rate_a, double b, double rate_b)

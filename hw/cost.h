@@ -141,6 +141,12 @@ moe_cost moe_cost_stream(const moe_hardware *hw, const moe_device *device, doubl
  * those that a framework makes of several, launched one by one, take a multiple. */
 moe_cost moe_cost_pass(const moe_hardware *hw, const moe_device *device, double bytes);
 
+/* The same as a library says that it carries it out (hw/kernels.h), of `rows`:
+ *     time = fixed + rows * per_row + passes * (what those bytes take above)
+ * and outside of graphs joined with the time that the host needs to launch it. */
+moe_cost moe_cost_operation(const moe_hardware *hw, const moe_device *device,
+                            const moe_operation_kernel *kernel, double bytes, double rows);
+
 /* One transfer alone on its link: latency, then bytes at the achieved rate. */
 moe_cost moe_cost_copy(const moe_hw_link *link, double bytes, bool pageable);
 /* The same of one that was queued behind another on its copy engine. */

@@ -135,6 +135,9 @@ check_repeated(const moe_kernels *k, const moe_yaml *root, moe_diag *diag)
             if (a->dtype == b->dtype && a->form == b->form && a->head_dim == b->head_dim)
                 check_twins("attention", a->name, b->name, i, root, diag);
         }
+    for (size_t i = 1; i < k->n_operations; i++)
+        for (size_t j = 0; j < i; j++)
+            check_twins("operations", k->operations[i].name, k->operations[j].name, i, root, diag);
 }
 
 /* Takes the document: settings point into it. */
@@ -163,9 +166,11 @@ read_doc(moe_yaml_doc *doc, const char *path, moe_diag *diag)
         .gemm = spec->gemm.items,
         .experts = spec->experts.items,
         .attention = spec->attention.items,
+        .operations = spec->operations.items,
         .n_gemm = spec->gemm.n,
         .n_experts = spec->experts.n,
         .n_attention = spec->attention.n,
+        .n_operations = spec->operations.n,
     };
     check_experts(&set->kernels, root, diag);
     check_repeated(&set->kernels, root, diag);
@@ -349,4 +354,6 @@ moe_kernels_canonical(const moe_kernels *kernels, GString *out)
     canonical_list("experts", kernels->experts, kernels->n_experts, sizeof *kernels->experts, out);
     canonical_list("attention", kernels->attention, kernels->n_attention,
                    sizeof *kernels->attention, out);
+    canonical_list("operations", kernels->operations, kernels->n_operations,
+                   sizeof *kernels->operations, out);
 }

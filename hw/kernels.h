@@ -3,10 +3,10 @@
  * of them is told here, in numbers that mean the same on every device.
  *
  * A library is a file, hw/kernels/NAME.yaml, with a list of kernels for each family: dense products
- * (gemm), the expert part of an MoE layer (experts), attention. Each kernel is for one arithmetic
- * type. A device description names its library, a scenario may name another. The same numbers
- * written in a device's description are its own kernels, one of each family, for whatever no
- * library has an entry for.
+ * (gemm), the expert part of an MoE layer (experts), attention, each kernel of one arithmetic type;
+ * and of the small operations between them. A device description names its library, a scenario may
+ * name another. The same numbers written in a device's description are its own kernels, one of each
+ * family, for whatever no library has an entry for.
  *
  * What a number does is said with the cost function that uses it: hw/cost.h. */
 #ifndef MOE_HW_KERNELS_H
@@ -148,12 +148,23 @@ typedef struct moe_attention_kernel {
     double cache_speed; /* of the shared cache, in bandwidths of the memory; 0: unknown */
 } moe_attention_kernel;
 
+/* A small operation beside the large ones (a norm, a rotation, a router's choice), as a framework
+ * carries it out: by one kernel, or by many of a general library (moe_cost_operation). */
+typedef struct moe_operation_kernel {
+    const char *name; /* as the framework calls it, or what it does ("norm") */
+    double passes;    /* times over that it moves what it must */
+    int64_t fixed_ps; /* of all its kernels together */
+    int64_t row_ps;   /* further of each row: a token, or a head of it that is worked on alone */
+    int64_t host_ps;  /* that the host needs to launch it outside of graphs */
+} moe_operation_kernel;
+
 typedef struct moe_kernels {
     const char *name, *source;
     const moe_gemm_kernel *gemm;
     const moe_expert_kernel *experts;
     const moe_attention_kernel *attention;
-    size_t n_gemm, n_experts, n_attention;
+    const moe_operation_kernel *operations;
+    size_t n_gemm, n_experts, n_attention, n_operations;
 } moe_kernels;
 
 typedef struct moe_kernels_set moe_kernels_set;

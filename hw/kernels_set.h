@@ -9,7 +9,7 @@
 /* As the parameter table fills it; list elements are the kernels themselves. */
 typedef struct moe_kernels_spec {
     const char *name, *source;
-    moe_list gemm, experts, attention;
+    moe_list gemm, experts, attention, operations;
 } moe_kernels_spec;
 
 struct moe_kernels_set {

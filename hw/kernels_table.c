@@ -5,6 +5,7 @@
 #define G(field) offsetof(moe_gemm_kernel, field)
 #define E(field) offsetof(moe_expert_kernel, field)
 #define A(field) offsetof(moe_attention_kernel, field)
+#define O(field) offsetof(moe_operation_kernel, field)
 #define NEED MOE_PARAM_REQUIRED
 #define SOURCED MOE_PARAM_SOURCED
 
@@ -199,6 +200,20 @@ static const moe_param rows[] = {
         "What one processor alone can read of the cache, in its equal share of the bandwidth."),
     ROW("attention.*.cache_speed", REAL, A(cache_speed), "0", 0, 1e3, SOURCED,
         "Rate at which the shared cache is read, in bandwidths of the memory; 0: unknown."),
+
+    LIST("operations", K(operations), moe_operation_kernel,
+         "Small operations between the others: norms, rotations, a router's choice."),
+    ROW("operations.*.name", TEXT, O(name), NULL, 0, 0, NEED,
+        "What the software calls it, or what it does: embedding, norm, rope, activation, top_k."),
+    ROW("operations.*.passes", REAL, O(passes), "1", 0, 1e4, SOURCED,
+        "How many times over it moves what it must: general kernels, one after another, write and "
+        "read what lies between them."),
+    ROW("operations.*.fixed", TIME, O(fixed_ps), "0", 0, 1e12, SOURCED,
+        "Fixed cost of all its kernels together."),
+    ROW("operations.*.per_row", TIME, O(row_ps), "0", 0, 1e9, SOURCED,
+        "Further cost of each row: a token, or each of its heads where these are worked on."),
+    ROW("operations.*.host", TIME, O(host_ps), "0", 0, 1e12, SOURCED,
+        "What the host needs to launch it outside of a CUDA graph."),
 };
 
 const moe_param_table moe_kernels_table = {"kernels", rows, MOE_COUNT(rows),

@@ -42,13 +42,17 @@ copy_kernels(moe_candidate *candidate, const moe_kernels *kernels, const moe_ker
         joined(a->experts, a->n_experts, b->experts, b->n_experts, sizeof *a->experts);
     candidate->attention =
         joined(a->attention, a->n_attention, b->attention, b->n_attention, sizeof *a->attention);
+    candidate->operations = joined(a->operations, a->n_operations, b->operations, b->n_operations,
+                                   sizeof *a->operations);
     candidate->kernels = g_memdup2(a, sizeof *a);
     candidate->kernels->gemm = candidate->gemm;
     candidate->kernels->experts = candidate->experts;
     candidate->kernels->attention = candidate->attention;
+    candidate->kernels->operations = candidate->operations;
     candidate->kernels->n_gemm += b->n_gemm;
     candidate->kernels->n_experts += b->n_experts;
     candidate->kernels->n_attention += b->n_attention;
+    candidate->kernels->n_operations += b->n_operations;
     candidate->devices[0].kernels = candidate->kernels;
 }
 
@@ -107,6 +111,8 @@ moe_candidate_copy(moe_candidate *to, const moe_candidate *from)
         memcpy(to->experts, from->experts, kernels->n_experts * sizeof *to->experts);
     if (kernels->n_attention)
         memcpy(to->attention, from->attention, kernels->n_attention * sizeof *to->attention);
+    if (kernels->n_operations)
+        memcpy(to->operations, from->operations, kernels->n_operations * sizeof *to->operations);
 }
 
 void
@@ -119,6 +125,7 @@ moe_candidate_clear(moe_candidate *candidate)
     g_free(candidate->gemm);
     g_free(candidate->experts);
     g_free(candidate->attention);
+    g_free(candidate->operations);
     g_free(candidate->kernels);
     g_free(candidate->call_ps);
 }

@@ -123,6 +123,8 @@ typedef enum moe_measured_operation {
     MOE_MEASURED_GATE,    /* the router's product */
     MOE_MEASURED_SOFTMAX,
     MOE_MEASURED_SAMPLING,
+    MOE_MEASURED_PERMUTE,  /* tokens' hidden vectors copied in the order of their experts */
+    MOE_MEASURED_QKV_NORM, /* the product for queries, keys and values; norms of the first two */
 } moe_measured_operation;
 
 /* One row; 0 and "" where the column is empty. */

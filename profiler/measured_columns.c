@@ -23,9 +23,9 @@ static const char *const collectives[] = {
     "",           "all_reduce",      "all_gather",     "reduce_scatter",
     "all_to_all", "broadcast",       "send_receive",   "dispatch",
     "combine",    "dispatch_notify", "combine_notify", NULL};
-static const char *const operations[] = {"",     "embedding",  "norm",     "qk_norm", "rope",
-                                         "add",  "activation", "router",   "top_k",   "shuffle",
-                                         "gate", "softmax",    "sampling", NULL};
+static const char *const operations[] = {
+    "",      "embedding", "norm", "qk_norm", "rope",     "add",     "activation", "router",
+    "top_k", "shuffle",   "gate", "softmax", "sampling", "permute", "qkv_norm",   NULL};
 
 #define COLUMN(name_, type_, offset_, choices_, max_, may_, must_)                                 \
     {                                                                                              \

@@ -19,6 +19,7 @@ typedef struct moe_candidate {
     moe_gemm_kernel *gemm;
     moe_expert_kernel *experts;
     moe_attention_kernel *attention;
+    moe_operation_kernel *operations;
     /* What measuring adds to each call of plain launches and of a graph, where `bench` measured it
        (a row's source; NULL: nobody): events and the idle gap before them. The machine, which runs
        one kernel after another, knows no such time. */
@@ -54,6 +55,11 @@ const moe_gemm_kernel *moe_predict_gemm_kernel(const moe_device *device,
                                                const moe_measured_row *row);
 const moe_expert_kernel *moe_predict_expert_kernel(const moe_device *device,
                                                    const moe_measured_row *row);
+
+/* Of a row of an operation: the one with the longest name that is a part of the row's, else the one
+ * that is called what the operation is; NULL: none. */
+const moe_operation_kernel *moe_predict_operation_kernel(const moe_device *device,
+                                                         const moe_measured_row *row);
 
 /* Whether a kernel of this type is one for such a row, not just the nearest that there is. */
 bool moe_predict_is_of_type(int dtype, const moe_measured_row *row);

@@ -46,6 +46,7 @@ elements(const moe_measured_row *row)
     case MOE_MEASURED_ADD:
         return 3 * hidden;
     case MOE_MEASURED_QK_NORM:
+    case MOE_MEASURED_QKV_NORM:
     case MOE_MEASURED_ROPE:
         return 2 * heads;
     case MOE_MEASURED_ACTIVATION:
@@ -56,6 +57,8 @@ elements(const moe_measured_row *row)
         return experts;
     case MOE_MEASURED_SHUFFLE: /* an index and a weight of 32 bits for each choice */
         return 4 * (double)row->top_k;
+    case MOE_MEASURED_PERMUTE:
+        return 2 * (double)row->top_k * hidden;
     case MOE_MEASURED_GATE:
     case MOE_MEASURED_SAMPLING: /* a vocabulary, which the row does not say */
     case MOE_MEASURED_NO_OPERATION:
@@ -64,23 +67,67 @@ elements(const moe_measured_row *row)
     return 0;
 }
 
+/* Columns of the product that is a part of an operation; 0: there is none. */
+static double
+columns(const moe_measured_row *row)
+{
+    if (row->operation == MOE_MEASURED_GATE || row->operation == MOE_MEASURED_ROUTER)
+        return (double)row->experts;
+    if (row->operation == MOE_MEASURED_QKV_NORM)
+        return (double)(row->heads + 2 * row->kv_heads) * (double)row->head_dim;
+    return 0;
+}
+
+/* What an operation works on, each alone: tokens, or their heads. */
+static double
+rows(const moe_measured_row *row)
+{
+    return (double)row->tokens * (row->heads ? (double)(row->heads + row->kv_heads) : 1);
+}
+
+/* The product that is a part of an operation; its cost is 0 where there is none. */
+static moe_cost
+product_of(const moe_hardware *hw, const moe_device *device, const moe_measured_row *row)
+{
+    double n = columns(row);
+    moe_gemm_shape shape = {.m = (double)row->tokens,
+                            .n = n,
+                            .k = (double)row->hidden,
+                            .weight_bits = 16,
+                            .activation_bits = 16};
+    return n > 0 ? moe_cost_product(hw, device, &shape) : (moe_cost){0};
+}
+
+/* As a library says that it is carried out; the host's time is that of all of it. */
+static moe_cost
+by_library(const moe_hardware *hw, const moe_device *device, const moe_measured_row *row,
+           const moe_operation_kernel *kernel)
+{
+    const moe_device in_graph = moe_device_in_graph(device);
+    double bytes = (double)row->tokens * elements(row) * 2;
+    moe_cost product = product_of(hw, &in_graph, row);
+    if (!product.kernels)
+        return moe_cost_operation(hw, device, kernel, bytes, rows(row));
+    moe_cost cost =
+        moe_cost_add(product, moe_cost_operation(hw, &in_graph, kernel, bytes, rows(row)));
+    if (!device->in_graph) {
+        cost.host_ps = kernel->host_ps;
+        cost.total_ps = (int64_t)moe_overlap((double)cost.total_ps, (double)cost.host_ps);
+    }
+    return cost;
+}
+
 moe_cost
 moe_predict_operation(const moe_candidate *candidate, const moe_device *device,
                       const moe_measured_row *row)
 {
-    double tokens = (double)row->tokens, each = elements(row);
-    moe_gemm_shape gate = {.m = tokens,
-                           .n = (double)row->experts,
-                           .k = (double)row->hidden,
-                           .weight_bits = 16,
-                           .activation_bits = 16};
-    moe_cost cost = {0};
-
-    if (each > 0)
-        cost = moe_cost_pass(&candidate->hw, device, tokens * each * 2);
-    if (row->operation == MOE_MEASURED_GATE || row->operation == MOE_MEASURED_ROUTER) {
-        moe_cost product = moe_cost_product(&candidate->hw, device, &gate);
-        cost = each > 0 ? moe_cost_add(product, cost) : product;
-    }
-    return cost;
+    const moe_operation_kernel *kernel = moe_predict_operation_kernel(device, row);
+    if (kernel)
+        return by_library(&candidate->hw, device, row, kernel);
+    double each = elements(row);
+    moe_cost cost = product_of(&candidate->hw, device, row);
+    if (each <= 0)
+        return cost;
+    moe_cost pass = moe_cost_pass(&candidate->hw, device, (double)row->tokens * each * 2);
+    return cost.kernels ? moe_cost_add(cost, pass) : pass;
 }

@@ -107,6 +107,23 @@ moe_predict_gemm_kernel(const moe_device *device, const moe_measured_row *row)
     return found ? found : &device->gemm;
 }
 
+const moe_operation_kernel *
+moe_predict_operation_kernel(const moe_device *device, const moe_measured_row *row)
+{
+    const moe_kernels *all = device->kernels;
+    const char *does = moe_measured_operation_name(row->operation);
+    const moe_operation_kernel *best = NULL, *named = NULL;
+
+    for (size_t i = 0; all && i < all->n_operations; i++) {
+        const moe_operation_kernel *one = &all->operations[i];
+        if (strstr(row->kernel, one->name) && (!best || strlen(one->name) > strlen(best->name)))
+            best = one;
+        if (!named && !strcmp(one->name, does))
+            named = one;
+    }
+    return best ? best : named;
+}
+
 const moe_expert_kernel *
 moe_predict_expert_kernel(const moe_device *device, const moe_measured_row *row)
 {

@@ -3,13 +3,33 @@
  * what the row says of them: how many choices, over how many experts, the largest share and the
  * coefficient of variation; tables that say nothing are taken as even. Products take a head's width
  * as 128 where the model's is not said and would be less (Qwen3's is, whatever its hidden size).
- * Tables that name no grouped kernel call the experts one after another: 60 small ones take twice
- * as long as 30, whatever their tokens. Their version is called in-turn. */
+ *
+ * Two collectors wrote them. The older one's tables do not say what was measured (no column
+ * measurement_type): its layers are of PyTorch's own operations, several kernels each, and call
+ * their experts one after another: 60 small ones take twice as long as 30, whatever their tokens.
+ * Its version is called in-turn.
+ *
+ * Times are of two kinds. Those of a profiler are sums of what kernels took on the device, counted
+ * in whole nanoseconds: as of a graph. Those of CUDA events are singles, which are no whole number
+ * of anything; the host launched one operation after another, and what is measured is the host
+ * where the device waits for it. It does not wait where enough is queued: a layer with a head (0.4
+ * ms and more for the vocabulary), a router behind 20 experts' products (`prefill_hot`) of enough
+ * tokens. */
 #include "profiler/tables.h"
 #include "sim/base/elementary.h"
 
 #include <math.h>
 #include <string.h>
+
+/* Whether the table has a column of how it was measured. */
+static bool
+says_method(const moe_foreign *f)
+{
+    for (size_t i = 0; i < f->layout->n_columns; i++)
+        if (!strcmp(f->layout->columns[i].name, "measurement_type"))
+            return f->at[i] >= 0;
+    return false;
+}
 
 static bool
 begin(moe_foreign *f)
@@ -22,6 +42,7 @@ begin(moe_foreign *f)
     f->row.source = moe_measured_intern(f->table, "Frontier");
     f->row.framework = moe_measured_intern(f->table, "frontier");
     f->row.dtype = moe_measured_intern(f->table, "bf16");
+    f->row.version = moe_measured_intern(f->table, says_method(f) ? "" : "in-turn");
     if (!g_utf8_validate(device, -1, NULL))
         return true;
     f->row.device = moe_measured_intern(f->table, device);
@@ -29,9 +50,28 @@ begin(moe_foreign *f)
     return true;
 }
 
-/* A median in the column, if there is one; the column's name is that of the kernel. */
+/* Columns of a time: its median, its least and its largest. */
+#define TIME(at, name, must)                                                                       \
+    [at] = {"time_stats." name ".median", must}, [(at) + 1] = {"time_stats." name ".min", false},  \
+    [(at) + 2] = {"time_stats." name ".max", false}
+enum { TIMES = 3 }; /* columns of each */
+
+/* Whether a profiler counted it, in nanoseconds; false where the table does not say. */
 static bool
-has_time(moe_foreign *f, int column, double *time)
+is_counted(moe_foreign *f, int column)
+{
+    for (int i = 1; i < TIMES; i++) {
+        double ns = 1e6 * moe_foreign_real(f, column + i, 0);
+        if (!(ns > 0) || fabs(ns - rint(ns)) > 1e-10 * ns)
+            return false;
+    }
+    return true;
+}
+
+/* A median in the column, if there is one; the column's name is that of the kernel. `queued`: the
+ * device did not wait for the host. */
+static bool
+has_time(moe_foreign *f, int column, bool queued, double *time)
 {
     const char *name = f->layout->columns[column].name;
     if (!moe_foreign_has(f, column))
@@ -41,20 +81,43 @@ has_time(moe_foreign *f, int column, double *time)
         f->row.kernel = moe_measured_intern(f->table, parts[1]);
     }
     *time = moe_foreign_real(f, column, 0);
+    f->row.graph = queued || is_counted(f, column);
     return !f->failed;
+}
+
+static void
+add_operation(moe_foreign *f, int column, int operation, bool queued)
+{
+    double time = 0;
+    f->row.kind = MOE_MEASURED_OPERATION;
+    f->row.operation = operation;
+    if (has_time(f, column, queued, &time))
+        moe_foreign_add(f, time);
+}
+
+static void
+add_product(moe_foreign *f, int column, int64_t m, int64_t n, int64_t k, bool queued)
+{
+    double time = 0;
+    f->row.kind = MOE_MEASURED_GEMM;
+    f->row.m = m;
+    f->row.n = n;
+    f->row.k = k;
+    if (has_time(f, column, queued, &time))
+        moe_foreign_add(f, time);
 }
 
 /* ---- experts ---- */
 
 enum {
     GROUPED,
-    UP_EACH,
-    DOWN_EACH,
-    GATE,
-    TOP_K_TIME,
-    ROUTER,
-    SHUFFLE,
-    TOKENS,
+    UP_EACH = GROUPED + TIMES,
+    DOWN_EACH = UP_EACH + TIMES,
+    GATE = DOWN_EACH + TIMES,
+    TOP_K_TIME = GATE + TIMES,
+    ROUTER = TOP_K_TIME + TIMES,
+    SHUFFLE = ROUTER + TIMES,
+    TOKENS = SHUFFLE + TIMES,
     EXPERTS,
     LOCAL,
     TOP_K,
@@ -68,17 +131,20 @@ enum {
     LARGEST,
     PRECISION,
     BACKEND,
+    PATH,
+    CONTEXT,
+    METHOD,
     N_MOE
 };
 
 static const moe_layout_column moe_list[N_MOE] = {
-    [GROUPED] = {"time_stats.moe_grouped_gemm.median", true},
-    [UP_EACH] = {"time_stats.moe_expert_up_proj.median", false},
-    [DOWN_EACH] = {"time_stats.moe_expert_down_proj.median", false},
-    [GATE] = {"time_stats.moe_gating_linear.median", false},
-    [TOP_K_TIME] = {"time_stats.moe_gating_routing_topk.median", false},
-    [ROUTER] = {"time_stats.moe_gating.median", false},
-    [SHUFFLE] = {"time_stats.moe_shuffling.median", false},
+    TIME(GROUPED, "moe_grouped_gemm", true),
+    TIME(UP_EACH, "moe_expert_up_proj", false),
+    TIME(DOWN_EACH, "moe_expert_down_proj", false),
+    TIME(GATE, "moe_gating_linear", false),
+    TIME(TOP_K_TIME, "moe_gating_routing_topk", false),
+    TIME(ROUTER, "moe_gating", false),
+    TIME(SHUFFLE, "moe_shuffling", false),
     [TOKENS] = {"num_tokens", true},
     [EXPERTS] = {"num_experts", true},
     [LOCAL] = {"num_experts_per_device", true},
@@ -93,6 +159,9 @@ static const moe_layout_column moe_list[N_MOE] = {
     [LARGEST] = {"max_load_ratio", false},
     [PRECISION] = {"profiling_precision", false},
     [BACKEND] = {"moe_grouped_gemm_backend", false},
+    [PATH] = {"routing_runtime_path", false},
+    [CONTEXT] = {"gating_runtime_context", false},
+    [METHOD] = {"measurement_type", false},
 };
 
 typedef struct imbalance {
@@ -105,6 +174,9 @@ ln_odds(double p)
 {
     return moe_ln(p / (1 - p));
 }
+
+/* Tokens from which 20 experts' products take longer on an A800 than launching them. */
+enum { HOT_FROM = 640 };
 
 /* The first expert has the most; the others lie around their mean as quantiles of a logistic
  * distribution do, as wide as the variation that is left says. The sum is exact. */
@@ -163,26 +235,19 @@ set_loads(moe_foreign *f)
     return true;
 }
 
+/* Routing that a table names is a kernel of its own. */
 static void
-add_operation(moe_foreign *f, int column, int operation)
+add_top_k(moe_foreign *f, bool hot)
 {
     double time = 0;
+    const char *path = moe_foreign_text(f, PATH);
     f->row.kind = MOE_MEASURED_OPERATION;
-    f->row.operation = operation;
-    if (has_time(f, column, &time))
-        moe_foreign_add(f, time);
-}
-
-static void
-add_product(moe_foreign *f, int column, int64_t m, int64_t n, int64_t k)
-{
-    double time = 0;
-    f->row.kind = MOE_MEASURED_GEMM;
-    f->row.m = m;
-    f->row.n = n;
-    f->row.k = k;
-    if (has_time(f, column, &time))
-        moe_foreign_add(f, time);
+    f->row.operation = MOE_MEASURED_TOP_K;
+    if (!has_time(f, TOP_K_TIME, hot, &time))
+        return;
+    if (*path)
+        f->row.kernel = path;
+    moe_foreign_add(f, time);
 }
 
 /* What the row says beside its experts. The products of one expert are timed over an even share of
@@ -199,14 +264,16 @@ add_others(moe_foreign *f, int64_t experts)
     plain.experts = experts;
     plain.top_k = row.top_k;
     f->row = plain;
-    add_operation(f, TOP_K_TIME, MOE_MEASURED_TOP_K);
-    add_operation(f, ROUTER, MOE_MEASURED_ROUTER);
-    add_operation(f, SHUFFLE, MOE_MEASURED_SHUFFLE);
+    bool hot = !strcmp(moe_foreign_text(f, CONTEXT), "prefill_hot") && row.tokens >= HOT_FROM;
+    bool in_turn = f->at[METHOD] < 0;
+    add_top_k(f, hot);
+    add_operation(f, ROUTER, MOE_MEASURED_ROUTER, false);
+    add_operation(f, SHUFFLE, in_turn ? MOE_MEASURED_PERMUTE : MOE_MEASURED_SHUFFLE, false);
     f->row = f->base;
     f->row.line = row.line;
-    add_product(f, GATE, row.tokens, experts, row.hidden);
-    add_product(f, UP_EACH, each, (row.matrices - 1) * row.width, row.hidden);
-    add_product(f, DOWN_EACH, each, row.hidden, row.width);
+    add_product(f, GATE, row.tokens, experts, row.hidden, hot);
+    add_product(f, UP_EACH, each, (row.matrices - 1) * row.width, row.hidden, false);
+    add_product(f, DOWN_EACH, each, row.hidden, row.width, false);
 }
 
 static void
@@ -231,12 +298,10 @@ read_moe(moe_foreign *f)
     row->matrices =
         moe_foreign_has(f, GATED) && !strcmp(moe_foreign_text(f, GATED), "False") ? 2 : 3;
     row->kernel = moe_foreign_text(f, BACKEND);
-    if (f->at[BACKEND] < 0)
-        row->version = moe_measured_intern(f->table, "in-turn");
     int64_t experts = moe_foreign_whole(f, EXPERTS, 1, 1);
     if (f->failed || !set_loads(f))
         return;
-    if (has_time(f, GROUPED, &time))
+    if (has_time(f, GROUPED, false, &time))
         moe_foreign_add(f, time);
     add_others(f, experts);
 }
@@ -257,17 +322,17 @@ const moe_layout moe_layout_frontier_moe = {
 
 enum {
     EMB,
-    NORM,
-    POST_NORM,
-    PRE_PROJ,
-    POST_PROJ,
-    ROPE,
-    UP,
-    ACT,
-    DOWN,
-    ADD,
-    HEAD,
-    D_TOKENS,
+    NORM = EMB + TIMES,
+    POST_NORM = NORM + TIMES,
+    PRE_PROJ = POST_NORM + TIMES,
+    POST_PROJ = PRE_PROJ + TIMES,
+    ROPE = POST_PROJ + TIMES,
+    UP = ROPE + TIMES,
+    ACT = UP + TIMES,
+    DOWN = ACT + TIMES,
+    ADD = DOWN + TIMES,
+    HEAD = ADD + TIMES,
+    D_TOKENS = HEAD + TIMES,
     D_TP,
     D_HEADS,
     D_KV_HEADS,
@@ -275,21 +340,23 @@ enum {
     D_WIDTH,
     D_VOCAB,
     D_GATED,
+    D_QK_NORM,
+    D_METHOD,
     N_DENSE
 };
 
 static const moe_layout_column dense_list[N_DENSE] = {
-    [EMB] = {"time_stats.emb.median", false},
-    [NORM] = {"time_stats.input_layernorm.median", false},
-    [POST_NORM] = {"time_stats.post_attention_layernorm.median", false},
-    [PRE_PROJ] = {"time_stats.attn_pre_proj.median", true},
-    [POST_PROJ] = {"time_stats.attn_post_proj.median", false},
-    [ROPE] = {"time_stats.attn_rope.median", false},
-    [UP] = {"time_stats.mlp_up_proj.median", false},
-    [ACT] = {"time_stats.mlp_act.median", false},
-    [DOWN] = {"time_stats.mlp_down_proj.median", false},
-    [ADD] = {"time_stats.add.median", false},
-    [HEAD] = {"time_stats.lm_head_linear.median", false},
+    TIME(EMB, "emb", false),
+    TIME(NORM, "input_layernorm", false),
+    TIME(POST_NORM, "post_attention_layernorm", false),
+    TIME(PRE_PROJ, "attn_pre_proj", true),
+    TIME(POST_PROJ, "attn_post_proj", false),
+    TIME(ROPE, "attn_rope", false),
+    TIME(UP, "mlp_up_proj", false),
+    TIME(ACT, "mlp_act", false),
+    TIME(DOWN, "mlp_down_proj", false),
+    TIME(ADD, "add", false),
+    TIME(HEAD, "lm_head_linear", false),
     [D_TOKENS] = {"num_tokens", true},
     [D_TP] = {"num_tensor_parallel_workers", true},
     [D_HEADS] = {"n_head", true},
@@ -298,6 +365,8 @@ static const moe_layout_column dense_list[N_DENSE] = {
     [D_WIDTH] = {"n_expanded_embd", true},
     [D_VOCAB] = {"vocab_size", true},
     [D_GATED] = {"use_gated_mlp", false},
+    [D_QK_NORM] = {"use_qk_norm", false},
+    [D_METHOD] = {"measurement_type", false},
 };
 
 static int64_t
@@ -321,26 +390,31 @@ read_dense(moe_foreign *f)
 
     if (f->failed)
         return;
-    add_product(f, PRE_PROJ, tokens, (q + 2 * kv) * head, hidden);
-    add_product(f, POST_PROJ, tokens, hidden, q * head);
-    add_product(f, UP, tokens, (gated ? 2 : 1) * width, hidden);
-    add_product(f, DOWN, tokens, hidden, width);
-    add_product(f, HEAD, tokens, share(vocab, tp), hidden);
+    bool queued = moe_foreign_has(f, HEAD);
+    bool norms = !strcmp(moe_foreign_text(f, D_QK_NORM), "True");
+    if (!norms)
+        add_product(f, PRE_PROJ, tokens, (q + 2 * kv) * head, hidden, queued);
+    add_product(f, POST_PROJ, tokens, hidden, q * head, queued);
+    add_product(f, UP, tokens, (gated ? 2 : 1) * width, hidden, queued);
+    add_product(f, DOWN, tokens, hidden, width, queued);
+    add_product(f, HEAD, tokens, share(vocab, tp), hidden, queued);
     row->m = row->n = row->k = 0;
     row->tokens = tokens;
     row->hidden = hidden;
     row->tp = tp;
-    add_operation(f, EMB, MOE_MEASURED_EMBEDDING);
-    add_operation(f, NORM, MOE_MEASURED_NORM);
-    add_operation(f, POST_NORM, MOE_MEASURED_NORM);
-    add_operation(f, ADD, MOE_MEASURED_ADD);
+    add_operation(f, EMB, MOE_MEASURED_EMBEDDING, queued);
+    add_operation(f, NORM, MOE_MEASURED_NORM, queued);
+    add_operation(f, POST_NORM, MOE_MEASURED_NORM, queued);
+    add_operation(f, ADD, MOE_MEASURED_ADD, queued);
     row->width = width;
-    add_operation(f, ACT, MOE_MEASURED_ACTIVATION);
+    add_operation(f, ACT, MOE_MEASURED_ACTIVATION, queued);
     row->width = 0;
     row->heads = q;
     row->kv_heads = kv;
     row->head_dim = head;
-    add_operation(f, ROPE, MOE_MEASURED_ROPE);
+    add_operation(f, ROPE, MOE_MEASURED_ROPE, queued);
+    if (norms)
+        add_operation(f, PRE_PROJ, MOE_MEASURED_QKV_NORM, queued);
 }
 
 const moe_layout moe_layout_frontier_dense = {

@@ -113,7 +113,7 @@ load(moe_validation *v, const char *name, moe_diag *diag, GError **error)
 
 typedef struct several {
     moe_kernels all;
-    GArray *gemm, *experts, *attention;
+    GArray *gemm, *experts, *attention, *operations;
 } several;
 
 void
@@ -123,6 +123,7 @@ moe_libraries_free(void *data)
     g_array_unref(s->gemm);
     g_array_unref(s->experts);
     g_array_unref(s->attention);
+    g_array_unref(s->operations);
     g_free(s);
 }
 
@@ -135,14 +136,18 @@ append(several *s, const moe_kernels *kernels)
         g_array_append_vals(s->experts, kernels->experts, (guint)kernels->n_experts);
     if (kernels->n_attention)
         g_array_append_vals(s->attention, kernels->attention, (guint)kernels->n_attention);
+    if (kernels->n_operations)
+        g_array_append_vals(s->operations, kernels->operations, (guint)kernels->n_operations);
     s->all = (moe_kernels){.name = general,
                            .source = "",
                            .gemm = (const void *)s->gemm->data,
                            .experts = (const void *)s->experts->data,
                            .attention = (const void *)s->attention->data,
+                           .operations = (const void *)s->operations->data,
                            .n_gemm = s->gemm->len,
                            .n_experts = s->experts->len,
-                           .n_attention = s->attention->len};
+                           .n_attention = s->attention->len,
+                           .n_operations = s->operations->len};
 }
 
 bool
@@ -159,6 +164,7 @@ moe_validate_libraries(moe_validation *v, const char *name, char *const *others,
     s->gemm = g_array_new(false, false, sizeof(moe_gemm_kernel));
     s->experts = g_array_new(false, false, sizeof(moe_expert_kernel));
     s->attention = g_array_new(false, false, sizeof(moe_attention_kernel));
+    s->operations = g_array_new(false, false, sizeof(moe_operation_kernel));
     g_ptr_array_add(v->joined, s);
     bool generally = !strcmp(name, general);
     for (; *others; others++) {
@@ -175,7 +181,8 @@ moe_validate_libraries(moe_validation *v, const char *name, char *const *others,
         return false;
     if (last)
         append(s, last);
-    *behind = s->gemm->len || s->experts->len || s->attention->len ? &s->all : NULL;
+    *behind =
+        s->gemm->len || s->experts->len || s->attention->len || s->operations->len ? &s->all : NULL;
     return true;
 }
 
@@ -194,6 +201,9 @@ has_name(const moe_kernels *kernels, const char *name)
     for (size_t i = 0; i < kernels->n_attention; i++)
         if (kernels->attention[i].name == name)
             return true;
+    for (size_t i = 0; i < kernels->n_operations; i++)
+        if (kernels->operations[i].name == name)
+            return true;
     return false;
 }
 
@@ -202,6 +212,7 @@ named(const moe_validation *v, const char *name, int dtype, moe_validated_row *r
 {
     row->kernel = name ? name : "";
     row->of_type = !name || row->row->kind == MOE_MEASURED_ATTENTION ||
+                   row->row->kind == MOE_MEASURED_OPERATION ||
                    moe_predict_is_of_type(dtype, row->row);
     for (guint i = 0; name && i < v->libraries->len; i++) {
         const moe_kernels *kernels = moe_kernels_get(g_ptr_array_index(v->libraries, i));
@@ -224,5 +235,8 @@ moe_validate_name_kernel(const moe_validation *v, const moe_device *device, moe_
     } else if (row->row->kind == MOE_MEASURED_ATTENTION) {
         const moe_attention_kernel *kernel = moe_predict_attention_kernel(device, row->row);
         named(v, kernel->name, kernel->dtype, row);
+    } else if (row->row->kind == MOE_MEASURED_OPERATION) {
+        const moe_operation_kernel *kernel = moe_predict_operation_kernel(device, row->row);
+        named(v, kernel ? kernel->name : NULL, 0, row);
     }
 }

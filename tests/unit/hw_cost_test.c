@@ -6,6 +6,7 @@
 #include "tests/test.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static const moe_place places[] = {{"hbm", 1LL << 40, 0, 1e12}, {"dram", 1LL << 40, 0, 1e11}};
 
@@ -53,6 +54,27 @@ static bool
 near(int64_t a, int64_t b)
 {
     return a - b <= 1 && b - a <= 1;
+}
+
+/* Passes are multiplied, rows and fixed costs added; the host is joined outside of graphs only. */
+static void
+operations(void)
+{
+    moe_device d = device(), in_graph = moe_device_in_graph(&d);
+    moe_hardware hw = machine(&d);
+    moe_operation_kernel kernel = {
+        .name = "norm", .passes = 3, .fixed_ps = 5000000, .row_ps = 1000, .host_ps = 40000000};
+    moe_cost once = moe_cost_pass(&hw, &d, 1e7);
+    int64_t moving = 3 * (once.total_ps - once.launch_ps);
+    int64_t busy = 5000000 + 64 * 1000 + moving;
+    moe_cost c = moe_cost_operation(&hw, &in_graph, &kernel, 1e7, 64);
+
+    MOE_CHECK(llabs(c.total_ps - busy) <= 3, "%lld, not %lld", (long long)c.total_ps,
+              (long long)busy);
+    c = moe_cost_operation(&hw, &d, &kernel, 1e7, 64);
+    double both = moe_overlap((double)busy, 40000000);
+    MOE_CHECK(fabs((double)c.total_ps - both) <= 8, "%lld, not %.0f", (long long)c.total_ps, both);
+    MOE_CHECK(c.total_ps > 40000000 && c.total_ps > busy, "%lld", (long long)c.total_ps);
 }
 
 static void
@@ -367,9 +389,9 @@ never_faster_with_more(void)
     }
 }
 
-MOE_TESTS({"closed forms", closed_forms}, {"experts add up", experts_add_up},
-          {"low bits are decoded", low_bits_are_decoded}, {"peaks fall back", peaks_fall_back},
-          {"copies", copies}, {"bandwidth halves", bandwidth_halves},
-          {"shared keys are rows", shared_keys_are_rows},
+MOE_TESTS({"closed forms", closed_forms}, {"operations", operations},
+          {"experts add up", experts_add_up}, {"low bits are decoded", low_bits_are_decoded},
+          {"peaks fall back", peaks_fall_back}, {"copies", copies},
+          {"bandwidth halves", bandwidth_halves}, {"shared keys are rows", shared_keys_are_rows},
           {"each kind of kernel its own numbers", kinds_of_kernels}, {"sums", sums},
           {"explanations", explanations}, {"never faster with more", never_faster_with_more})

@@ -40,6 +40,13 @@ row_text(const moe_measured_row *row)
 
 #define AIC "framework,version,device,op_name,kernel_source,"
 #define WHO "VLLM,1.2,NVIDIA Z9,"
+#define TIMES(name) "time_stats." name ".median,time_stats." name ".min,time_stats." name ".max,"
+#define METHODS                                                                                    \
+    TIMES("input_layernorm")                                                                       \
+    TIMES("attn_rope")                                                                             \
+    "time_stats.lm_head_linear.median,time_stats.attn_pre_proj.median,n_head,n_kv_head,n_embd,"    \
+    "n_expanded_embd,vocab_size,use_qk_norm,num_tokens,num_tensor_parallel_workers,"               \
+    "measurement_type\n"
 
 static const struct {
     const char *file, *text;
@@ -180,8 +187,9 @@ static const struct {
      {"kind=experts device=z9 version=in-turn dtype=bf16 weight_bits=16 activation_bits=16 "
       "hidden=512 width=128 "
       "matrices=3 experts=4 top_k=2 tp=2 tokens=10 distinct=3 loads=10;9;1 mode=plain time_us=500",
-      "kind=operation device=z9 kernel=moe_shuffling dtype=bf16 weight_bits=16 activation_bits=16 "
-      "hidden=512 experts=8 top_k=2 tokens=10 operation=shuffle mode=plain time_us=100",
+      "kind=operation device=z9 version=in-turn kernel=moe_shuffling dtype=bf16 weight_bits=16 "
+      "activation_bits=16 hidden=512 experts=8 top_k=2 tokens=10 operation=permute mode=plain "
+      "time_us=100",
       "kind=experts device=z9 version=in-turn dtype=bf16 weight_bits=16 activation_bits=16 "
       "hidden=512 width=128 "
       "matrices=2 experts=4 top_k=2 tp=2 tokens=10 distinct=4 loads=5;5;5;5 mode=plain "
@@ -190,10 +198,39 @@ static const struct {
      "time_stats.input_layernorm.median,time_stats.attn_pre_proj.median,n_head,n_kv_head,n_embd,"
      "n_expanded_embd,vocab_size,use_gated_mlp,num_tokens,num_tensor_parallel_workers\n"
      "0.02,0.06,16,4,2048,1408,1000,True,64,2\n",
+     {"kind=gemm device=z9 version=in-turn kernel=attn_pre_proj dtype=bf16 weight_bits=16 "
+      "activation_bits=16 m=64 n=1536 k=2048 mode=plain time_us=60",
+      "kind=operation device=z9 version=in-turn kernel=input_layernorm dtype=bf16 weight_bits=16 "
+      "activation_bits=16 hidden=2048 tp=2 tokens=64 operation=norm mode=plain time_us=20"}},
+    /* A profiler's nanoseconds, an event's single; with a head the device does not wait. */
+    {"data_profiling_compute_z9_some_linear_op.csv",
+     METHODS "0.02,0.019,0.021,0.0276159998,0.0276159998,0.029,,0.06,16,4,2048,768,1000,False,64,2,"
+             "CUDA_EVENT\n",
      {"kind=gemm device=z9 kernel=attn_pre_proj dtype=bf16 weight_bits=16 activation_bits=16 m=64 "
       "n=1536 k=2048 mode=plain time_us=60",
       "kind=operation device=z9 kernel=input_layernorm dtype=bf16 weight_bits=16 "
-      "activation_bits=16 hidden=2048 tp=2 tokens=64 operation=norm mode=plain time_us=20"}},
+      "activation_bits=16 hidden=2048 tp=2 tokens=64 operation=norm mode=graph time_us=20",
+      "kind=operation device=z9 kernel=attn_rope dtype=bf16 weight_bits=16 activation_bits=16 "
+      "hidden=2048 tp=2 tokens=64 heads=8 kv_heads=2 head_dim=128 operation=rope mode=plain "
+      "time_us=27.6159998"}},
+    {"data_profiling_compute_z9_some_linear_op.csv",
+     METHODS ",,,,,,0.4,0.06,16,4,2048,768,1000,True,64,2,CUDA_EVENT\n",
+     {"kind=gemm device=z9 kernel=lm_head_linear dtype=bf16 weight_bits=16 activation_bits=16 m=64 "
+      "n=500 k=2048 mode=graph time_us=400",
+      "kind=operation device=z9 kernel=attn_pre_proj dtype=bf16 weight_bits=16 activation_bits=16 "
+      "hidden=2048 tp=2 tokens=64 heads=8 kv_heads=2 head_dim=128 operation=qkv_norm mode=graph "
+      "time_us=60"}},
+    {"data_profiling_compute_z9_some_moe_moe.csv",
+     "time_stats.moe_grouped_gemm.median,time_stats.moe_gating_routing_topk.median,num_tokens,"
+     "num_experts,num_experts_per_device,expert_parallel_size,router_topk,hidden_dim,"
+     "expert_hidden_dim,num_tensor_parallel_workers,routing_runtime_path,gating_runtime_context,"
+     "measurement_type\n"
+     ",0.1,1024,8,4,2,2,512,256,2,uniform_topk,prefill_hot,CUDA_EVENT\n"
+     ",0.3,16,8,4,2,2,512,256,2,uniform_topk,prefill_hot,CUDA_EVENT\n",
+     {"kind=operation device=z9 kernel=uniform_topk dtype=bf16 weight_bits=16 activation_bits=16 "
+      "hidden=512 experts=8 top_k=2 tokens=1024 operation=top_k mode=graph time_us=100",
+      "kind=operation device=z9 kernel=uniform_topk dtype=bf16 weight_bits=16 activation_bits=16 "
+      "hidden=512 experts=8 top_k=2 tokens=16 operation=top_k mode=plain time_us=300"}},
     {"profiler_perf_Z9_Some_Mixtral-8x7B_bf16_tp2_moe.csv",
      "tokens,activated_experts,time_us\n4,6,500\n",
      {"kind=experts device=Z9 dtype=bf16 weight_bits=16 activation_bits=16 hidden=4096 width=7168 "
