@@ -100,14 +100,25 @@ moe_collective_auto(const moe_collective *call, moe_collective_cost *cost)
     return cost->algorithm && cost->algorithm->cost(call, cost);
 }
 
+/* Of a phase's port; protocols that send flags, too, have the whole of it. */
+static double
+peak_rate(const moe_phase *p, const moe_network *network)
+{
+    const moe_level *l = &network->levels[p->level];
+
+    return moe_larger(p->bytes_per_s, moe_level_rate(network, p->level)) *
+           moe_larger(1, moe_ratio(l->peak_bytes_per_s, l->bytes_per_s));
+}
+
 int64_t
-moe_collective_floor(const moe_collective_cost *cost)
+moe_collective_floor(const moe_collective_cost *cost, const moe_network *nominal)
 {
     double longest = 0;
 
     for (int i = 0; i < cost->n_phases; i++) {
         const moe_phase *p = &cost->phases[i];
-        longest = moe_larger(longest, moe_ratio(p->wire_bytes, p->bytes_per_s));
+        double rate = nominal ? peak_rate(p, nominal) : p->bytes_per_s;
+        longest = moe_larger(longest, moe_ratio(p->wire_bytes, rate));
     }
     return moe_times((int64_t)1e12, longest);
 }

@@ -90,8 +90,9 @@ const moe_collective_algorithm *moe_collective_find(const char *name); /* NULL: 
  * takes no time. */
 bool moe_collective_time(const moe_collective *call, const moe_collective_algorithm *algorithm,
                          moe_collective_cost *cost);
-/* No network moves the bytes faster: the wire terms of the longest phases alone. */
-int64_t moe_collective_floor(const moe_collective_cost *cost);
+/* No network moves the bytes faster: the wire term of the longest phase alone. `nominal`: the
+ * call's network, at the peaks of its ports; NULL: at the rates of the phases. */
+int64_t moe_collective_floor(const moe_collective_cost *cost, const moe_network *nominal);
 /* "ring, simple: 16.3 us + 14 x 1.7 us + (470 MB + 7.5 MB) / 356 GB/s + 67 MB / 1.05 TB/s = …" */
 void moe_collective_explain(const moe_collective_cost *cost, GString *out);
 const char *moe_collective_op_name(int op); /* "all-to-all" */

@@ -64,6 +64,10 @@ const moe_operation_kernel *moe_predict_operation_kernel(const moe_device *devic
 /* Whether a kernel of this type is one for such a row, not just the nearest that there is. */
 bool moe_predict_is_of_type(int dtype, const moe_measured_row *row);
 
+/* A collective row's bytes at the nominal rate of the busiest port, in microseconds; 0: nothing
+ * foretells it, or it moves none. */
+double moe_predict_wire(const moe_candidate *candidate, const moe_measured_row *row);
+
 /* How a collective row's bytes would go: the name of its first phase (hw/collective.h), "tokens" of
  * exchanges; NULL: the machine has no network for it. */
 const char *moe_predict_way(const moe_candidate *candidate, const moe_measured_row *row);

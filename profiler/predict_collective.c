@@ -4,6 +4,7 @@
 #include "hw/collective.h"
 #include "hw/exchange.h"
 
+#include <math.h>
 #include <string.h>
 
 static const char vectors[] = "the longest port's bytes / rate + steps (hw/collective.h)";
@@ -102,16 +103,16 @@ moe_predict_way(const moe_candidate *candidate, const moe_measured_row *row)
     return vector_cost(candidate, row, &cost) && cost.n_phases ? cost.phases[0].name : NULL;
 }
 
-static moe_cost
-of_tokens(const moe_candidate *candidate, const moe_device *device, const moe_measured_row *row)
+static bool
+tokens_cost(const moe_candidate *candidate, const moe_device *device, const moe_measured_row *row,
+            moe_exchange_cost *cost)
 {
-    bool combine = row->collective == MOE_MEASURED_COMBINE;
     bool low = !strcmp(row->algorithm, "deepep_low_latency");
     const moe_network *network = &candidate->hw.network;
     moe_exchange call = {
         .network = network,
         .mode = low ? MOE_EXCHANGE_LOW_LATENCY : MOE_EXCHANGE_NORMAL,
-        .combine = combine,
+        .combine = row->collective == MOE_MEASURED_COMBINE,
         .ranks = row->ranks,
         .experts = row->experts,
         .top_k = row->top_k,
@@ -122,13 +123,20 @@ of_tokens(const moe_candidate *candidate, const moe_device *device, const moe_me
                : row->sms > 0 ? row->sms
                               : DEFAULT_SMS,
     };
-    moe_exchange_cost cost;
 
     if (call.sms <= 0)
-        return (moe_cost){0};
+        return false;
     call.spread = moe_spread_uniform(row->experts, row->top_k, row->ranks, network->levels[0].ranks,
                                      row->nodes > 1 ? NODES_OF_A_TOKEN : 0);
-    if (!moe_exchange_time(&call, &cost))
+    return moe_exchange_time(&call, cost);
+}
+
+static moe_cost
+of_tokens(const moe_candidate *candidate, const moe_device *device, const moe_measured_row *row)
+{
+    moe_exchange_cost cost;
+
+    if (!tokens_cost(candidate, device, row, &cost))
         return (moe_cost){0};
     return (moe_cost){.total_ps = cost.total_ps,
                       .launch_ps = cost.fixed_ps,
@@ -136,6 +144,32 @@ of_tokens(const moe_candidate *candidate, const moe_device *device, const moe_me
                       .bytes_per_s =
                           cost.far_s > cost.near_s ? cost.far_bytes_per_s : cost.near_bytes_per_s,
                       .formula = tokens};
+}
+
+static double
+nominal(const moe_level *level)
+{
+    return level->peak_bytes_per_s > 0 ? level->peak_bytes_per_s : level->bytes_per_s;
+}
+
+double
+moe_predict_wire(const moe_candidate *candidate, const moe_measured_row *row)
+{
+    const moe_network *network = &candidate->hw.network;
+    moe_collective_cost vector;
+    moe_exchange_cost exchange;
+
+    if (!network->n_levels || row->collective >= MOE_MEASURED_DISPATCH_NOTIFY)
+        return 0;
+    if (row->collective < MOE_MEASURED_DISPATCH)
+        return vector_cost(candidate, row, &vector)
+                   ? (double)moe_collective_floor(&vector, network) / 1e6
+                   : 0;
+    if (!tokens_cost(candidate, candidate->devices, row, &exchange))
+        return 0;
+    const moe_level *far = &network->levels[moe_network_span(network, row->ranks)];
+    double near_s = exchange.near_bytes / nominal(&network->levels[0]);
+    return 1e6 * fmax(near_s, exchange.far_bytes / nominal(far));
 }
 
 moe_cost

@@ -123,11 +123,16 @@ bound_of(const moe_cost *cost)
     return compute > memory ? MOE_BOUND_COMPUTE : MOE_BOUND_MEMORY;
 }
 
+/* What a naive model says: the larger of bytes and FLOPs at the device's peaks, a collective's
+ * bytes at its ports' peak. 0: not known. */
 static double
-roofline(const moe_hardware *hw, const moe_measured_row *row)
+roofline(const moe_candidate *machine, const moe_measured_row *row)
 {
+    const moe_hardware *hw = &machine->hw;
     const moe_device *device = &hw->devices[0];
     double flops = 0, bytes = 0, peak = moe_peak_flops(device, row->activation_bits);
+    if (row->kind == MOE_MEASURED_COLLECTIVE)
+        return moe_predict_wire(machine, row);
     if (row->kind > MOE_MEASURED_ATTENTION || row->kind == MOE_MEASURED_LAUNCH)
         return 0;
     moe_measured_amounts(row, &flops, &bytes);
@@ -141,7 +146,7 @@ stays_in_cache(const moe_hardware *hw, const moe_measured_row *row)
 {
     double flops = 0, bytes = 0;
     moe_measured_amounts(row, &flops, &bytes);
-    return bytes <= (double)hw->devices[0].l2_bytes;
+    return row->kind != MOE_MEASURED_COLLECTIVE && bytes <= (double)hw->devices[0].l2_bytes;
 }
 
 static void
@@ -155,7 +160,7 @@ foretell(moe_validation *v, uint32_t group, const moe_fit_choice *choice)
             .row = one->row,
             .measured_us = one->measured_us,
             .predicted_us = (double)cost.total_ps / 1e6,
-            .roofline_us = roofline(&c->after.hw, one->row),
+            .roofline_us = roofline(&c->after, one->row),
             .merged = one->merged,
             .group = group,
             .fitted = choice->rows != MOE_FIT_NONE && !one->held && !*one->set_aside,

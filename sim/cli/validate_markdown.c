@@ -31,6 +31,15 @@ append_regime(GString *out, const moe_family *family, const char *dimension, con
     append_share(out, s, s ? s->mean : 0);
 }
 
+static void
+append_roofline(GString *out, const moe_score *s)
+{
+    if (s->rows && s->roofline >= 0)
+        g_string_append_printf(out, " %.0f %% |", 100 * s->roofline);
+    else
+        g_string_append(out, " |");
+}
+
 static bool
 is_collective(const moe_family *family)
 {
@@ -53,13 +62,11 @@ append_line(GString *out, const moe_family *family)
     if (is_collective(family)) {
         append_regime(out, family, "size", "below 1 MiB");
         append_regime(out, family, "size", "from 1 MiB");
+        append_roofline(out, s);
     } else {
         append_regime(out, family, "bound", "memory");
         append_regime(out, family, "bound", "compute");
-        if (s->rows && s->roofline >= 0)
-            g_string_append_printf(out, " %.0f %% |", 100 * s->roofline);
-        else
-            g_string_append(out, " |");
+        append_roofline(out, s);
         if (family->sign.pairs)
             g_string_append_printf(out, " %.1f %% |",
                                    100 * (double)family->sign.right / (double)family->sign.pairs);
@@ -77,8 +84,9 @@ append_heading(GString *out, const moe_family *family, bool machine)
     else
         g_string_append_c(out, '\n');
     if (is_collective(family))
-        g_string_append(out, "| | rows | mean | with odd rows | median | 90 % | bias | below 1 MiB "
-                             "| from 1 MiB |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+        g_string_append(out,
+                        "| | rows | mean | with odd rows | median | 90 % | bias | below 1 MiB "
+                        "| from 1 MiB | roofline |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     else
         g_string_append(out,
                         "| | rows | mean | with odd rows | median | 90 % | bias | memory-bound "

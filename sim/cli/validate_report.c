@@ -239,7 +239,7 @@ void
 moe_validate_print(const moe_validation *v, const moe_measured *table, bool brief, size_t worst)
 {
     moe_out("Errors of the times, |predicted / measured - 1|; bias: predicted / measured - 1; "
-            "roofline: the error of the device's peaks alone\n\n");
+            "roofline: the error of the peaks alone\n\n");
     print_families(v, brief);
     if (worst)
         print_worst(v, table, worst);

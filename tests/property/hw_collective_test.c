@@ -71,7 +71,7 @@ time_of(const char *algorithm, const double *matrix, int64_t n)
     moe_collective_cost cost;
 
     CU_ASSERT_TRUE_FATAL(moe_collective_time(&call, moe_collective_find(algorithm), &cost));
-    MOE_CHECK(cost.total_ps >= moe_collective_floor(&cost), "%s: %lld", algorithm,
+    MOE_CHECK(cost.total_ps >= moe_collective_floor(&cost, NULL), "%s: %lld", algorithm,
               (long long)cost.total_ps);
     return cost.total_ps;
 }
@@ -142,7 +142,9 @@ every_algorithm(void)
                 done++;
                 call.bytes *= 2;
                 CU_ASSERT_TRUE(moe_collective_time(&call, &moe_collective_algorithms[a], &twice));
-                MOE_CHECK(cost.total_ps > 0 && cost.total_ps >= moe_collective_floor(&cost),
+                int64_t floor = moe_collective_floor(&cost, NULL);
+                MOE_CHECK(cost.total_ps > 0 && cost.total_ps >= floor && floor > 0 &&
+                              floor >= moe_collective_floor(&cost, call.network),
                           "%s: %lld", moe_collective_algorithms[a].name, (long long)cost.total_ps);
                 MOE_CHECK(twice.total_ps >= cost.total_ps ||
                               cost.algorithm != &moe_collective_algorithms[a],

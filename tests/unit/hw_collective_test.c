@@ -214,6 +214,16 @@ choice(void)
     moe_collective_explain(&c, text);
     CU_ASSERT_STRING_EQUAL(text->str,
                            "ring, ring: 5.00 us + 14 x 3.00 us + 140 MB / 100 GB/s = 1.45 ms");
+
+    /* the wire alone, at the rate that is achieved and at twice of that; flags are none of it */
+    int64_t at_rate = moe_collective_floor(&c, NULL);
+    levels[0].peak_bytes_per_s *= 2;
+    CU_ASSERT_EQUAL(at_rate, 1400000000);
+    CU_ASSERT_EQUAL(moe_collective_floor(&c, &network), at_rate / 2);
+    c = run("ring-ll", MOE_ALL_REDUCE, 8, 80e6, NULL);
+    CU_ASSERT_TRUE(moe_collective_floor(&c, NULL) > at_rate);
+    levels[0].peak_bytes_per_s *= 2;
+    CU_ASSERT_EQUAL(moe_collective_floor(&c, &network), at_rate / 2);
 }
 
 static void
