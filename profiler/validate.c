@@ -9,6 +9,8 @@
 /* At the median of a kind of rows in a file: so much faster than the device's peaks, or so much
  * slower than what is foretold, and the times are in another unit. */
 static const double impossible = 5, another_unit = 100;
+/* A machine that stands for another may be so much slower. */
+static const double further = 4;
 
 /* ---- which machine, which library ---- */
 
@@ -16,6 +18,7 @@ static const double impossible = 5, another_unit = 100;
 typedef struct members {
     char *preset, *kernels; /* kernels "": the machine's own */
     char **others;          /* libraries of the same framework, the nearest first */
+    GPtrArray *strangers;   /* what the preset stands for without having it, in words */
     GPtrArray *rows;        /* const moe_measured_row * */
 } members;
 
@@ -26,6 +29,7 @@ members_free(void *data)
     g_free(m->preset);
     g_free(m->kernels);
     g_strfreev(m->others);
+    g_ptr_array_unref(m->strangers);
     g_ptr_array_unref(m->rows);
     g_free(m);
 }
@@ -47,7 +51,11 @@ find_members(GPtrArray *all, const char *preset, const char *kernels, char **oth
             return m;
     }
     members *m = g_new0(members, 1);
-    *m = (members){g_strdup(preset), g_strdup(kernels), g_strdupv(others), g_ptr_array_new()};
+    *m = (members){.preset = g_strdup(preset),
+                   .kernels = g_strdup(kernels),
+                   .others = g_strdupv(others),
+                   .strangers = g_ptr_array_new_with_free_func(g_free),
+                   .rows = g_ptr_array_new()};
     g_ptr_array_add(all, m);
     return m;
 }
@@ -65,10 +73,18 @@ unknown_device(const moe_measured *table, const moe_measured_row *row, moe_diag 
         moe_diag_error(diag, at, "the rows name no device: --device PRESET says which it is");
 }
 
-/* The group of rows like this one; NULL after a message. */
+static void
+add_stranger(members *m, const char *device, bool network)
+{
+    g_autofree char *what = g_strdup_printf("%s'%s'", network ? "the network of " : "", device);
+    if (!g_ptr_array_find_with_equal_func(m->strangers, what, g_str_equal, NULL))
+        g_ptr_array_add(m->strangers, g_steal_pointer(&what));
+}
+
+/* The group of rows like this one; NULL: no machine has the device, or one like it. */
 static members *
-place(GPtrArray *all, const moe_machines *machines, const moe_measured *table,
-      const moe_validate_options *o, const moe_measured_row *row, moe_diag *diag)
+place(GPtrArray *all, const moe_machines *machines, const moe_validate_options *o,
+      const moe_measured_row *row)
 {
     bool network = row->kind == MOE_MEASURED_COLLECTIVE;
     const char *preset = o->device;
@@ -78,11 +94,12 @@ place(GPtrArray *all, const moe_machines *machines, const moe_measured *table,
         preset = moe_machines_find(machines, row->device, network);
     if (!preset) /* then nothing foretells it */
         preset = moe_machines_find(machines, row->device, false);
-    if (!preset) {
-        unknown_device(table, row, diag);
+    if (!preset)
         return NULL;
-    }
-    return find_members(all, preset, kernels ? kernels : "", others);
+    members *m = find_members(all, preset, kernels ? kernels : "", others);
+    if (!o->device && !moe_machines_has(machines, preset, row->device))
+        add_stranger(m, row->device, network);
+    return m;
 }
 
 /* Rows of one device, framework and version go the same way. */
@@ -91,6 +108,7 @@ take_apart(const moe_measured *table, const moe_validate_options *o, moe_diag *d
 {
     g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(members_free);
     g_autoptr(GHashTable) ways = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) unknown = g_hash_table_new(g_str_hash, g_str_equal); /* devices */
     g_autoptr(moe_machines) machines = moe_machines_load();
     unsigned before = moe_diag_errors(diag);
 
@@ -100,8 +118,10 @@ take_apart(const moe_measured *table, const moe_validate_options *o, moe_diag *d
         g_autofree char *key = g_strdup_printf("%s\n%s\n%s\n%d", row->device, row->framework,
                                                row->version, row->kind == MOE_MEASURED_COLLECTIVE);
         if (!g_hash_table_lookup_extended(ways, key, NULL, &known)) {
-            known = place(all, machines, table, o, row, diag);
+            known = place(all, machines, o, row);
             g_hash_table_insert(ways, g_steal_pointer(&key), known);
+            if (!known && g_hash_table_add(unknown, (gpointer)(uintptr_t)row->device))
+                unknown_device(table, row, diag);
         }
         members *m = known;
         if (m)
@@ -191,8 +211,10 @@ check_file(const moe_validation *v, size_t first, size_t end, moe_diag *diag)
     moe_loc at = {.file = moe_measured_file(v->table, row->file)};
     double above = n_fast ? moe_median(fast, n_fast) : 0;
     double behind = n_slow ? moe_median(slow, n_slow) : 0;
-    const char *machine = g_array_index(v->groups, moe_validated_group, rows[first].group).preset;
-    if (above > impossible)
+    const moe_validated_group *group =
+        &g_array_index(v->groups, moe_validated_group, rows[first].group);
+    const char *machine = group->preset;
+    if (above > (*group->strangers ? further : 1) * impossible)
         moe_diag_error(diag, at,
                        "rows of kind %s are %.3g times as fast as the peaks of '%s' let them be, "
                        "at their median: are the times in a larger unit, or is it another device?",
@@ -252,6 +274,16 @@ within(void *context, double share)
         p->o->progress(p->o->context, (p->done + share * p->here) / p->rows);
 }
 
+/* A NULL-terminated array: yours. */
+static char **
+copy_of(const GPtrArray *texts)
+{
+    char **copy = g_new0(char *, texts->len + 1);
+    for (guint i = 0; i < texts->len; i++)
+        copy[i] = g_strdup(g_ptr_array_index(texts, i));
+    return copy;
+}
+
 static bool
 add_group(moe_validation *v, const members *m, const moe_validate_options *o, progress *p,
           moe_diag *diag, GError **error)
@@ -268,6 +300,7 @@ add_group(moe_validation *v, const members *m, const moe_validate_options *o, pr
     moe_validated_group group = {
         .preset = g_strdup(m->preset),
         .kernels = g_strdup(kernels ? kernels->name : ""),
+        .strangers = copy_of(m->strangers),
         .fit = moe_calibrate_chosen(v->table, machine, kernels, second,
                                     (const moe_measured_row **)(void *)m->rows->pdata, m->rows->len,
                                     &o->fit, within, p, diag),
@@ -339,6 +372,7 @@ moe_validation_free(moe_validation *v)
         moe_validated_group *group = &g_array_index(v->groups, moe_validated_group, i);
         g_free(group->preset);
         g_free(group->kernels);
+        g_strfreev(group->strangers);
         moe_calibration_free(group->fit);
     }
     for (guint i = 0; i < v->families->len; i++) {

@@ -32,6 +32,7 @@ typedef struct moe_validated_row {
 /* Rows of one machine and one library. */
 typedef struct moe_validated_group {
     char *preset, *kernels; /* names; kernels "": the general one, or the machine's own */
+    char **strangers;       /* what it stands for without having it: "'NVIDIA L2'" */
     moe_calibration *fit;   /* what was fitted; never NULL */
 } moe_validated_group;
 
@@ -103,8 +104,12 @@ void moe_machines_free(moe_machines *machines);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_machines, moe_machines_free)
 /* The preset for a device as tables call it ("NVIDIA H100 80GB HBM3", "h100_sxm"): of those whose
  * accelerator or whose own name has its model number the one most like it, servers first; with
- * `network`, of those that say what connects their accelerators. NULL: none. */
+ * `network`, of those that say what connects their accelerators, of cards without a switch those
+ * that talk through the host. NULL: none. */
 const char *moe_machines_find(const moe_machines *machines, const char *device, bool network);
+/* Whether a preset has the device: by a name that it says, or as the same accelerator as one that
+ * does. */
+bool moe_machines_has(const moe_machines *machines, const char *preset, const char *device);
 /* The kernel libraries of a framework, that of the version first, then the others, the newest
  * first. */
 char **moe_framework_libraries(const char *framework, const char *version);

@@ -164,6 +164,53 @@ print_stand_ins(const moe_validation *v, const char *preset)
     }
 }
 
+/* ---- what was chosen ---- */
+
+/* "vllm-0.24 for vllm 0.24.0, 0.19.0": the frameworks whose kernels a group foretells. */
+static void
+append_library(const moe_validation *v, uint32_t g, GString *out)
+{
+    size_t n = 0, groups = 0;
+    const moe_validated_row *rows = moe_validation_rows(v, &n);
+    const moe_validated_group *group = moe_validation_groups(v, &groups);
+    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
+    const char *framework = "";
+    for (size_t i = 0; i < n; i++) {
+        const moe_measured_row *row = rows[i].row;
+        if (rows[i].group != g || row->kind == MOE_MEASURED_COLLECTIVE || !*row->framework ||
+            !g_hash_table_add(known, (gpointer)(uintptr_t)row->version))
+            continue;
+        bool same = !strcmp(framework, row->framework);
+        if (!*framework)
+            g_string_append_printf(out, "%s%s for ", out->len ? "; " : "",
+                                   *group[g].kernels ? group[g].kernels : "the machine's own");
+        g_string_append_printf(out, "%s%s%s%s", *framework ? ", " : "", same ? "" : row->framework,
+                               same || !*row->version ? "" : " ", row->version);
+        framework = row->framework;
+    }
+}
+
+static void
+print_choices(const moe_validation *v, const char *preset)
+{
+    size_t groups = 0;
+    const moe_validated_group *group = moe_validation_groups(v, &groups);
+    g_autoptr(GString) libraries = g_string_new(NULL);
+    g_autoptr(GHashTable) said = g_hash_table_new(g_str_hash, g_str_equal);
+    for (size_t g = 0; g < groups; g++) {
+        if (strcmp(group[g].preset, preset))
+            continue;
+        for (char **s = group[g].strangers; *s; s++)
+            if (g_hash_table_add(said, *s))
+                moe_out("  stands for %s, which none of our machines has; --device PRESET takes "
+                        "another\n",
+                        *s);
+        append_library(v, (uint32_t)g, libraries);
+    }
+    if (libraries->len)
+        moe_out("  kernels: %s\n", libraries->str);
+}
+
 static void
 print_families(const moe_validation *v, bool brief)
 {
@@ -174,6 +221,7 @@ print_families(const moe_validation *v, bool brief)
         for (end = i; end < n && !strcmp(all[end].preset, all[i].preset); end++)
             add_family(grid, &all[end], brief);
         moe_out("%s%s\n", i ? "\n" : "", all[i].preset);
+        print_choices(v, all[i].preset);
         moe_grid_print(grid, true, "  ");
         for (size_t f = i; f < end; f++)
             print_notes(&all[f]);

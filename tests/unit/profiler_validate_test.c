@@ -24,6 +24,15 @@ finds_machines(void)
         {"RTXPRO6000", "workstation-rtxpro6000", false},
         {"NVIDIA H100 80GB HBM3", "dgx-h100", true},
         {"NVIDIA A100-SXM4-80GB", "dgx-a100", true},
+        {"NVIDIA H100 PCIe", "server-h100-pcie", false},
+        {"NVIDIA H100 NVL", "server-h100", false},
+        {"NVIDIA GB200", "gb200-nvl72", true},
+        /* of a series, the nearest; numbers of two digits make none */
+        {"NVIDIA B300 SXM6 AC", "server-b200", false},
+        {"b300_sxm", "server-b200", true},
+        {"NVIDIA GB300", "gb200-nvl72", false},
+        {"AMD Instinct MI355X", "server-mi300x", false},
+        {"NVIDIA A30", NULL, false},
         {"NVIDIA Z9000", NULL, false},
         {"", NULL, false},
     };
@@ -32,6 +41,44 @@ finds_machines(void)
         const char *found = moe_machines_find(machines, names[i].device, names[i].network);
         MOE_CHECK(!g_strcmp0(found, names[i].preset), "%s: %s, not %s", names[i].device,
                   found ? found : "none", names[i].preset ? names[i].preset : "none");
+    }
+}
+
+/* By a name that the preset says, or as the same accelerator elsewhere. */
+static void
+has_devices(void)
+{
+    static const struct {
+        const char *preset, *device;
+        bool has;
+    } rows[] = {
+        {"server-h100", "NVIDIA H100 80GB HBM3", true}, {"dgx-h100", "h100_sxm", true},
+        {"dgx-h100", "NVIDIA H100 PCIe", false},        {"server-h100", "NVIDIA H100 NVL", false},
+        {"server-b200", "NVIDIA B200", true},           {"server-b200", "NVIDIA B300", false},
+        {"no-such-preset", "NVIDIA B200", false},
+    };
+    g_autoptr(moe_machines) machines = moe_machines_load();
+    for (size_t i = 0; i < MOE_COUNT(rows); i++)
+        MOE_CHECK(moe_machines_has(machines, rows[i].preset, rows[i].device) == rows[i].has,
+                  "%s: %s", rows[i].preset, rows[i].device);
+}
+
+/* They have no switch between them. */
+static void
+cards_talk_through_the_host(void)
+{
+    static const char *const cards[] = {"NVIDIA H100 PCIe", "NVIDIA H100 NVL", "NVIDIA L40S"};
+    g_autoptr(moe_machines) machines = moe_machines_load();
+    for (size_t i = 0; i < MOE_COUNT(cards); i++) {
+        g_autoptr(moe_diag) diag = moe_diag_new();
+        const char *found = moe_machines_find(machines, cards[i], true);
+        MOE_CHECK(found != NULL, "%s", cards[i]);
+        g_autoptr(moe_hardware_set) set =
+            found ? moe_hardware_load(found, NULL, (moe_loc){0}, diag, NULL) : NULL;
+        CU_ASSERT_PTR_NOT_NULL_FATAL(set);
+        const moe_network *network = &moe_hardware_get(set)->network;
+        MOE_CHECK(network->n_levels && network->levels[0].kind == MOE_LEVEL_HOST, "%s: %s",
+                  cards[i], found);
     }
 }
 
@@ -439,6 +486,7 @@ stands_in(void)
 }
 
 MOE_TESTS({"libraries by version", libraries_by_version}, {"finds machines", finds_machines},
+          {"has devices", has_devices}, {"cards", cards_talk_through_the_host},
           {"finds libraries", finds_libraries}, {"stands in", stands_in},
           {"choices", parses_choices}, {"scores", scores}, {"order", order}, {"units", units},
           {"unknown devices", unknown}, {"odd rows", odd}, {"signs", signs},
