@@ -60,6 +60,7 @@ typedef struct moe_gemm_shape {
     double m, n, k;
     double weight_bits, activation_bits;
     const moe_gemm_kernel *kernel; /* NULL: the device's for such a product */
+    double groups; /* so many products of the shape, each with its own x, w and y; 0: 1 */
 } moe_gemm_shape;
 moe_cost moe_cost_product(const moe_hardware *hw, const moe_device *device,
                           const moe_gemm_shape *shape);
@@ -140,6 +141,10 @@ moe_cost moe_cost_stream(const moe_hardware *hw, const moe_device *device, doubl
  * kernels differ by more than their bytes: on an RTX PRO 6000 they are off by 24 % at the mean, and
  * those that a framework makes of several, launched one by one, take a multiple. */
 moe_cost moe_cost_pass(const moe_hardware *hw, const moe_device *device, double bytes);
+/* `kernels` that follow each other, each of elements that need no others, such as a framework's own
+ * sums and products that nothing fuses; `bytes` of all together. */
+moe_cost moe_cost_elementwise(const moe_hardware *hw, const moe_device *device, double bytes,
+                              int kernels);
 
 /* The same as a library says that it carries it out (hw/kernels.h), of `rows`:
  *     time = fixed + rows * per_row + passes * (what those bytes take above)

@@ -54,6 +54,14 @@ moe_attention_expands(const moe_device *device, double kv_bits, double key_dim)
     return moe_device_attention(device, MOE_FORM_HEADS, kv_bits, key_dim)->tile_rows > 0;
 }
 
+bool
+moe_attention_absorbs(const moe_device *device, double kv_bits, double latent_dim, double queries)
+{
+    const moe_attention_kernel *kernel =
+        moe_device_attention(device, MOE_FORM_LATENT, kv_bits, latent_dim);
+    return queries <= 1 || queries <= (double)kernel->absorb;
+}
+
 moe_attention_work
 moe_attention_linear(double sequences, double queries, double heads, double key_dim,
                      double value_dim, double state_bits, double chunk)

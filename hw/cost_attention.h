@@ -74,6 +74,12 @@ moe_cost moe_cost_attention(const moe_hardware *hw, const moe_device *device,
  * latent, as engines do it: so where the device has a kernel that is known by its blocks. */
 bool moe_attention_expands(const moe_device *device, double kv_bits, double key_dim);
 
+/* Whether a sequence's `queries` new tokens are computed with a latent of `latent_dim` itself, in a
+ * cache of kv_bits: decodes are, and prompts so short that the kernel's software does not expand
+ * them. */
+bool moe_attention_absorbs(const moe_device *device, double kv_bits, double latent_dim,
+                           double queries);
+
 /* Linear attention (a state of key_dim * value_dim per head in the keys' place), of `sequences`
  * with `queries` tokens each. A prompt works in chunks of `chunk` tokens: within one as if they
  * were its keys, to and from the state with key_dim * value_dim multiply-adds each, which is as

@@ -17,6 +17,9 @@
  * its own): max(bytes / (pass_efficiency * bandwidth), m * pass_row) + pass_fixed + a launch. Calls
  * outside of graphs are joined with the time that the host needs for one.
  *
+ * Several products of one shape in a launch (`groups`) have so many tiles, weights and activations
+ * more.
+ *
  * A device whose number of processors is not known has no waves, one that cannot say its tiles
  * none at all: rate(m) = peak * efficiency * m / (m + half_rows), and the larger of both times. */
 #include "hw/cost_private.h"
@@ -33,7 +36,7 @@ enum {
 
 typedef struct product {
     const moe_gemm_kernel *kernel;
-    double m, n, k;
+    double m, n, k, groups;
     double processors, rate; /* of one of them, FLOP/s */
     double result_bytes;     /* of one element */
     double bandwidth;        /* of the memory, peak */
@@ -72,14 +75,15 @@ cut(const product *p, double rows, double columns, double parts)
     double written =
         rows * columns * p->result_bytes * p->processors / (kernel->result_speed * p->bandwidth);
     double tile = steps * moe_larger(2 * rows * columns, loads) / p->rate + p->tile_fixed + written;
-    double w = whole(p->m / rows) * whole(p->n / columns) * parts / p->processors;
+    double tiles = p->groups * whole(p->m / rows) * whole(p->n / columns);
+    double w = tiles * parts / p->processors;
     double waves = kernel->spread * moe_larger(1, w) + (1 - kernel->spread) * whole(w);
     tiling t = {.computing = waves * tile, .split = parts > 1};
 
     t.total = moe_overlap(t.computing, p->memory);
     if (t.split)
         t.total += (double)kernel->split_ps / 1e12 +
-                   8 * parts * p->m * p->n / (MOE_CACHE_SPEED * p->bandwidth);
+                   8 * parts * p->groups * p->m * p->n / (MOE_CACHE_SPEED * p->bandwidth);
     return t;
 }
 
@@ -94,7 +98,7 @@ best(const product *p)
         for (int64_t c = LEAST_COLUMNS; c <= kernel->tile_columns && r * c <= MOST_OUTPUTS;
              c *= 2) {
             double rows = (double)r, columns = (double)c;
-            double tiles = whole(p->m / rows) * whole(p->n / columns);
+            double tiles = p->groups * whole(p->m / rows) * whole(p->n / columns);
             for (int64_t s = 1; s <= kernel->split; s *= 2) {
                 double parts = (double)s;
                 if (s > 1 && (tiles * parts / 2 >= p->processors || p->k < parts * LEAST_PART))
@@ -127,9 +131,9 @@ add_pass(moe_cost *cost, const moe_device *device, const product *p, double acti
     const moe_gemm_kernel *kernel = p->kernel;
     if (kernel->pass_efficiency <= 0)
         return;
-    double bytes = p->m * p->k * (16 + activation_bits) / 8;
+    double bytes = p->groups * p->m * p->k * (16 + activation_bits) / 8;
     double time = moe_larger(bytes / (kernel->pass_efficiency * p->bandwidth),
-                             p->m * (double)kernel->pass_row_ps / 1e12);
+                             p->groups * p->m * (double)kernel->pass_row_ps / 1e12);
     cost->pass_bytes = bytes;
     cost->pass_bytes_per_s = bytes / time;
     cost->launch_ps += device->launch_ps + kernel->pass_ps;
@@ -142,14 +146,14 @@ tile(moe_cost *cost, const moe_hardware *hw, const moe_device *device, product *
      double activation_bits)
 {
     const moe_gemm_kernel *kernel = p->kernel;
-    double input = p->m * p->k * activation_bits / 8;
+    double input = p->groups * p->m * p->k * activation_bits / 8;
     p->processors = device->sms > 0 ? (double)device->sms : 1;
     p->tile_fixed = device->sms > 0 ? (double)kernel->tile_ps / 1e12 : 0;
     p->rate = moe_peak_flops(device, activation_bits) * kernel->efficiency / p->processors;
     p->result_bytes = moe_larger(activation_bits, 16) / 8;
     p->bandwidth = hw->places[device->place].read_bytes_per_s;
-    cost->bytes +=
-        moe_larger(0, input - (double)device->l2_bytes / 4) + p->m * p->n * p->result_bytes;
+    cost->bytes += moe_larger(0, input - (double)device->l2_bytes / 4) +
+                   p->groups * p->m * p->n * p->result_bytes;
     p->memory = cost->bytes / cost->bytes_per_s;
     tiling t = kernel->choice == MOE_TILE_BEST ? best(p) : by_rows(p);
     cost->flops_per_s = cost->flops / t.computing;
@@ -164,15 +168,16 @@ moe_cost
 moe_cost_product(const moe_hardware *hw, const moe_device *device, const moe_gemm_shape *shape)
 {
     double m = shape->m, n = shape->n, k = shape->k;
+    double groups = shape->groups > 0 ? shape->groups : 1;
     const moe_gemm_kernel *kernel =
         shape->kernel
             ? shape->kernel
             : moe_device_gemm(device, shape->weight_bits, shape->activation_bits, m, n, k);
     moe_cost cost = {
         .launch_ps = device->launch_ps + kernel->fixed_ps,
-        .bytes = n * k * shape->weight_bits / 8,
+        .bytes = groups * n * k * shape->weight_bits / 8,
         .bytes_per_s = moe_streaming_rate(hw, device, kernel->stream_efficiency),
-        .flops = 2 * m * n * k,
+        .flops = 2 * groups * m * n * k,
         .kernels = 1,
         .formula = moe_roofline,
     };
@@ -180,14 +185,14 @@ moe_cost_product(const moe_hardware *hw, const moe_device *device, const moe_gem
     if (m <= 0)
         return (moe_cost){.formula = moe_roofline};
     if (kernel->tile_rows > 0) {
-        product p = {.kernel = kernel, .m = m, .n = n, .k = k};
+        product p = {.kernel = kernel, .m = m, .n = n, .k = k, .groups = groups};
         tile(&cost, hw, device, &p, shape->activation_bits);
     } else {
-        cost.bytes += m * (k + n) * shape->activation_bits / 8;
+        cost.bytes += groups * m * (k + n) * shape->activation_bits / 8;
         cost.flops_per_s = moe_peak_flops(device, shape->activation_bits) * kernel->efficiency * m /
                            (m + kernel->half_rows);
     }
-    moe_cost_decode(&cost, device, n * k, shape->weight_bits, shape->activation_bits);
+    moe_cost_decode(&cost, device, groups * n * k, shape->weight_bits, shape->activation_bits);
     return moe_cost_finish(cost);
 }
 
@@ -195,7 +200,7 @@ moe_cost
 moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double m, double n, double k,
               double weight_bits, double activation_bits, int kernels)
 {
-    moe_gemm_shape shape = {m, n, k, weight_bits, activation_bits, NULL};
+    moe_gemm_shape shape = {m, n, k, weight_bits, activation_bits, NULL, 1};
     moe_cost cost = moe_cost_product(hw, device, &shape);
 
     if (m <= 0)

@@ -262,6 +262,15 @@ takes_shape(const moe_gemm_kernel *kernel, double m, double n, double k)
 }
 
 const moe_gemm_kernel *
+moe_kernels_gemm_typed(const moe_kernels *kernels, int dtype, double m, double n, double k)
+{
+    for (size_t i = 0; kernels && i < kernels->n_gemm; i++)
+        if (kernels->gemm[i].dtype == dtype && takes_shape(&kernels->gemm[i], m, n, k))
+            return &kernels->gemm[i];
+    return NULL;
+}
+
+const moe_gemm_kernel *
 moe_kernels_gemm(const moe_kernels *kernels, double weight_bits, double activation_bits, double m,
                  double n, double k)
 {

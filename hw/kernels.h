@@ -131,10 +131,12 @@ typedef struct moe_attention_kernel {
     int64_t tile_rows, tile_keys; /* rows and keys of a block; 0 rows: not known by its blocks */
     int64_t decode_rows;          /* that a decode's block takes the time of; 0: tile_rows */
     int64_t max_pieces;
-    int split; /* moe_attention_split */
-    bool pack; /* a prompt's query heads that share a KV head are rows of one block, too */
-    bool cast; /* queries are cast to `dtype` by a kernel before */
-    bool pad;  /* values are as wide as keys: narrower ones are padded before, and cut after */
+    int split;      /* moe_attention_split */
+    bool pack;      /* a prompt's query heads that share a KV head are rows of one block, too */
+    bool cast;      /* queries are cast to `dtype` by a kernel before */
+    int64_t absorb; /* of latents: prompts of at most so many tokens of a sequence are computed so;
+                       longer ones are expanded into heads */
+    bool pad;       /* values are as wide as keys: narrower ones are padded before, and cut after */
     /* As it was measured. */
     int64_t block_ps;   /* of a block of rows: begin and end */
     int64_t score_ps;   /* of a score on one processor: what exponentials add to the products */
@@ -194,6 +196,9 @@ void moe_kernels_canonical(const moe_kernels *kernels, GString *out);
  * library that is NULL, too. Of a product: that takes its shape. */
 const moe_gemm_kernel *moe_kernels_gemm(const moe_kernels *kernels, double weight_bits,
                                         double activation_bits, double m, double n, double k);
+/* The same for one arithmetic type (moe_kernel_dtype). */
+const moe_gemm_kernel *moe_kernels_gemm_typed(const moe_kernels *kernels, int dtype, double m,
+                                              double n, double k);
 /* Of those for every shape or for that of `experts` on a device of `width`. */
 const moe_expert_kernel *moe_kernels_experts(const moe_kernels *kernels, double weight_bits,
                                              double activation_bits, double experts, double width);

@@ -179,6 +179,9 @@ static const moe_param rows[] = {
          "A prompt's query heads that share a KV head are rows of one block; of a decode they "
          "always are."),
     FLAG("attention.*.cast", A(cast), "Queries are cast to dtype by a kernel before."),
+    ROW("attention.*.absorb", INT, A(absorb), "0", 0, 1e9, SOURCED,
+        "Of latents: prompts of at most this many tokens of a sequence are computed with the "
+        "latent itself, as decodes are; longer ones with keys and values of each head."),
     FLAG("attention.*.pad", A(pad),
          "Values are as wide as keys: narrower ones are padded before, and cut after."),
     ROW("attention.*.block", TIME, A(block_ps), "0", 0, 1e12, SOURCED,

@@ -295,7 +295,8 @@ choice(void)
         "  - {name: narrow, dtype: bf16, head_dim: 64, efficiency: 50%, stream_efficiency: 50%,"
         " tile_rows: 64, split: all, pack: true}\n"
         "  - {name: wide, dtype: bf16, head_dim: 256, efficiency: 50%, stream_efficiency: 50%}\n"
-        "  - {name: latent, dtype: bf16, form: latent, efficiency: 50%, stream_efficiency: 50%}\n"
+        "  - {name: latent, dtype: bf16, form: latent, efficiency: 50%, stream_efficiency: 50%,"
+        " absorb: 512}\n"
         "  - {name: small, dtype: fp8, efficiency: 50%, stream_efficiency: 50%, cast: true}\n";
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(moe_kernels_set) set = moe_kernels_parse("k.yaml", text, strlen(text), diag);
@@ -315,6 +316,10 @@ choice(void)
     CU_ASSERT_PTR_EQUAL(moe_device_attention(&d, MOE_FORM_HEADS, 4, 64), &d.attention);
     CU_ASSERT(moe_attention_expands(&d, 16, 64));
     CU_ASSERT(!moe_attention_expands(&d, 16, 192));
+    CU_ASSERT(moe_attention_absorbs(&d, 16, 576, 512));
+    CU_ASSERT(!moe_attention_absorbs(&d, 16, 576, 513));
+    CU_ASSERT(moe_attention_absorbs(&d, 8, 576, 1)); /* a decode, whatever the kernel says */
+    CU_ASSERT(!moe_attention_absorbs(&d, 8, 576, 2));
     d.sms = 0;
     CU_ASSERT_PTR_EQUAL(moe_device_attention(&d, MOE_FORM_HEADS, 16, 64), &d.attention);
     CU_ASSERT(!moe_attention_expands(&d, 16, 64));

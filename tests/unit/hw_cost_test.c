@@ -266,6 +266,21 @@ kinds_of_kernels(void)
     rate = 0.5e14 * 3 / (48 + 3 * 4);
     CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &expert, NULL, 3).flops_per_s, rate);
 
+    /* elementwise: of 0.22 us and, with a third of the processors at work, half of 1.44 us */
+    moe_device gpu = d;
+    gpu.kind = MOE_DEVICE_GPU;
+    gpu.sms = 100;
+    gpu.launch_ps = 1000000;
+    gpu.l2_bytes = 0;
+    gpu.gemm.stream_efficiency = 0.5;
+    moe_cost three = moe_cost_elementwise(&hw, &gpu, 3 * 33 * 2048, 3);
+    MOE_CHECK(near(three.total_ps, 3 * (1940000 + ps(33 * 2048 / 0.5e12))), "%lld",
+              (long long)three.total_ps);
+    CU_ASSERT_EQUAL(three.kernels, 3);
+    CU_ASSERT_EQUAL(three.bytes, 3 * 33 * 2048);
+    gpu.launch_ps = 0; /* where launches take nothing, fixed costs are not told */
+    CU_ASSERT(near(moe_cost_elementwise(&hw, &gpu, 4e6, 2).total_ps, 2 * ps(2e6 / 0.5e12)));
+
     /* passes over 4 tokens' activations: 1e6 weights of 1000 inputs, 1000 outputs, 2 bytes each */
     moe_expert_shape apart = expert;
     int64_t fused = moe_cost_experts(&hw, &d, &apart, tokens, 3).total_ps;

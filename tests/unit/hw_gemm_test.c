@@ -43,7 +43,7 @@ product(const moe_device *d, const moe_gemm_kernel *k, double m, double n, doubl
         double bits)
 {
     const moe_hardware hw = {.n_devices = 1, .n_places = 1, .devices = d, .places = places};
-    moe_gemm_shape shape = {m, n, inner, bits, bits, k};
+    moe_gemm_shape shape = {m, n, inner, bits, bits, k, 1};
     return moe_cost_product(&hw, d, &shape);
 }
 
@@ -233,5 +233,24 @@ choice(void)
     }
 }
 
-MOE_TESTS({"waves", waves}, {"loads", loads}, {"split", split},
+/* Five products of a tile each are the tiles of one of five times the columns, but each reads its
+ * own activations. */
+static void
+groups(void)
+{
+    const moe_hardware hw = {.n_devices = 1, .n_places = 1, .devices = NULL, .places = places};
+    moe_device d = device();
+    moe_gemm_kernel k = kernel();
+    moe_gemm_shape shape = {64, 64, 640, 16, 16, &k, 5};
+    moe_cost five = moe_cost_product(&hw, &d, &shape);
+
+    expect("groups", &five, 3 + overlap(2 * tile_us, 5 * memory_us(64, 64, 640)));
+    CU_ASSERT_EQUAL(five.flops, 5.0 * 2 * 64 * 64 * 640);
+    CU_ASSERT_EQUAL(five.kernels, 1);
+    shape.groups = 0;
+    moe_cost one = moe_cost_product(&hw, &d, &shape);
+    expect("one", &one, 3 + overlap(tile_us, memory_us(64, 64, 640)));
+}
+
+MOE_TESTS({"waves", waves}, {"groups", groups}, {"loads", loads}, {"split", split},
           {"passes and the host", passes_and_host}, {"monotone", monotone}, {"choice", choice})
