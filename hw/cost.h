@@ -77,9 +77,16 @@ moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double 
  *
  *   time     = launch + max(streaming, computing) + exposed * min(streaming, computing) + decode +
  *              passes
- *   launch   = kernels * launch + fixed + n * per_expert + (hidden + width) * per_element
+ *   launch   = (kernels + begun) * launch + fixed + n * per_expert + (hidden + width) *
+ * per_element; begun: a CUDA graph that begins with the layer takes about as long to be under way
+ *              as one more of its kernels (0.3 to 2.4 us, 1 us at the median of vLLM's and
+ *              TensorRT-LLM's kernels on an H100: what benches of one call a graph take longer than
+ *              of five, where both do the same)
  *   streaming = (weights + activations) / (stream_efficiency * bandwidth)
- *              weights: of each distinct expert once, whatever its tokens; activations of hidden +
+ *              weights: of each distinct expert once, whatever its tokens; those found in the
+ *              cache as fast as that is (2.7 times) (benches call a layer again and again, and find
+ *              what fits: two experts of 22 MB take SGLang 39 us on an A100 where each call reads
+ *              the same, 50 to 54 us where the next call's are others); activations of hidden +
  *              width elements per token and product side
  *   computing = sum over both products of (2 * rows * columns' * inner' / (peak * efficiency) +
  *              blocks / sms * (block + inner' * (tile + columns) * activation bytes / feed)) *
@@ -125,13 +132,19 @@ typedef struct moe_expert_shape {
     double top_k;     /* 0: 1 */
     double mean_rows; /* tokens of an expert on average; 0: of those that are computed */
     int part;         /* moe_expert_part: a product alone is one kernel, without passes */
-    /* The same weights were read by the call before, as benches do: as far as they fit into half of
-       the cache they need not come from memory, and come three times as fast (fitted to the tables;
-       no layer of a model finds its weights there). */
-    bool repeated;
+    double found;     /* experts' worth of weights that are in the cache when they are read; 0 in a
+                         model, where other layers' weights are read in between */
+    double begun;     /* share of the calls that begin a CUDA graph; 0 in a model, whose graph holds
+                         all layers */
 } moe_expert_shape;
 moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
                           const moe_expert_shape *shape, const uint32_t *tokens, uint32_t n);
+
+/* Share of what is read again that the device's cache still holds when `bytes` of other and of the
+ * same data were read in between: all up to half of the cache, none from all of it. (Lines come
+ * from memory into the half of the cache that is theirs, and into the reader's, if that is the
+ * other one: between one and two copies are kept.) */
+double moe_cost_found(const moe_device *device, double bytes);
 
 /* One kernel that reads `bytes` of the device's memory once. */
 moe_cost moe_cost_stream(const moe_hardware *hw, const moe_device *device, double bytes);

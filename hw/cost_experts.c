@@ -4,9 +4,7 @@
 /* Sorting tokens by expert, gate and up, activation, down, and adding up the outputs take about
  * this many kernels (vLLM's fused_moe: align in 2, gather-GEMM, activation, GEMM, sum). */
 #define EXPERT_KERNELS 6
-#define STEP 64          /* of a block along its product's inner dimension */
-#define CACHE_SHARE 0.45 /* of the cache that holds weights until they are read again */
-#define CACHE_SPEED 3.0  /* of it, against the memory's */
+#define STEP 64 /* of a block along its product's inner dimension */
 
 /* Tokens of all experts together: small integers, so the sum is exact in any order. */
 static double
@@ -117,17 +115,20 @@ blocks_of(const moe_device *device, const moe_expert_kernel *kernel, const moe_e
     return sum;
 }
 
+double
+moe_cost_found(const moe_device *device, double bytes)
+{
+    if (device->l2_bytes <= 0)
+        return 0;
+    double found = 2 - 2 * bytes / (double)device->l2_bytes;
+    return found > 1 ? 1 : moe_larger(0, found);
+}
+
 /* Bytes of weights that come from memory, or take as long as these. */
 static double
-weight_bytes(const moe_device *device, const moe_expert_shape *shape, uint32_t n)
+weight_bytes(const moe_expert_shape *shape, uint32_t n)
 {
-    double bytes = n * shape->params * shape->weight_bits / 8;
-
-    if (!shape->repeated || device->l2_bytes <= 0)
-        return bytes;
-    double found = 2 - bytes / (CACHE_SHARE * (double)device->l2_bytes);
-    found = found > 1 ? 1 : moe_larger(0, found);
-    return bytes * (1 - found * (1 - 1 / CACHE_SPEED));
+    return (n - shape->found * (1 - 1 / MOE_CACHE_SPEED)) * shape->params * shape->weight_bits / 8;
 }
 
 static void
@@ -162,9 +163,10 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
     double activations = 2 * all * (shape->hidden + shape->width);
     int kernels = shape->part == MOE_EXPERT_WHOLE ? EXPERT_KERNELS : 1;
     moe_cost cost = {
-        .launch_ps = kernels * device->launch_ps + kernel->fixed_ps + n * kernel->expert_ps +
+        .launch_ps = moe_times(device->launch_ps, kernels + shape->begun) + kernel->fixed_ps +
+                     n * kernel->expert_ps +
                      kernel->element_ps * (int64_t)(shape->hidden + shape->width),
-        .bytes = weight_bytes(device, shape, n) + activations * shape->activation_bits / 8,
+        .bytes = weight_bytes(shape, n) + activations * shape->activation_bits / 8,
         .bytes_per_s = moe_streaming_rate(
             hw, device, coarse ? kernel->coarse_stream_efficiency : kernel->stream_efficiency),
         .flops = shape->flops * all,

@@ -79,21 +79,26 @@ moe_measured_notes(const moe_measured *table, size_t *n)
     return (const char *const *)table->notes->pdata;
 }
 
-/* SGLang's tables until 0.5.10, but of mxfp4 (profiler/routing_draws.h). */
-static bool
-brings_strays(const moe_measured_row *row)
+bool
+moe_measured_brings_strays(const char *version)
 {
     static const char before[] = "0.", series[] = "5.";
-    const char *version = row->version;
     char *rest = NULL;
 
-    if (row->ep <= 1 || strcmp(row->framework, "sglang") || strstr(row->dtype, "mxfp4") ||
-        strncmp(version, before, strlen(before)))
+    if (strncmp(version, before, strlen(before)))
         return false;
     version += strlen(before);
     if (strncmp(version, series, strlen(series)))
         return g_ascii_strtoull(version, &rest, 10) < 5 && rest > version;
     return g_ascii_strtoull(version + strlen(series), NULL, 10) <= 10;
+}
+
+/* Its kernels for mxfp4 were always timed as they are. */
+static bool
+brings_strays(const moe_measured_row *row)
+{
+    return row->ep > 1 && !strcmp(row->framework, "sglang") && !strstr(row->dtype, "mxfp4") &&
+           moe_measured_brings_strays(row->version);
 }
 
 const char *
@@ -103,10 +108,13 @@ moe_measured_spread(moe_measured *table, moe_measured_row *row)
                          .top_k = row->top_k,
                          .ranks = MAX(row->ep, 1),
                          .experts = row->experts * MAX(row->ep, 1),
-                         .strays = brings_strays(row)};
-    g_autofree char *key = g_strdup_printf("%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %s",
-                                           spread.tokens, spread.top_k, spread.ranks,
-                                           spread.experts, (int)spread.strays, row->distribution);
+                         .strays = brings_strays(row),
+                         .groups = row->groups,
+                         .kept = row->kept};
+    g_autofree char *key = g_strdup_printf(
+        "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %" PRId64 " %" PRId64 " %s",
+        spread.tokens, spread.top_k, spread.ranks, spread.experts, (int)spread.strays,
+        spread.groups, spread.kept, row->distribution);
     moe_draws *draws = g_hash_table_lookup(table->spreads, key);
     if (!draws) {
         moe_draws made = {0};
@@ -120,6 +128,7 @@ moe_measured_spread(moe_measured *table, moe_measured_row *row)
     row->loads = draws->loads;
     row->ends = draws->n > 1 ? draws->ends : NULL;
     row->n_loads = draws->ends[draws->n - 1];
+    row->since = draws->since;
     row->drawn = true;
     return NULL;
 }
@@ -175,6 +184,7 @@ moe_measured_add(moe_measured *table, const moe_measured_row *row, const char **
     }
     copy.loads = keep(table, row->loads, row->n_loads);
     copy.ends = keep(table, row->ends, row->ends ? row->draws : 0);
+    copy.since = keep(table, row->since, row->since ? row->n_loads : 0);
     if (row->n_loads && !row->draws)
         copy.draws = 1;
     moe_assert(table->files->len > 0, "a row without moe_measured_begin");

@@ -27,7 +27,9 @@
  *              experts * ep is how many there are, tokens and top_k are still all that enter, and
  *              the device is the one that is loaded most; it may be without any token. tp: over how
  *              many devices each is cut; width is what this one has. part: up (gate and up only) or
- *              down; default: all of it.
+ *              down; default: all of it. groups, kept: groups of experts, and how many of them the
+ *              router keeps for a token. calls: of the layer in one CUDA graph, each draw in turn,
+ *              so that a graph's start is a part of the time; default: not one is.
  *   gemm       y[m,n] = x[m,k] w[k,n]: m, n, k
  *   attention  scores, softmax and weighted values of one layer, without projections: heads,
  *              kv_heads, head_dim, sequences, queries (per sequence), context (keys that the last
@@ -137,6 +139,7 @@ typedef struct moe_measured_row {
     int part; /* moe_measured_part */
     int64_t hidden, width, matrices, experts, top_k, tokens, distinct;
     int64_t ep, tp; /* never 0 */
+    int64_t groups, kept, calls;
     int64_t m, n, k;
     int variant; /* moe_measured_variant */
     int64_t heads, kv_heads, head_dim, queries, context, sequences;
@@ -155,7 +158,10 @@ typedef struct moe_measured_row {
     uint32_t n_loads;
     uint32_t draws;       /* 0: it has no loads */
     const uint32_t *ends; /* of each draw in `loads`; NULL: there is one */
-    bool drawn;           /* the distribution says it all: loads need not be written */
+    /* Of each load's expert, how long ago its weights were read (profiler/routing_draws.h); NULL:
+       by the call before, which read what this one reads. */
+    const uint32_t *since;
+    bool drawn;    /* the distribution says it all: loads need not be written */
     int64_t group; /* rows with different groups are held back apart; 0: the shape says it all */
     uint64_t line; /* in its file; 0: not from a file */
     uint32_t file; /* index into the table's files */

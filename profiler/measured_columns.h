@@ -47,6 +47,9 @@ void moe_measured_append(moe_measured *table, const moe_measured_row *row);
 /* Keeps a note about the file begun last. */
 void moe_measured_note(moe_measured *table, const char *text);
 /* Loads as the row's distribution says; NULL or what is wrong. */
+/* Whether SGLang's bench of this version timed a device on other devices' choices, too: until
+ * 0.5.10 (profiler/routing_draws.h). */
+bool moe_measured_brings_strays(const char *version);
 const char *moe_measured_spread(moe_measured *table, moe_measured_row *row);
 /* n zeros of the table's: loads of a row, or the ends of its draws. */
 uint32_t *moe_measured_loads(moe_measured *table, uint32_t n);

@@ -31,11 +31,22 @@ matrices_of(const moe_measured_row *row)
 }
 
 /* Tables of frameworks' kernels are of benches that call one layer again and again; rows of a
- * profile are of models' layers in turn. */
-static bool
-is_repeated(const moe_measured_row *row)
+ * profile are of models' layers in turn. What of a draw's weights is in the cache: experts' worth.
+ */
+static double
+found_of(const moe_device *device, const moe_measured_row *row, double expert_bytes,
+         const uint32_t *loads, uint32_t n)
 {
-    return *row->framework && !row->group;
+    double found = 0;
+
+    if (!*row->framework || row->group)
+        return 0;
+    if (!row->since)
+        return n * moe_cost_found(device, n * expert_bytes);
+    const uint32_t *since = row->since + (loads - row->loads);
+    for (uint32_t i = 0; i < n; i++)
+        found += moe_cost_found(device, since[i] * expert_bytes);
+    return found;
 }
 
 moe_cost
@@ -57,12 +68,13 @@ moe_predict_experts(const moe_candidate *candidate, const moe_device *device,
         .entering = (double)row->tokens,
         .mean_rows = rows / ((double)row->experts * (double)row->ep),
         .part = parts[row->part],
-        .repeated = is_repeated(row),
+        .begun = row->calls ? 1.0 / (double)row->calls : 0,
     };
     moe_cost sum = {0};
     for (uint32_t i = 0; i < row->draws; i++) {
         uint32_t n = 0;
         const uint32_t *loads = moe_measured_draw(row, i, &n);
+        shape.found = found_of(device, row, params * row->weight_bits / 8, loads, n);
         moe_cost cost = moe_cost_experts(&candidate->hw, device, &shape, loads, n);
         sum = i ? moe_cost_add(sum, cost) : cost;
     }

@@ -119,7 +119,9 @@ busiest_rank(const moe_spread *s, const uint32_t *all)
     return best;
 }
 
-/* ---- all ---- */
+/* ---- what can be ---- */
+
+enum { MOST_GROUPS = 64 };
 
 static const char *
 check(const moe_spread *s)
@@ -130,10 +132,15 @@ check(const moe_spread *s)
         return "wants experts, at least top_k of them in all";
     if (s->experts > 65533 || s->tokens > 1 << 24 || s->ranks > s->experts)
         return "too many experts, tokens or devices";
+    if ((s->groups || s->strays) && s->tokens * s->top_k > 1 << 26)
+        return "too many choices to give each token its own";
+    if (s->groups && (s->groups > MOST_GROUPS || s->experts % s->groups || s->kept < 1 ||
+                      s->kept > s->groups || s->kept * (s->experts / s->groups) < s->top_k))
+        return "such groups of experts cannot be";
     return s->experts % s->ranks ? "the experts cannot be shared out evenly" : NULL;
 }
 
-/* ---- strays ---- */
+/* ---- which tokens ---- */
 
 typedef struct dealt {
     uint32_t tokens, expert;
@@ -148,63 +155,210 @@ most_first(const void *a, const void *b)
     return (x->expert > y->expert) - (x->expert < y->expert);
 }
 
-/* Tokens with any choice among n experts from `first`, when they were dealt in turn. */
-static int64_t
-reached_by_deal(const moe_spread *s, const uint32_t *all, int64_t first, int64_t n)
+/* Experts dealt to the tokens in turn, the most loaded first: choice j of token t is the expert at
+ * t + j * tokens. Yours. */
+static uint32_t *
+deal(const moe_spread *s, const uint32_t *all)
 {
     g_autofree dealt *order = g_new(dealt, (size_t)s->experts);
-    g_autofree uint8_t *hit = g_new0(uint8_t, (size_t)s->tokens);
-    int64_t at = 0, reached = 0;
+    uint32_t *choices = g_new(uint32_t, (size_t)(s->tokens * s->top_k));
+    size_t at = 0;
 
     for (int64_t e = 0; e < s->experts; e++)
         order[e] = (dealt){all[e], (uint32_t)e};
     qsort(order, (size_t)s->experts, sizeof *order, most_first);
-    for (int64_t i = 0; i < s->experts; i++) {
-        bool here = order[i].expert >= first && order[i].expert < first + n;
-        for (uint32_t t = 0; t < order[i].tokens && here; t++) {
-            uint8_t *token = &hit[(at + t) % s->tokens];
-            reached += !*token;
-            *token = 1;
-        }
-        at = (at + order[i].tokens) % s->tokens;
-    }
-    return reached;
+    for (int64_t i = 0; i < s->experts; i++)
+        for (uint32_t t = 0; t < order[i].tokens; t++)
+            choices[at++] = order[i].expert;
+    return choices;
 }
 
-/* The same of the first n experts, of tokens that are spread evenly. */
-static int64_t
-reached_evenly(const moe_spread *s, int64_t n)
+/* The same of tokens that are spread evenly. */
+static uint32_t *
+deal_evenly(const moe_spread *s)
 {
-    int64_t stride = (s->experts + s->top_k - 1) / s->top_k, reached = 0;
+    int64_t stride = (s->experts + s->top_k - 1) / s->top_k;
+    uint32_t *choices = g_new(uint32_t, (size_t)(s->tokens * s->top_k));
 
     for (int64_t t = 0; t < s->tokens; t++) {
         int64_t first = s->tokens >= stride ? t : t * stride / s->tokens;
+        for (int64_t j = 0; j < s->top_k; j++)
+            choices[j * s->tokens + t] = (uint32_t)((first + j * stride) % s->experts);
+    }
+    return choices;
+}
+
+/* Tokens with any choice among the first n experts. */
+static int64_t
+reached_of(const moe_spread *s, const uint32_t *choices, int64_t n)
+{
+    int64_t reached = 0;
+    for (int64_t t = 0; t < s->tokens; t++) {
         bool here = false;
         for (int64_t j = 0; j < s->top_k && !here; j++)
-            here = (first + j * stride) % s->experts < n;
+            here = choices[j * s->tokens + t] < n;
         reached += here;
     }
     return reached;
 }
 
-/* Gives what `reached` tokens chose elsewhere to the first of n experts. */
+/* Gives what tokens that reach the first n experts chose elsewhere to the first of these. */
 static void
-take_strays(const moe_spread *s, int64_t reached, uint32_t *own, int64_t n)
+take_strays(const moe_spread *s, const uint32_t *choices, uint32_t *all, int64_t n)
 {
     int64_t here = 0;
     for (int64_t e = 0; e < n; e++)
-        here += own[e];
-    own[0] += (uint32_t)(reached * s->top_k - here);
+        here += all[e];
+    all[0] += (uint32_t)(reached_of(s, choices, n) * s->top_k - here);
+}
+
+/* ---- groups ---- */
+
+/* Marks the groups that are kept: with two choices and more, with one, others. */
+static void
+keep_groups(const moe_spread *s, const uint32_t *chosen, bool *kept)
+{
+    int64_t left = s->kept;
+    for (int64_t g = 0; g < s->groups; g++)
+        kept[g] = false;
+    for (uint32_t score = 3; score-- > 0;)
+        for (int64_t g = 0; g < s->groups && left > 0; g++)
+            if (!kept[g] && MIN(chosen[g], 2) == score) {
+                kept[g] = true;
+                left--;
+            }
+}
+
+/* What the router makes of a token's choices, into `all`. `mine` marks the token's experts, and is
+ * empty before and after. */
+static void
+route(const moe_spread *s, const uint32_t *choices, int64_t t, uint8_t *mine, uint32_t *all)
+{
+    int64_t size = s->experts / s->groups, lost = 0;
+    uint32_t chosen[MOST_GROUPS] = {0};
+    bool kept[MOST_GROUPS];
+
+    for (int64_t j = 0; j < s->top_k; j++)
+        chosen[choices[j * s->tokens + t] / size]++;
+    keep_groups(s, chosen, kept);
+    for (int64_t j = 0; j < s->top_k; j++) {
+        uint32_t e = choices[j * s->tokens + t];
+        mine[e] = 1;
+        all[e] += kept[e / size];
+        lost += !kept[e / size];
+    }
+    for (int64_t e = 0; e < s->experts && lost; e++)
+        if (kept[e / size] && !mine[e]) {
+            all[e]++;
+            lost--;
+        }
+    for (int64_t j = 0; j < s->top_k; j++)
+        mine[choices[j * s->tokens + t]] = 0;
 }
 
 static void
-keep_busy(moe_draws *out, const uint32_t *all, int64_t n)
+route_all(const moe_spread *s, const uint32_t *choices, uint32_t *all)
+{
+    g_autofree uint8_t *mine = g_new0(uint8_t, (size_t)s->experts);
+    memset(all, 0, (size_t)s->experts * sizeof *all);
+    for (int64_t t = 0; t < s->tokens; t++)
+        route(s, choices, t, mine, all);
+}
+
+/* ---- since ---- */
+
+/* Distinct experts by the time of their last use: a Fenwick tree. */
+static void
+tree_add(uint32_t *tree, uint32_t size, uint32_t at, uint32_t by)
+{
+    for (at++; at <= size; at += at & -at)
+        tree[at - 1] += by;
+}
+
+static uint32_t
+tree_before(const uint32_t *tree, uint32_t at)
+{
+    uint32_t sum = 0;
+    for (; at; at -= at & -at)
+        sum += tree[at - 1];
+    return sum;
+}
+
+/* All draws twice, the second time with what the first left. */
+static void
+find_since(moe_draws *out, const uint32_t *experts, int64_t n)
+{
+    uint32_t uses = out->ends[out->n - 1], size = 2 * uses, distinct = 0;
+    g_autofree uint32_t *tree = g_new0(uint32_t, size + 1);
+    g_autofree uint32_t *last = g_new(uint32_t, (size_t)n);
+    memset(last, 0xFF, (size_t)n * sizeof *last);
+    for (uint32_t i = 0; i < size; i++) {
+        uint32_t *at = &last[experts[i % uses]];
+        if (*at == UINT32_MAX) {
+            distinct++;
+        } else {
+            out->since[i % uses] = distinct - tree_before(tree, *at);
+            tree_add(tree, size, *at, UINT32_MAX);
+        }
+        *at = i;
+        tree_add(tree, size, i, 1);
+    }
+}
+
+/* ---- all of it ---- */
+
+static void
+keep_busy(moe_draws *out, const uint32_t *all, int64_t n, uint32_t *experts)
 {
     uint32_t end = out->n ? out->ends[out->n - 1] : 0;
     for (int64_t e = 0; e < n; e++)
-        if (all[e])
+        if (all[e]) {
+            experts[end] = (uint32_t)e;
             out->loads[end++] = all[e];
+        }
     out->ends[out->n++] = end;
+}
+
+/* The busiest rank's experts become the first. */
+static void
+swap_ranks(const moe_spread *s, uint32_t *all)
+{
+    int64_t n = s->experts / s->ranks, rank = busiest_rank(s, all);
+    for (int64_t e = 0; e < n && rank; e++) {
+        uint32_t first = all[e];
+        all[e] = all[rank * n + e];
+        all[rank * n + e] = first;
+    }
+}
+
+/* What becomes of the choices; takes them. */
+static void
+apply_rules(const moe_spread *s, uint32_t *choices, uint32_t *all)
+{
+    if (s->groups)
+        route_all(s, choices, all);
+    else if (s->strays)
+        take_strays(s, choices, all, s->experts / s->ranks);
+    g_free(choices);
+}
+
+static void
+draw_all(const moe_spread *s, double exponent, moe_draws *out, uint32_t n, uint32_t *experts)
+{
+    g_autofree uint32_t *all = g_new(uint32_t, (size_t)s->experts);
+    g_autofree double *shares = g_new(double, (size_t)s->experts);
+    uint64_t entity = (uint64_t)s->tokens;
+    entity = moe_mix64(entity * 0x9E3779B97F4A7C15u + (uint64_t)s->experts);
+    entity = moe_mix64(entity * 0x9E3779B97F4A7C15u + (uint64_t)s->top_k);
+    entity = moe_mix64(entity * 0x9E3779B97F4A7C15u + (uint64_t)s->ranks);
+    moe_stream stream = moe_stream_new((uint64_t)rint(exponent * 1e6), "power law", entity);
+    for (uint32_t i = 0; i < n; i++) {
+        draw_tokens(s, exponent, &stream, shares, all);
+        swap_ranks(s, all);
+        if (s->groups || s->strays)
+            apply_rules(s, deal(s, all), all);
+        keep_busy(out, all, s->experts / s->ranks, experts);
+    }
 }
 
 const char *
@@ -219,30 +373,25 @@ moe_draws_make(const moe_spread *s, const char *distribution, moe_draws *out)
     const char *wrong = check(s);
     if (wrong)
         return wrong;
-    int64_t local = s->experts / s->ranks;
+    size_t local = (size_t)(s->experts / s->ranks);
     uint32_t n = balanced ? 1 : MOE_POWER_LAW_DRAWS;
-    g_autofree uint32_t *all = g_new(uint32_t, (size_t)s->experts);
-    g_autofree double *shares = g_new(double, (size_t)s->experts);
-    *out = (moe_draws){g_new(uint32_t, n * (size_t)local), g_new(uint32_t, n), 0};
+    g_autofree uint32_t *experts = g_new(uint32_t, n * local);
+    *out = (moe_draws){
+        .loads = g_new(uint32_t, n * local),
+        .ends = g_new(uint32_t, n),
+        .since = g_new(uint32_t, n * local),
+    };
     if (balanced) {
+        g_autofree uint32_t *all = g_new(uint32_t, (size_t)s->experts);
         spread_evenly(s, all);
-        if (s->strays)
-            take_strays(s, reached_evenly(s, local), all, local);
-        keep_busy(out, all, local);
-        return NULL;
+        if (s->groups || s->strays)
+            apply_rules(s, deal_evenly(s), all);
+        keep_busy(out, all, (int64_t)local, experts);
+    } else {
+        draw_all(s, exponent, out, n, experts);
     }
-    uint64_t entity = (uint64_t)s->tokens;
-    entity = moe_mix64(entity * 0x9E3779B97F4A7C15u + (uint64_t)s->experts);
-    entity = moe_mix64(entity * 0x9E3779B97F4A7C15u + (uint64_t)s->top_k);
-    entity = moe_mix64(entity * 0x9E3779B97F4A7C15u + (uint64_t)s->ranks);
-    moe_stream stream = moe_stream_new((uint64_t)rint(exponent * 1e6), "power law", entity);
-    for (uint32_t i = 0; i < n; i++) {
-        draw_tokens(s, exponent, &stream, shares, all);
-        int64_t first = busiest_rank(s, all) * local;
-        if (s->strays)
-            take_strays(s, reached_by_deal(s, all, first, local), all + first, local);
-        keep_busy(out, all + first, local);
-    }
+    if (out->ends[out->n - 1])
+        find_since(out, experts, (int64_t)local);
     return NULL;
 }
 
@@ -251,5 +400,6 @@ moe_draws_clear(moe_draws *draws)
 {
     g_free(draws->loads);
     g_free(draws->ends);
+    g_free(draws->since);
     *draws = (moe_draws){0};
 }

@@ -14,6 +14,18 @@
  * Strays: SGLang's tables until 0.5.10 were measured on the tokens that have any choice on the
  * device, and what they chose elsewhere was given to its first expert. A token's choices are those
  * that the counts give when the experts, the most loaded first, are dealt to the tokens in turn.
+ * Groups: a router such as DeepSeek-V3's cuts the experts into `groups` and keeps `kept` of them
+ * for a token, those with the largest sum of their two best experts; the token's choices are the
+ * best top_k experts of these. Benches that run a framework's own layer so change what they ask
+ * for: the choices that a distribution gives have one high score, all others one low score, so that
+ * groups with two and more choices come before those with one, and those before others; choices in
+ * groups that are not kept become the first experts of those that are. (Equals in the order of
+ * their numbers. A balanced token chooses one expert of each of 8 groups: 4 of its choices go to
+ * the first four experts.) Which tokens have a choice: dealt as above; of `balanced`, as it says.
+ * Since: how long ago an expert's weights were read, in distinct experts that were from then on,
+ * itself among them, where the draws are run in turn again and again, each one's experts in the
+ * order of their numbers: of a single draw all of its experts. What fits into a cache is still
+ * there.
  * Draws come from named random streams keyed by what is asked: the same question, the same loads,
  * whatever else is read. */
 #ifndef MOE_PROFILER_ROUTING_DRAWS_H
@@ -29,12 +41,14 @@ typedef struct moe_spread {
     int64_t ranks;
     bool strays; /* tokens that reach the device bring all of their choices, and those of other
                     devices' experts are computed by its first one */
+    int64_t groups, kept; /* of experts, by the router; 0: it has none */
 } moe_spread;
 
 /* Loads of the device's experts that have some, draw after draw; ends[i] is where draw i ends. */
 typedef struct moe_draws {
     uint32_t *loads, *ends;
-    uint32_t n; /* draws */
+    uint32_t *since; /* of each load's expert */
+    uint32_t n;      /* draws */
 } moe_draws;
 
 /* NULL, or what is wrong (static text): an unknown distribution, or a spread that cannot be. Free

@@ -1,5 +1,6 @@
 /* aiconfigurator: moe_perf, the routed experts of a layer on the rank that is loaded most, and
  * gemm_perf. */
+#include "profiler/measured_columns.h"
 #include "profiler/routing_draws.h"
 #include "profiler/tables_aic.h"
 
@@ -40,6 +41,29 @@ matrices_of(const moe_measured_row *row, int64_t inter)
     return 3;
 }
 
+/* DeepSeek-V3's router keeps 4 of 8 groups of experts. Benches that run a framework's own layer run
+ * its router, too: vLLM's since its kernels are called "…experts", SGLang's since 0.5.11. Those of
+ * TensorRT-LLM renormalise whatever they ask for. */
+static void
+set_groups(moe_measured_row *row, int64_t inter, int64_t experts)
+{
+    bool v3 = row->hidden == 7168 && inter == 2048 && experts == 256 && row->top_k == 8;
+    bool own = g_str_has_suffix(row->kernel, "experts") ||
+               (!strcmp(row->framework, "sglang") && !moe_measured_brings_strays(row->version));
+
+    row->groups = v3 && own ? 8 : 0;
+    row->kept = v3 && own ? 4 : 0;
+}
+
+/* Calls in one CUDA graph: SGLang's bench captures five, whatever their routing; vLLM's and
+ * TensorRT-LLM's one call of each draw, which is one of a balanced layer. */
+static int64_t
+calls_of(const moe_measured_row *row)
+{
+    bool many = strcmp(row->distribution, "balanced") || !strcmp(row->framework, "sglang");
+    return many ? MOE_POWER_LAW_DRAWS : 1;
+}
+
 static bool
 is_distribution(moe_foreign *f)
 {
@@ -72,6 +96,8 @@ read_moe(moe_foreign *f)
     row->ep = moe_foreign_whole(f, EP, 1, 1);
     int64_t inter = moe_foreign_whole(f, INTER, 1, 1), all = moe_foreign_whole(f, EXPERTS, 1, 1);
     row->matrices = matrices_of(row, inter);
+    row->calls = calls_of(row);
+    set_groups(row, inter, all);
     row->experts = all / row->ep;
     row->width = (inter + row->tp - 1) / row->tp;
     if (all % row->ep)

@@ -111,6 +111,11 @@ refuses(void)
         {{8, 2, 8, 3}, "balanced", "the experts cannot"},
         {{8, 2, 8, 16}, "balanced", "too many"},
         {{1 << 25, 2, 8, 1}, "balanced", "too many"},
+        {{8, 2, 8, 1, false, 3, 2}, "balanced", "such groups"},
+        {{8, 2, 8, 1, false, 4, 5}, "balanced", "such groups"},
+        {{8, 4, 8, 1, false, 4, 1}, "power_law_1.2", "such groups"},
+        {{8, 2, 128, 1, false, 128, 2}, "balanced", "such groups"},
+        {{1 << 24, 8, 8, 1, true}, "balanced", "too many choices"},
     };
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
         moe_draws draws = {0};
@@ -153,5 +158,83 @@ strays_go_to_the_first(void)
     moe_draws_clear(&without);
 }
 
-MOE_TESTS({"strays_go_to_the_first", strays_go_to_the_first}, {"balanced", balanced},
-          {"power law", power_law}, {"skew", skew}, {"refuses", refuses})
+/* 8 experts in 4 groups of 2, of which the router keeps 2. Balanced tokens choose one expert of two
+ * groups each, 0 and 4, 1 and 5 …: nothing changes. Of four choices in all groups only those in the
+ * first two groups stay, and the others become the other experts of these. */
+static void
+groups(void)
+{
+    static const struct {
+        moe_spread spread;
+        uint32_t n, loads[8];
+    } cases[] = {
+        {{.tokens = 2, .top_k = 2, .experts = 8, .ranks = 1, .groups = 4, .kept = 2},
+         4,
+         {1, 1, 1, 1}}, /* 0 and 4; 2 and 6 */
+        {{.tokens = 1, .top_k = 4, .experts = 8, .ranks = 1, .groups = 4, .kept = 2},
+         4,
+         {1, 1, 1, 1}}, /* 0, 2, 4, 6 become 0 to 3 */
+        {{.tokens = 2, .top_k = 4, .experts = 8, .ranks = 2, .groups = 4, .kept = 2},
+         4,
+         {2, 2, 2, 2}}, /* all choices, on the first of two ranks */
+        {{.tokens = 1, .top_k = 8, .experts = 256, .ranks = 8, .groups = 8, .kept = 4},
+         5,
+         {1, 1, 1, 1, 1}}, /* DeepSeek-V3: five of a token's experts instead of one */
+        {{.tokens = 32, .top_k = 8, .experts = 256, .ranks = 32, .groups = 8, .kept = 4},
+         8,
+         {32, 32, 32, 32, 5, 1, 1, 1}}, /* expert 4 is the fourth of tokens 0 to 3, and its own */
+    };
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        moe_draws draws = {0};
+        const char *wrong = moe_draws_make(&cases[i].spread, "balanced", &draws);
+        MOE_CHECK(!wrong && draws.n == 1 && draws.ends[0] == cases[i].n, "case %zu: %s, %u", i,
+                  wrong ? wrong : "", draws.n ? draws.ends[0] : 0);
+        for (uint32_t e = 0; !wrong && e < cases[i].n; e++)
+            MOE_CHECK(draws.loads[e] == cases[i].loads[e], "case %zu, expert %u: %u", i, e,
+                      draws.loads[e]);
+        moe_draws_clear(&draws);
+    }
+
+    /* drawn: as many choices, each token's in half of the groups */
+    moe_spread spread = {
+        .tokens = 300, .top_k = 8, .experts = 256, .ranks = 1, .groups = 8, .kept = 4};
+    moe_draws draws = {0};
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "power_law_1.2", &draws));
+    for (uint32_t i = 0; i < draws.n; i++)
+        CU_ASSERT_EQUAL(sum_of(draws.loads, i ? draws.ends[i - 1] : 0, draws.ends[i]), 2400);
+    moe_draws_clear(&draws);
+}
+
+/* How long ago experts were read: of one draw all are, of several as many as differ. */
+static void
+since(void)
+{
+    moe_draws draws = {0};
+    moe_spread spread = {.tokens = 3, .top_k = 2, .experts = 8, .ranks = 1};
+
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "balanced", &draws));
+    for (uint32_t e = 0; e < draws.ends[0]; e++)
+        CU_ASSERT_EQUAL(draws.since[e], 6);
+    moe_draws_clear(&draws);
+
+    spread = (moe_spread){.tokens = 4, .top_k = 2, .experts = 64, .ranks = 1};
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "power_law_1.2", &draws));
+    uint32_t least = UINT32_MAX, most = 0;
+    for (uint32_t i = 0; i < draws.ends[draws.n - 1]; i++) {
+        least = MIN(least, draws.since[i]);
+        most = MAX(most, draws.since[i]);
+    }
+    /* an expert of one draw only is read again when all of the others' were */
+    MOE_CHECK(least >= 1 && most > 8 && most <= 40, "%u to %u", least, most);
+    moe_draws_clear(&draws);
+
+    /* all tokens choose both experts of a device: each draw finds what the last one read */
+    spread = (moe_spread){.tokens = 64, .top_k = 2, .experts = 2, .ranks = 1};
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "power_law_1.2", &draws));
+    for (uint32_t i = 0; i < draws.ends[draws.n - 1]; i++)
+        CU_ASSERT_EQUAL(draws.since[i], 2);
+    moe_draws_clear(&draws);
+}
+
+MOE_TESTS({"groups", groups}, {"since", since}, {"strays_go_to_the_first", strays_go_to_the_first},
+          {"balanced", balanced}, {"power law", power_law}, {"skew", skew}, {"refuses", refuses})

@@ -58,10 +58,10 @@ static const struct {
          "moe,x_nongated,w4a16_mxfp4,1,64,96,2,8,1,8,balanced,0.05\n",
      {"kind=experts device=NVIDIA Z9 version=1.2 kernel=some_moe dtype=fp8_block weight_bits=8 "
       "activation_bits=8 hidden=64 width=48 matrices=3 experts=4 top_k=2 ep=2 tp=2 tokens=3 "
-      "distribution=balanced mode=graph time_us=250",
+      "distribution=balanced calls=1 mode=graph time_us=250",
       "kind=experts device=NVIDIA Z9 version=1.2 kernel=x_nongated dtype=mxfp4 weight_bits=4.25 "
       "activation_bits=16 hidden=64 width=96 matrices=2 experts=1 top_k=2 ep=8 tokens=1 "
-      "distribution=balanced mode=graph time_us=50"}},
+      "distribution=balanced calls=1 mode=graph time_us=50"}},
     {"gemm_perf.csv",
      AIC "gemm_dtype,m,n,k,latency\n" WHO "gemm,lib,int8_wo,8,16,32,0.01\n",
      {"kind=gemm device=NVIDIA Z9 version=1.2 kernel=lib dtype=int8_wo weight_bits=8 "
