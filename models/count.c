@@ -1,61 +1,7 @@
-/* Parameters, cache elements and FLOPs of a model's parts. */
+/* Parameters and FLOPs of a model's parts; attention's are in models/attention.c. */
 #include "models/model.h"
 
 #include <string.h>
-
-/* Weights of the matrices that every token is multiplied with; no norms, no biases. */
-static int64_t
-attention_matrices(const moe_model *model, const moe_attention *a)
-{
-    int64_t hidden = model->hidden;
-    int64_t heads = a->heads;
-
-    switch (a->kind) {
-    case MOE_ATTENTION_NONE:
-        return 0;
-    case MOE_ATTENTION_HEADS:
-        return hidden * a->head_dim * (2 * heads + 2 * (int64_t)a->kv_heads);
-    case MOE_ATTENTION_MLA:
-        break;
-    }
-    int64_t query = heads * (a->nope_dim + a->rope_dim);
-    int64_t q = a->q_lora ? a->q_lora * (hidden + query) : hidden * query;
-    int64_t kv_down = hidden * (a->kv_lora + a->rope_dim);
-    int64_t kv_up = a->kv_lora * heads * (a->nope_dim + a->value_dim);
-    return q + kv_down + kv_up + heads * a->value_dim * hidden;
-}
-
-static int64_t
-qk_norm_params(const moe_attention *a)
-{
-    switch (a->qk_norm) {
-    case MOE_QK_NORM_NONE:
-        return 0;
-    case MOE_QK_NORM_HEAD:
-        return 2 * (int64_t)a->head_dim;
-    case MOE_QK_NORM_FULL:
-        break;
-    }
-    return (int64_t)a->head_dim * (a->heads + a->kv_heads);
-}
-
-int64_t
-moe_attention_params(const moe_model *model, const moe_attention *a)
-{
-    int64_t n = attention_matrices(model, a);
-
-    if (a->kind == MOE_ATTENTION_NONE)
-        return 0;
-    if (a->kind == MOE_ATTENTION_MLA)
-        return n + a->q_lora + a->kv_lora; /* the norms of the latents */
-    if (a->bias)
-        n += (int64_t)a->head_dim * (a->heads + 2 * (int64_t)a->kv_heads);
-    if (a->output_bias)
-        n += model->hidden;
-    if (a->sinks)
-        n += a->heads;
-    return n + qk_norm_params(a) + (int64_t)a->relative_buckets * a->heads;
-}
 
 int64_t
 moe_router_params(const moe_model *model, const moe_ffn *ffn)
@@ -176,44 +122,6 @@ moe_model_active(const moe_model *model, const char *counting)
         return n + output_params(model);
     moe_assert(!strcmp(counting, "none"), "counting '%s'", counting);
     return n;
-}
-
-int64_t
-moe_attention_kv(const moe_attention *a)
-{
-    switch (a->kind) {
-    case MOE_ATTENTION_NONE:
-        return 0;
-    case MOE_ATTENTION_HEADS:
-        return 2 * (int64_t)a->kv_heads * a->head_dim;
-    case MOE_ATTENTION_MLA:
-        break;
-    }
-    return (int64_t)a->kv_lora + a->rope_dim;
-}
-
-int64_t
-moe_attention_span(const moe_attention *a, int64_t length)
-{
-    return a->window && length > a->window ? a->window : length;
-}
-
-double
-moe_attention_proj_flops(const moe_model *model, const moe_attention *a)
-{
-    return 2.0 * (double)attention_matrices(model, a);
-}
-
-double
-moe_attention_score_flops(const moe_attention *a, int64_t span)
-{
-    double per_key = 0; /* multiply-adds per head: score, then weighted value */
-
-    if (a->kind == MOE_ATTENTION_HEADS)
-        per_key = 2.0 * a->head_dim;
-    if (a->kind == MOE_ATTENTION_MLA)
-        per_key = 2.0 * a->kv_lora + a->rope_dim;
-    return 2.0 * per_key * a->heads * (double)span;
 }
 
 /* FLOPs of a feed-forward block of `width` for one token. */

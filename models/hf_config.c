@@ -3,7 +3,7 @@
  * Each family has a reader of its own keys, after transformers' configuration_*.py and
  * modeling_*.py of that name. Keys that shape the model and are absent take the family's class
  * default where that default is what published files rely on; otherwise they are errors. */
-#include "models/hf_keys.h"
+#include "models/hf_parts.h"
 #include "models/set.h"
 
 #include <inttypes.h>
@@ -15,121 +15,26 @@ where(const void *context, size_t stack, const char *section, const char *key)
     return moe_hf_loc(context);
 }
 
-/* ---- parts that families share ---- */
-
-static void
-read_model(moe_hf_reader *r, const char *hidden, bool tied)
-{
-    r->spec.hidden = moe_hf_need(r, hidden, 1048576);
-    r->spec.vocab = moe_hf_need(r, "vocab_size", 16777216);
-    r->spec.tied = moe_hf_bool(r, "tie_word_embeddings", tied);
-}
-
-/* Multi-head or grouped attention; head_dim absent: hidden / heads. */
-static moe_attention_spec
-read_heads(const moe_hf_reader *r)
-{
-    moe_attention_spec a = {.kind = MOE_SPEC_HEADS};
-
-    a.heads = moe_hf_need(r, "num_attention_heads", MOE_HF_DIM);
-    a.kv_heads = moe_hf_int(r, "num_key_value_heads", a.heads, MOE_HF_DIM);
-    a.head_dim = moe_hf_int(r, "head_dim", r->spec.hidden / a.heads, MOE_HF_DIM);
-    return a;
-}
-
-/* A window as long as the context is none. */
-static int64_t
-read_window(const moe_hf_reader *r)
-{
-    int64_t window = moe_hf_int(r, "sliding_window", 0, 1073741824);
-    int64_t context = moe_hf_int(r, "max_position_embeddings", INT32_MAX, INT32_MAX);
-    return window < context ? window : 0;
-}
-
-/* transformers 5 writes num_local_experts where older files have num_experts. */
-static moe_ffn_spec
-read_experts(const moe_hf_reader *r, const char *count, const char *width)
-{
-    static const char local[] = "num_local_experts";
-    bool other = !moe_hf_get(r, count) && moe_hf_get(r, local);
-
-    return (moe_ffn_spec){
-        .matrices = 3,
-        .experts = moe_hf_need(r, other ? local : count, MOE_HF_EXPERTS),
-        .top_k = moe_hf_need(r, "num_experts_per_tok", MOE_HF_EXPERTS),
-        .width = moe_hf_need(r, width, MOE_HF_WIDTH),
-    };
-}
-
-static moe_stack_spec *
-read_decoder(moe_hf_reader *r)
-{
-    moe_stack_spec *s = &r->stacks[0];
-
-    *s = (moe_stack_spec){
-        .kind = MOE_STACK_DECODER,
-        .layers = moe_hf_need(r, "num_hidden_layers", MOE_HF_LAYERS),
-        .moe_every = 1,
-        .window_every = 1,
-        .attention = read_heads(r),
-        .dense = {.matrices = 3},
-    };
-    r->spec.stacks = (moe_list){r->stacks, 1};
-    return s;
-}
-
-static bool
-has_dense(const moe_stack_spec *s)
-{
-    return s->dense_first || s->moe_every > 1;
-}
-
-/* Qwen: every decoder_sparse_step-th layer has experts, but those of mlp_only_layers. */
-static void
-read_qwen_pattern(const moe_hf_reader *r, moe_stack_spec *s)
-{
-    const cJSON *only = moe_hf_get(r, "mlp_only_layers");
-    int64_t step = moe_hf_int(r, "decoder_sparse_step", 1, MOE_HF_LAYERS);
-
-    s->moe_every = step ? step : 1;
-    s->moe_offset = s->moe_every - 1;
-    s->dense_first = only ? cJSON_GetArraySize(only) : 0;
-    for (int i = 0; i < s->dense_first; i++) {
-        const cJSON *item = cJSON_GetArrayItem(only, i);
-        if (!cJSON_IsNumber(item) || cJSON_GetNumberValue(item) != i) {
-            moe_diag_error(r->diag, moe_hf_loc(r),
-                           "key mlp_only_layers: only the first layers can be dense here; write a "
-                           "preset");
-            break;
-        }
-    }
-    if (has_dense(s))
-        s->dense.width = moe_hf_need(r, "intermediate_size", MOE_HF_WIDTH);
-    if (moe_hf_bool(r, "use_sliding_window", false))
-        moe_diag_error(r->diag, moe_hf_loc(r),
-                       "key use_sliding_window: windows by layer are not read; write a preset");
-}
-
 /* ---- families ---- */
 
 static void
 read_mixtral(moe_hf_reader *r)
 {
-    read_model(r, "hidden_size", false);
-    moe_stack_spec *s = read_decoder(r);
-    s->attention.window = read_window(r);
-    s->moe = read_experts(r, "num_local_experts", "intermediate_size");
+    moe_hf_read_model(r, "hidden_size", false);
+    moe_stack_spec *s = moe_hf_read_decoder(r);
+    s->attention.window = moe_hf_read_window(r);
+    s->moe = moe_hf_read_experts(r, "num_local_experts", "intermediate_size");
     moe_hf_dtype(r, "bf16");
 }
 
 static void
 read_olmoe(moe_hf_reader *r)
 {
-    read_model(r, "hidden_size", false);
-    moe_stack_spec *s = read_decoder(r);
+    moe_hf_read_model(r, "hidden_size", false);
+    moe_stack_spec *s = moe_hf_read_decoder(r);
     s->attention.bias = s->attention.output_bias = moe_hf_bool(r, "attention_bias", false);
     s->attention.qk_norm = MOE_QK_NORM_FULL;
-    s->moe = read_experts(r, "num_experts", "intermediate_size");
+    s->moe = moe_hf_read_experts(r, "num_experts", "intermediate_size");
     moe_hf_dtype(r, "bf16");
 }
 
@@ -159,13 +64,13 @@ read_layer_types(const moe_hf_reader *r, moe_stack_spec *s)
 static void
 read_gpt_oss(moe_hf_reader *r)
 {
-    read_model(r, "hidden_size", false);
-    moe_stack_spec *s = read_decoder(r);
+    moe_hf_read_model(r, "hidden_size", false);
+    moe_stack_spec *s = moe_hf_read_decoder(r);
     s->attention.bias = s->attention.output_bias = moe_hf_bool(r, "attention_bias", true);
     s->attention.sinks = true;
-    s->attention.window = read_window(r);
+    s->attention.window = moe_hf_read_window(r);
     read_layer_types(r, s);
-    s->moe = read_experts(r, "num_local_experts", "intermediate_size");
+    s->moe = moe_hf_read_experts(r, "num_local_experts", "intermediate_size");
     s->moe.bias = s->moe.router_bias = true;
     moe_hf_dtype(r, "bf16");
 }
@@ -177,17 +82,17 @@ read_deepseek_moe(const moe_hf_reader *r, moe_stack_spec *s)
 
     s->moe_every = every ? every : 1;
     s->dense_first = moe_hf_int(r, "first_k_dense_replace", 0, MOE_HF_LAYERS);
-    if (has_dense(s))
+    if (moe_hf_has_dense(s))
         s->dense.width = moe_hf_need(r, "intermediate_size", MOE_HF_WIDTH);
-    s->moe = read_experts(r, "n_routed_experts", "moe_intermediate_size");
+    s->moe = moe_hf_read_experts(r, "n_routed_experts", "moe_intermediate_size");
     s->moe.shared_width = s->moe.width * moe_hf_int(r, "n_shared_experts", 0, 64);
 }
 
 static void
 read_deepseek(moe_hf_reader *r)
 {
-    read_model(r, "hidden_size", false);
-    moe_stack_spec *s = read_decoder(r);
+    moe_hf_read_model(r, "hidden_size", false);
+    moe_stack_spec *s = moe_hf_read_decoder(r);
     s->attention.bias = s->attention.output_bias = moe_hf_bool(r, "attention_bias", false);
     read_deepseek_moe(r, s);
     moe_hf_dtype(r, "bf16");
@@ -196,8 +101,8 @@ read_deepseek(moe_hf_reader *r)
 static void
 read_deepseek_mla(moe_hf_reader *r)
 {
-    read_model(r, "hidden_size", false);
-    moe_stack_spec *s = read_decoder(r);
+    moe_hf_read_model(r, "hidden_size", false);
+    moe_stack_spec *s = moe_hf_read_decoder(r);
     s->attention = (moe_attention_spec){
         .kind = MOE_SPEC_MLA,
         .heads = s->attention.heads,
@@ -228,41 +133,53 @@ read_deepseek_v3(moe_hf_reader *r)
     r->stacks[0].moe.router_bias = true;
 }
 
+/* Of V3, an indexer beside each attention. */
+static void
+read_deepseek_v32(moe_hf_reader *r)
+{
+    moe_attention_spec *a = &r->stacks[0].attention;
+
+    read_deepseek_v3(r);
+    a->index_heads = moe_hf_need(r, "index_n_heads", MOE_HF_DIM);
+    a->index_dim = moe_hf_need(r, "index_head_dim", MOE_HF_DIM);
+    a->index_top_k = moe_hf_need(r, "index_topk", 1073741824);
+}
+
 static void
 read_qwen2_moe(moe_hf_reader *r)
 {
-    read_model(r, "hidden_size", false);
-    moe_stack_spec *s = read_decoder(r);
+    moe_hf_read_model(r, "hidden_size", false);
+    moe_stack_spec *s = moe_hf_read_decoder(r);
     s->attention.bias = moe_hf_bool(r, "qkv_bias", true);
-    s->moe = read_experts(r, "num_experts", "moe_intermediate_size");
+    s->moe = moe_hf_read_experts(r, "num_experts", "moe_intermediate_size");
     s->moe.shared_width = moe_hf_need(r, "shared_expert_intermediate_size", MOE_HF_WIDTH);
     s->moe.shared_gate = true;
-    read_qwen_pattern(r, s);
+    moe_hf_read_qwen_pattern(r, s);
     moe_hf_dtype(r, "bf16");
 }
 
 static void
 read_qwen3_moe(moe_hf_reader *r)
 {
-    read_model(r, "hidden_size", false);
-    moe_stack_spec *s = read_decoder(r);
+    moe_hf_read_model(r, "hidden_size", false);
+    moe_stack_spec *s = moe_hf_read_decoder(r);
     s->attention.bias = s->attention.output_bias = moe_hf_bool(r, "attention_bias", false);
     s->attention.qk_norm = MOE_QK_NORM_HEAD;
-    s->moe = read_experts(r, "num_experts", "moe_intermediate_size");
-    read_qwen_pattern(r, s);
+    s->moe = moe_hf_read_experts(r, "num_experts", "moe_intermediate_size");
+    moe_hf_read_qwen_pattern(r, s);
     moe_hf_dtype(r, "bf16");
 }
 
 static void
 read_phimoe(moe_hf_reader *r)
 {
-    read_model(r, "hidden_size", false);
+    moe_hf_read_model(r, "hidden_size", false);
     r->spec.norm_bias = true;
     r->spec.head_bias = moe_hf_bool(r, "lm_head_bias", false);
-    moe_stack_spec *s = read_decoder(r);
+    moe_stack_spec *s = moe_hf_read_decoder(r);
     s->attention.bias = s->attention.output_bias = moe_hf_bool(r, "attention_bias", false);
-    s->attention.window = read_window(r);
-    s->moe = read_experts(r, "num_local_experts", "intermediate_size");
+    s->attention.window = moe_hf_read_window(r);
+    s->moe = moe_hf_read_experts(r, "num_local_experts", "intermediate_size");
     moe_hf_dtype(r, "bf16");
 }
 
@@ -283,6 +200,7 @@ read_switch_stack(const moe_hf_reader *r, moe_stack_kind kind, int64_t layers,
         .layers = layers,
         .moe_every = step,
         .moe_offset = step > 1 ? 1 : 0,
+        .attention_every = 1,
         .window_every = 1,
         .relative_buckets = moe_hf_int(r, "relative_attention_num_buckets", 32, MOE_HF_DIM),
         .attention = attention,
@@ -304,7 +222,7 @@ read_switch(moe_hf_reader *r)
 {
     int64_t layers = moe_hf_need(r, "num_layers", MOE_HF_LAYERS);
 
-    read_model(r, "d_model", true);
+    moe_hf_read_model(r, "d_model", true);
     r->stacks[0] = read_switch_stack(r, MOE_STACK_ENCODER, layers, "num_sparse_encoder_layers");
     r->stacks[1] = read_switch_stack(r, MOE_STACK_DECODER,
                                      moe_hf_int(r, "num_decoder_layers", layers, MOE_HF_LAYERS),
@@ -317,11 +235,23 @@ static const struct {
     const char *model_type;
     void (*read)(moe_hf_reader *r);
 } families[] = {
-    {"mixtral", read_mixtral},         {"olmoe", read_olmoe},
-    {"gpt_oss", read_gpt_oss},         {"deepseek", read_deepseek},
-    {"deepseek_v2", read_deepseek_v2}, {"deepseek_v3", read_deepseek_v3},
-    {"qwen2_moe", read_qwen2_moe},     {"qwen3_moe", read_qwen3_moe},
-    {"phimoe", read_phimoe},           {"switch_transformers", read_switch},
+    {"mixtral", read_mixtral},
+    {"olmoe", read_olmoe},
+    {"gpt_oss", read_gpt_oss},
+    {"deepseek", read_deepseek},
+    {"deepseek_v2", read_deepseek_v2},
+    {"deepseek_v3", read_deepseek_v3},
+    {"deepseek_v32", read_deepseek_v32},
+    {"qwen2_moe", read_qwen2_moe},
+    {"qwen3_moe", read_qwen3_moe},
+    {"qwen3_next", moe_hf_read_qwen3_next},
+    {"phimoe", read_phimoe},
+    {"switch_transformers", read_switch},
+    {"minimax", moe_hf_read_minimax},
+    {"minimax_text_01", moe_hf_read_minimax},
+    {"minimax_m1", moe_hf_read_minimax},
+    {"jamba", moe_hf_read_jamba},
+    {"granitemoehybrid", moe_hf_read_granite_hybrid},
 };
 
 static bool

@@ -12,20 +12,44 @@ typedef enum moe_attention_kind {
     MOE_ATTENTION_NONE,
     MOE_ATTENTION_HEADS, /* MHA, GQA, MQA: kv_heads tells */
     MOE_ATTENTION_MLA,
+    MOE_ATTENTION_LINEAR, /* a state of fixed size in the keys' place: linear, state-space */
 } moe_attention_kind;
+
+/* What a linear attention is made of (models/attention.c has the list). */
+typedef enum moe_linear_kind {
+    MOE_LINEAR_LIGHTNING, /* a fixed decay per head (MiniMax-01, M1) */
+    MOE_LINEAR_DELTA,     /* gated delta rule (Qwen3-Next) */
+    MOE_LINEAR_MAMBA2,    /* state-space duality: B and C are the groups' keys and queries, x the
+                             values (Granite 4, Nemotron-H) */
+    MOE_LINEAR_MAMBA,     /* selective scan: every channel a head of value_dim 1 (Jamba) */
+} moe_linear_kind;
 
 /* Normalisation of queries and keys: over each head, or over all heads together. */
 typedef enum moe_qk_norm { MOE_QK_NORM_NONE, MOE_QK_NORM_HEAD, MOE_QK_NORM_FULL } moe_qk_norm;
 
-/* One attention block. For MLA head_dim is unused; its cache holds kv_lora + rope elements. */
+/* One attention block. For MLA head_dim is unused; its cache holds kv_lora + rope elements.
+ *
+ * With an indexer (index_top_k > 0) attention is sparse: of all keys before a query, index_heads
+ * small heads choose the index_top_k that it reads. Their key, index_dim wide and one for all
+ * heads, is cached beside the others.
+ *
+ * Linear attention: each of `heads` keeps a state of key_dim x value_dim; key_heads keys and
+ * queries are shared by heads / key_heads heads each (of a state-space layer: groups, state size,
+ * head dimension). A convolution over the last `conv` inputs comes before. Its kv_heads and
+ * head_dim are unused. */
 typedef struct moe_attention {
     moe_attention_kind kind;
     int heads, kv_heads, head_dim;
     int q_lora, kv_lora, nope_dim, rope_dim, value_dim; /* MLA; q_lora 0: q from hidden directly */
     int window;                                         /* sliding window in tokens; 0: full */
-    bool bias;                                          /* biases on q, k, v */
-    bool output_bias;                                   /* bias on o */
-    bool sinks;                                         /* one learned sink logit per head */
+    int index_heads, index_dim, index_top_k;            /* sparse; 0: all keys are read */
+    moe_linear_kind linear;                             /* this and the next two lines: linear */
+    int key_heads, key_dim, conv, rank;                 /* rank: mamba's, of the step size */
+    int state_bits, chunk; /* of a state's element; tokens of a prompt that are taken together */
+    bool output_gate;      /* what was attended is scaled by a sigmoid of a projection of its own */
+    bool bias;             /* biases on q, k, v */
+    bool output_bias;      /* bias on o */
+    bool sinks;            /* one learned sink logit per head */
     moe_qk_norm qk_norm;
     int relative_buckets; /* T5: learned position biases per head, in a stack's first layer */
 } moe_attention;
@@ -113,14 +137,27 @@ int64_t moe_model_total(const moe_model *model);
 int64_t moe_model_active(const moe_model *model, const char *counting);
 
 /* ---- memory and work ---- */
-/* Elements of KV cache per token and layer (K and V, or MLA's latent). */
+/* Elements of KV cache per token and layer (K and V, or MLA's latent); linear: none. */
 int64_t moe_attention_kv(const moe_attention *attention);
-/* Tokens of a context of `length` that attention really reads (sliding window). */
+/* Bytes of an indexer's key per token and layer: 8-bit elements, and an FP32 scale for each 128 of
+ * them (the quantised cache of deepseek-ai/DeepSeek-V3.2-Exp's inference, and vLLM's). 0: none. */
+int64_t moe_attention_index_bytes(const moe_attention *attention);
+/* Bytes that a sequence's linear attention keeps in a layer, however long it is: heads * key_dim *
+ * value_dim elements of state_bits, and the convolution's last conv - 1 inputs of 16 bits. */
+int64_t moe_attention_state_bytes(const moe_attention *attention);
+/* Bytes of the convolution's inputs among them. */
+int64_t moe_attention_conv_bytes(const moe_attention *attention);
+/* Tokens of a context of `length` that attention really reads (sliding window, indexer). */
 int64_t moe_attention_span(const moe_attention *attention, int64_t length);
-/* FLOPs (2 per multiply-add) of the projections for one token. */
+/* FLOPs (2 per multiply-add) of the projections for one token, an indexer's among them. */
 double moe_attention_proj_flops(const moe_model *model, const moe_attention *attention);
+/* Columns of a linear attention's projection from hidden, and channels of its convolution. */
+int64_t moe_attention_linear_columns(const moe_attention *attention);
+int64_t moe_attention_conv_channels(const moe_attention *attention);
+/* Its name: lightning, delta, mamba2, mamba. */
+const char *moe_linear_kind_name(moe_linear_kind kind);
 /* FLOPs of scores and weighted values for one query token over `span` keys. MLA: in the absorbed
- * form, on the latent cache. */
+ * form, on the latent cache. Linear: 0, its state has no keys. */
 double moe_attention_score_flops(const moe_attention *attention, int64_t span);
 double moe_expert_flops(const moe_model *model, const moe_ffn *ffn); /* one token, one expert */
 double moe_shared_flops(const moe_model *model, const moe_ffn *ffn);

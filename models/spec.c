@@ -33,6 +33,12 @@ is_moe(const moe_stack_spec *s, int64_t layer)
     return s->moe.experts > 0 && layer >= s->dense_first && layer % s->moe_every == s->moe_offset;
 }
 
+static bool
+has_keys(const moe_stack_spec *s, int64_t layer)
+{
+    return layer % s->attention_every == s->attention_offset;
+}
+
 static void
 need(const checker *c, const char *section, const char *key, int64_t value, const char *why)
 {
@@ -40,15 +46,33 @@ need(const checker *c, const char *section, const char *key, int64_t value, cons
         moe_diag_error(c->diag, at(c, section, key), "%s wants '%s' (%s)", section, key, why);
 }
 
+/* An indexer is whole or absent, and the only one to choose the keys. */
+static void
+check_index(const checker *c, const moe_attention_spec *a, const char *section)
+{
+    if (!a->index_heads && !a->index_dim && !a->index_top_k)
+        return;
+    need(c, section, "index_heads", a->index_heads, "an indexer's heads");
+    need(c, section, "index_dim", a->index_dim, "elements of an indexer's key");
+    need(c, section, "index_top_k", a->index_top_k, "keys that an indexer chooses");
+    if (a->window)
+        moe_diag_error(c->diag, at(c, section, "window"),
+                       "a sliding window and an indexer cannot both choose the keys");
+}
+
 static void
 check_attention(const checker *c, const moe_attention_spec *a, const char *section)
 {
     need(c, section, "heads", a->heads, "the number of query heads");
+    check_index(c, a, section);
     if (a->kind == MOE_SPEC_MLA) {
         need(c, section, "kv_lora", a->kv_lora, "kind mla: the cached latent's elements");
         need(c, section, "nope_dim", a->nope_dim, "kind mla: key elements without position");
         need(c, section, "rope_dim", a->rope_dim, "kind mla: key elements with position");
         need(c, section, "value_dim", a->value_dim, "kind mla: value elements of a head");
+        if (a->output_gate)
+            moe_diag_error(c->diag, at(c, section, "output_gate"),
+                           "'output_gate' belongs to kind heads");
         return;
     }
     need(c, section, "head_dim", a->head_dim, "elements of a head");
@@ -56,6 +80,52 @@ check_attention(const checker *c, const moe_attention_spec *a, const char *secti
         moe_diag_error(c->diag, at(c, section, "kv_heads"),
                        "%" PRId64 " heads cannot share %" PRId64 " KV heads evenly", a->heads,
                        a->kv_heads);
+}
+
+static void
+check_linear(const checker *c, const moe_linear_spec *l)
+{
+    int64_t keys = l->key_heads ? l->key_heads : l->heads;
+    bool scan = l->kind == MOE_LINEAR_MAMBA;
+
+    need(c, "linear", "key_dim", l->key_dim, "elements of a key: the state's rows");
+    if (!scan)
+        need(c, "linear", "value_dim", l->value_dim, "elements of a value: the state's columns");
+    if (l->heads % keys)
+        moe_diag_error(c->diag, at(c, "linear", "key_heads"),
+                       "%" PRId64 " heads cannot share %" PRId64 " key heads evenly", l->heads,
+                       keys);
+    if (scan && (keys != 1 || l->value_dim > 1))
+        moe_diag_error(c->diag, at(c, "linear", keys != 1 ? "key_heads" : "value_dim"),
+                       "kind mamba has one key head, and a channel in each head (value_dim 1)");
+    if (scan)
+        need(c, "linear", "rank", l->rank, "kind mamba: elements that steps are made of");
+    if (!scan && l->rank)
+        moe_diag_error(c->diag, at(c, "linear", "rank"), "'rank' belongs to kind mamba");
+}
+
+/* Which layers have keys, and which a state. */
+static void
+check_kinds(const checker *c, const moe_stack_spec *s)
+{
+    int64_t n_keys = 0;
+
+    if (s->attention_offset >= s->attention_every)
+        moe_diag_error(c->diag, at(c, NULL, "attention_offset"),
+                       "'attention_offset' must be below 'attention_every'");
+    for (int64_t l = 0; l < s->layers; l++)
+        n_keys += has_keys(s, l);
+    if (n_keys || s->attention.heads)
+        check_attention(c, &s->attention, "attention");
+    if (s->linear.heads)
+        check_linear(c, &s->linear);
+    if (n_keys < s->layers && !s->linear.heads)
+        moe_diag_error(c->diag, at(c, "linear", "heads"),
+                       "%" PRId64 " of %" PRId64 " layers are linear, but 'linear.heads' is absent",
+                       s->layers - n_keys, s->layers);
+    if (n_keys == s->layers && s->linear.heads)
+        moe_diag_error(c->diag, at(c, "linear", "heads"),
+                       "'linear' is given, but no layer of this stack is linear");
 }
 
 static void
@@ -99,7 +169,7 @@ check_moe(const checker *c, const moe_ffn_spec *moe)
 static void
 check_stack(const checker *c, const moe_stack_spec *s, bool has_encoder)
 {
-    check_attention(c, &s->attention, "attention");
+    check_kinds(c, s);
     if (s->cross.heads || s->cross.head_dim) {
         check_attention(c, &s->cross, "cross");
         if (s->kind == MOE_STACK_ENCODER || !has_encoder)
@@ -143,11 +213,32 @@ attention_of(const moe_attention_spec *a, bool windowed, int64_t buckets)
         .rope_dim = (int)a->rope_dim,
         .value_dim = (int)a->value_dim,
         .window = windowed ? (int)a->window : 0,
+        .index_heads = (int)a->index_heads,
+        .index_dim = (int)a->index_dim,
+        .index_top_k = (int)a->index_top_k,
+        .output_gate = a->output_gate,
         .bias = a->bias,
         .output_bias = a->output_bias,
         .sinks = a->sinks,
         .qk_norm = (moe_qk_norm)a->qk_norm,
         .relative_buckets = (int)buckets,
+    };
+}
+
+static moe_attention
+linear_of(const moe_linear_spec *l)
+{
+    return (moe_attention){
+        .kind = MOE_ATTENTION_LINEAR,
+        .linear = (moe_linear_kind)l->kind,
+        .heads = (int)l->heads,
+        .key_heads = (int)(l->key_heads ? l->key_heads : l->heads),
+        .key_dim = (int)l->key_dim,
+        .value_dim = (int)(l->value_dim ? l->value_dim : 1),
+        .conv = (int)l->conv,
+        .rank = (int)l->rank,
+        .state_bits = l->state == MOE_SPEC_FP32 ? 32 : 16,
+        .chunk = (int)l->chunk,
     };
 }
 
@@ -175,7 +266,9 @@ layer_of(const moe_stack_spec *s, int64_t l, int moe_index)
     bool windowed = l % s->window_every == s->window_offset;
     bool moe = is_moe(s, l);
     moe_layer layer = {
-        .attention = attention_of(&s->attention, windowed, l ? 0 : s->relative_buckets),
+        .attention = has_keys(s, l)
+                         ? attention_of(&s->attention, windowed, l ? 0 : s->relative_buckets)
+                         : linear_of(&s->linear),
         .ffn = moe ? ffn_of(&s->moe, MOE_FFN_MOE) : ffn_of(&s->dense, MOE_FFN_DENSE),
         .moe_index = moe ? moe_index : -1,
     };

@@ -19,10 +19,24 @@ stack_name(moe_stack_kind kind)
 }
 
 static void
+linear_text(const char *what, const moe_attention *a, GString *out)
+{
+    g_string_append_printf(out,
+                           " %s=linear kind=%s heads=%d key_heads=%d key_dim=%d value_dim=%d "
+                           "conv=%d rank=%d state_bits=%d chunk=%d",
+                           what, moe_linear_kind_name(a->linear), a->heads, a->key_heads,
+                           a->key_dim, a->value_dim, a->conv, a->rank, a->state_bits, a->chunk);
+}
+
+static void
 attention_text(const char *what, const moe_attention *a, GString *out)
 {
     if (a->kind == MOE_ATTENTION_NONE)
         return;
+    if (a->kind == MOE_ATTENTION_LINEAR) {
+        linear_text(what, a, out);
+        return;
+    }
     g_string_append_printf(out, " %s=%s heads=%d", what,
                            a->kind == MOE_ATTENTION_MLA ? "mla" : "heads", a->heads);
     if (a->kind == MOE_ATTENTION_MLA)
@@ -35,6 +49,11 @@ attention_text(const char *what, const moe_attention *a, GString *out)
                                a->kv_heads, a->head_dim, a->bias, a->output_bias, a->sinks,
                                qk_norm_name(a->qk_norm), a->relative_buckets);
     g_string_append_printf(out, " window=%d", a->window);
+    if (a->index_top_k)
+        g_string_append_printf(out, " index_heads=%d index_dim=%d index_top_k=%d", a->index_heads,
+                               a->index_dim, a->index_top_k);
+    if (a->output_gate)
+        g_string_append(out, " output_gate");
 }
 
 static void
@@ -107,7 +126,11 @@ describe_attention(const char *what, const moe_attention *a, GString *out)
 {
     if (a->kind == MOE_ATTENTION_NONE)
         return;
-    if (a->kind == MOE_ATTENTION_MLA)
+    if (a->kind == MOE_ATTENTION_LINEAR)
+        g_string_append_printf(out, "linear %s (%s) of %d heads (%d of keys), state %d x %d", what,
+                               moe_linear_kind_name(a->linear), a->heads, a->key_heads, a->key_dim,
+                               a->value_dim);
+    else if (a->kind == MOE_ATTENTION_MLA)
         g_string_append_printf(out, "%s of %d heads on a latent of %d + %d", what, a->heads,
                                a->kv_lora, a->rope_dim);
     else
@@ -115,6 +138,9 @@ describe_attention(const char *what, const moe_attention *a, GString *out)
                                a->head_dim);
     if (a->window)
         g_string_append_printf(out, ", window %d", a->window);
+    if (a->index_top_k)
+        g_string_append_printf(out, ", %d keys chosen by %d heads x %d", a->index_top_k,
+                               a->index_heads, a->index_dim);
     g_string_append(out, "; ");
 }
 
@@ -167,7 +193,7 @@ static void
 describe_stack(const moe_model *model, const moe_stack *stack, GString *out)
 {
     g_autofree bool *seen = g_new0(bool, (gsize)stack->n_layers);
-    int64_t kv = 0, expert = 0;
+    int64_t kv = 0, index = 0, state = 0, expert = 0;
 
     g_string_append_printf(out, "  %s: %d layers, %d with experts\n", stack_name(stack->kind),
                            stack->n_layers, stack->n_moe);
@@ -176,6 +202,8 @@ describe_stack(const moe_model *model, const moe_stack *stack, GString *out)
         if (!seen[l])
             describe_alike(stack, l, seen, out);
         kv += moe_attention_kv(&layer->attention);
+        index += moe_attention_index_bytes(&layer->attention);
+        state += moe_attention_state_bytes(&layer->attention);
         if (layer->ffn.kind == MOE_FFN_MOE)
             expert = moe_expert_params(model, &layer->ffn);
     }
@@ -184,7 +212,14 @@ describe_stack(const moe_model *model, const moe_stack *stack, GString *out)
         g_autofree char *bytes = moe_format_bytes(moe_weight_bytes(expert, model->expert_bits));
         g_string_append_printf(out, "    one expert: %s parameters, %s\n", count, bytes);
     }
-    g_string_append_printf(out, "    KV cache: %" G_GINT64_FORMAT " elements per token\n", kv);
+    g_string_append_printf(out, "    KV cache: %" G_GINT64_FORMAT " elements per token", kv);
+    if (index)
+        g_string_append_printf(out, ", indexers %" G_GINT64_FORMAT " B", index);
+    g_string_append_c(out, '\n');
+    if (state) {
+        g_autofree char *bytes = moe_format_bytes(state);
+        g_string_append_printf(out, "    linear attention: %s per sequence\n", bytes);
+    }
 }
 
 void

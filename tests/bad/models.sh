@@ -45,3 +45,27 @@ stacks:
     attention: {heads: 4, kv_heads: 3, head_dim: 16}
     moe: {experts: 8, top_k: 2, width: 128}
 END
+try "a linear layer without its sizes" <<'END'
+name: small
+hidden: 64
+vocab: 100
+stacks:
+  - layers: 32
+    attention_every: 4
+    attention_offset: 4
+    attention: {heads: 4, kv_heads: 2, head_dim: 16, index_heads: 2, window: 8}
+    linear: {heads: 4, key_heads: 3, key_dim: 16, stat: bf16}
+    moe: {experts: 8, top_k: 2, width: 128}
+END
+try "a linear layer that cannot be" <<'END'
+name: small
+hidden: 64
+vocab: 100
+stacks:
+  - layers: 32
+    attention_every: 4
+    attention_offset: 4
+    attention: {heads: 4, kv_heads: 2, head_dim: 16, index_heads: 2, index_top_k: 64, window: 8}
+    linear: {heads: 4, key_heads: 3, key_dim: 16, value_dim: 16, rank: 4}
+    moe: {experts: 8, top_k: 2, width: 128}
+END

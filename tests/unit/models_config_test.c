@@ -38,7 +38,7 @@ same_as_presets(void)
                   preset, config);
         compared++;
     }
-    MOE_CHECK(compared >= 16, "%u", compared);
+    MOE_CHECK(compared >= 21, "%u", compared);
 }
 
 /* What a config says when `text` is read; NULL text: it loads. */
@@ -91,6 +91,45 @@ wrong_values(void)
            "\"num_hidden_layers\": 4, \"num_attention_heads\": 4, \"moe_intermediate_size\": 32, "
            "\"num_experts\": 4, \"num_experts_per_tok\": 2, \"mlp_only_layers\": [2]}",
            "key mlp_only_layers");
+}
+
+#define MINIMAX(changes)                                                                           \
+    "{\"model_type\": \"minimax_m1\", \"hidden_size\": 64, \"vocab_size\": 10, "                   \
+    "\"num_hidden_layers\": 4, \"num_attention_heads\": 4, \"intermediate_size\": 32, "            \
+    "\"num_local_experts\": 4, \"num_experts_per_tok\": 2" changes "}"
+#define JAMBA(changes)                                                                             \
+    "{\"model_type\": \"jamba\", \"hidden_size\": 64, \"vocab_size\": 10, "                        \
+    "\"num_hidden_layers\": 4, \"num_attention_heads\": 4, \"intermediate_size\": 32, "            \
+    "\"num_experts\": 4, \"num_experts_per_tok\": 2, \"attn_layer_period\": 4, "                   \
+    "\"expert_layer_period\": 2, \"mamba_expand\": 2, \"mamba_d_state\": 8, "                      \
+    "\"mamba_d_conv\": 4" changes "}"
+
+/* Lists of layers, and what only some families have. */
+static void
+layer_lists(void)
+{
+    expect(MINIMAX(", \"attn_type_list\": [0, 1, 0, 1]"), NULL);
+    expect(MINIMAX(", \"attn_type_list\": [0, 0, 1, 0]"), NULL); /* one with keys */
+    expect(MINIMAX(", \"attn_type_list\": [0, 0, 0, 0]"), NULL);
+    expect(MINIMAX(", \"layer_types\": [\"linear_attention\", \"full_attention\", "
+                   "\"linear_attention\", \"full_attention\"]"),
+           NULL);
+    expect(MINIMAX(""), "key attn_type_list: missing");
+    expect(MINIMAX(", \"attn_type_list\": [0, 1, 1, 0]"),
+           "key attn_type_list: entry 1 breaks the pattern of those before it; write a preset");
+    expect(MINIMAX(", \"attn_type_list\": [1, 0, 1, 1]"), "entry 3 breaks the pattern");
+    expect(MINIMAX(", \"attn_type_list\": [0, 1, 0]"),
+           "key attn_type_list: 3 entries for 4 layers");
+    expect(MINIMAX(", \"attn_type_list\": [0, 2, 0, 1]"),
+           "key attn_type_list: entry 1 is neither attention nor linear");
+    expect(MINIMAX(", \"attn_type_list\": [0, \"x\", 0, 1]"), "entry 1 is neither");
+    expect(MINIMAX(", \"attn_type_list\": 7"), "key attn_type_list: 0 entries for 4 layers");
+    expect(JAMBA(""), NULL);
+    expect(JAMBA(", \"mamba_dt_rank\": \"auto\""), NULL);
+    expect(JAMBA(", \"mamba_dt_rank\": 0"), "key mamba_dt_rank: wants an integer");
+    expect(JAMBA(", \"attn_layer_offset\": 4"), "'attention_offset' must be below");
+    expect(JAMBA(", \"mamba_proj_bias\": true"), "key mamba_proj_bias: only false is known");
+    expect(JAMBA(", \"mamba_conv_bias\": false"), "key mamba_conv_bias: only true is known");
 }
 
 static void
@@ -172,5 +211,5 @@ transformers_5(void)
 }
 
 MOE_TESTS({"the same models as the presets", same_as_presets}, {"wrong values", wrong_values},
-          {"not JSON", not_json}, {"foreign quantisation", foreign_quantisation},
-          {"transformers 5", transformers_5})
+          {"lists of layers", layer_lists}, {"not JSON", not_json},
+          {"foreign quantisation", foreign_quantisation}, {"transformers 5", transformers_5})

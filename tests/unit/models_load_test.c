@@ -57,6 +57,50 @@ presets_that_are_wrong(void)
     expect("hidden: 64\nvocab: 10\nstacks: []\n", "one decoder stack");
 }
 
+#define HYBRID(linear)                                                                             \
+    HEAD "  - {layers: 4, attention_every: 2, " ATTENTION ", " MOE ", linear: {" linear "}}\n"
+#define SPARSE(more)                                                                               \
+    HEAD "  - {layers: 2, attention: {heads: 4, head_dim: 16, " more "}, " MOE "}\n"
+
+/* Layers that are linear or sparse. */
+static void
+kinds_that_are_wrong(void)
+{
+    expect(HYBRID("heads: 4, key_dim: 8, value_dim: 8"), NULL);
+    expect(HYBRID("kind: mamba, heads: 64, key_heads: 1, key_dim: 8, rank: 4, conv: 4"), NULL);
+    expect(HYBRID("heads: 4, key_heads: 3, key_dim: 8, value_dim: 8"),
+           "4 heads cannot share 3 key heads evenly");
+    expect(HYBRID("heads: 4, value_dim: 8"), "linear wants 'key_dim'");
+    expect(HYBRID("heads: 4, key_dim: 8"), "linear wants 'value_dim'");
+    expect(HYBRID("heads: 4, key_dim: 8, value_dim: 8, rank: 2"), "'rank' belongs to kind mamba");
+    expect(HYBRID("kind: mamba, heads: 64, key_heads: 1, key_dim: 8"), "linear wants 'rank'");
+    expect(HYBRID("kind: mamba, heads: 64, key_dim: 8, rank: 4"), "kind mamba has one key head");
+    expect(HYBRID("kind: mamba, heads: 64, key_heads: 1, value_dim: 2, key_dim: 8, rank: 4"),
+           "kind mamba has one key head");
+    expect(HYBRID("kind: mamba3, heads: 4, key_dim: 8, value_dim: 8"), "mamba2");
+    expect(HYBRID("heads: 4, key_dim: 8, value_dim: 8, state: fp8"), "fp32");
+    expect(HYBRID("heads: 4, key_dim: 8, value_dim: 8, chunk: 0"), "'chunk' must be at least 1");
+    expect(HYBRID("key_dim: 8"), "2 of 4 layers are linear, but 'linear.heads' is absent");
+    expect(HEAD "  - layers: 4\n    attention_every: 2\n    attention_offset: 2\n    " ATTENTION
+                "\n    " MOE "\n    linear: {heads: 4, key_dim: 8, value_dim: 8}\n",
+           "m.yaml:6:23: error: 'attention_offset' must be below 'attention_every'");
+    expect(HEAD "  - layers: 4\n    " ATTENTION "\n    " MOE "\n    linear: {heads: 4, key_dim: 8, "
+                "value_dim: 8}\n",
+           "m.yaml:7:21: error: 'linear' is given, but no layer of this stack is linear");
+    expect(HEAD "  - {layers: 4, attention_every: 8, attention_offset: 7, " MOE
+                ", linear: {heads: 4, key_dim: 8, value_dim: 8}}\n",
+           NULL); /* all of them are linear */
+    expect(SPARSE("index_heads: 2, index_dim: 8, index_top_k: 64"), NULL);
+    expect(SPARSE("index_heads: 2, index_dim: 8"), "attention wants 'index_top_k'");
+    expect(SPARSE("index_top_k: 64"), "attention wants 'index_heads'");
+    expect(SPARSE("index_heads: 2, index_top_k: 64"), "attention wants 'index_dim'");
+    expect(SPARSE("index_heads: 2, index_dim: 8, index_top_k: 64, window: 8"),
+           "a sliding window and an indexer cannot both choose the keys");
+    expect(HEAD "  - {layers: 2, attention: {kind: mla, heads: 4, kv_lora: 8, nope_dim: 8, "
+                "rope_dim: 4, value_dim: 8, output_gate: true}, " MOE "}\n",
+           "'output_gate' belongs to kind heads");
+}
+
 static void
 names_from_files(void)
 {
@@ -132,5 +176,5 @@ rounds(void)
 }
 
 MOE_TESTS({"rounds", rounds}, {"presets that are wrong", presets_that_are_wrong},
-          {"names from files", names_from_files}, {"unknown names", unknown_names},
-          {"relative paths", relative_paths})
+          {"kinds that are wrong", kinds_that_are_wrong}, {"names from files", names_from_files},
+          {"unknown names", unknown_names}, {"relative paths", relative_paths})

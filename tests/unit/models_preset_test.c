@@ -30,6 +30,9 @@ static const struct {
     {"deepseekmoe-16b", 0.1e9, 0.1e9, false, "2.83 B printed as 2.8"},
     {"deepseek-v2-lite", 0.1e9, 0.1e9, true, "2.45 B with one embedding printed as 2.4"},
     {"qwen3-30b-a3b", 0.1e9, 0.1e9, true, "3.35 B printed as 3.3"},
+    {"deepseek-v3.2", 1e9, 1e9, false, "37.5 B printed as 37, as of V3 without indexers: 36.6"},
+    {"qwen3-next-80b-a3b", 1e9, 1e9, false, "3.25 B printed as 3"},
+    {"granite-4.0-h-small", 1e6, 1e9, false, "8.80 B printed as 9"},
 };
 
 /* Whether `got` is what `published` says: within 1 %, or rounding (or cutting) leads to it. */
@@ -90,11 +93,22 @@ exact_totals(void)
         const char *preset;
         int64_t total;
     } cases[] = {
-        {"mixtral-8x7b", 46702792704},      {"phi-3.5-moe", 41873153344},
-        {"qwen1.5-moe-a2.7b", 14315784192}, {"qwen3-30b-a3b", 30532122624},
-        {"olmoe-1b-7b", 6919161856},        {"deepseek-v2-lite", 15706484224},
-        {"deepseekmoe-16b", 16375728128},   {"gpt-oss-20b", 20914757184},
+        {"mixtral-8x7b", 46702792704},
+        {"phi-3.5-moe", 41873153344},
+        {"qwen1.5-moe-a2.7b", 14315784192},
+        {"qwen3-30b-a3b", 30532122624},
+        {"olmoe-1b-7b", 6919161856},
+        {"deepseek-v2-lite", 15706484224},
+        {"deepseekmoe-16b", 16375728128},
+        {"gpt-oss-20b", 20914757184},
         {"gpt-oss-120b", 116829156672},
+        /* Counted over transformers 5.24's modules of the same shape; V3.2's has the router's
+         * correction biases (58 * 256) among its buffers. */
+        {"deepseek-v3.2", 671877929216 + 58 * 256},
+        {"qwen3-next-80b-a3b", 79674391296},
+        {"minimax-text-01", 456089655296},
+        {"jamba-v0.1", 51570323328},
+        {"granite-4.0-h-small", 32207337984},
     };
 
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
@@ -175,6 +189,73 @@ patterns(void)
     CU_ASSERT_EQUAL(stack->layers[0].cross.kind, MOE_ATTENTION_NONE);
 }
 
+/* Layers with keys among those with a state. */
+static void
+hybrid_patterns(void)
+{
+    static const struct {
+        const char *preset;
+        int every, offset;
+        moe_linear_kind kind;
+    } cases[] = {{"qwen3-next-80b-a3b", 4, 3, MOE_LINEAR_DELTA},
+                 {"minimax-text-01", 8, 7, MOE_LINEAR_LIGHTNING},
+                 {"jamba-v0.1", 8, 4, MOE_LINEAR_MAMBA},
+                 {"granite-4.0-h-small", 10, 5, MOE_LINEAR_MAMBA2}};
+
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autoptr(moe_model_set) set = load(cases[i].preset);
+        const moe_stack *stack = set ? moe_model_decoder(moe_model_get(set)) : NULL;
+        for (int l = 0; stack && l < stack->n_layers; l++) {
+            const moe_attention *a = &stack->layers[l].attention;
+            bool keys = l % cases[i].every == cases[i].offset;
+            MOE_CHECK(a->kind == (keys ? MOE_ATTENTION_HEADS : MOE_ATTENTION_LINEAR) &&
+                          (keys || a->linear == cases[i].kind),
+                      "%s layer %d: kind %d", cases[i].preset, l, a->kind);
+        }
+    }
+}
+
+/* Bytes that a sequence keeps in a layer: written down by hand. A state does not grow with tokens,
+ * and has no keys; an indexer has one more key of each token. */
+static void
+states(void)
+{
+    static const struct {
+        const char *preset;
+        int64_t state, conv, columns;
+    } cases[] = {
+        {"qwen3-next-80b-a3b", 32 * 128 * 128 * 4, 8192 * 3 * 2, 2 * 2048 + 2 * 4096 + 2 * 32},
+        {"minimax-text-01", 64 * 128 * 128 * 4, 0, 4 * 8192},
+        {"jamba-v0.1", 8192 * 16 * 4, 8192 * 3 * 2, 2 * 8192},
+        {"granite-4.0-h-small", 128 * 128 * 64 * 4, (8192 + 2 * 128) * 3 * 2,
+         2 * 8192 + 2 * 128 + 128},
+    };
+
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autoptr(moe_model_set) set = load(cases[i].preset);
+        if (!set)
+            continue;
+        const moe_attention *a = &moe_model_decoder(moe_model_get(set))->layers[0].attention;
+        int64_t state = moe_attention_state_bytes(a), columns = moe_attention_linear_columns(a);
+        MOE_CHECK(state == cases[i].state + cases[i].conv, "%s: %lld B", cases[i].preset,
+                  (long long)state);
+        MOE_CHECK(moe_attention_conv_bytes(a) == cases[i].conv, "%s", cases[i].preset);
+        MOE_CHECK(columns == cases[i].columns, "%s: %lld columns", cases[i].preset,
+                  (long long)columns);
+        CU_ASSERT_EQUAL(moe_attention_kv(a), 0);
+        CU_ASSERT_EQUAL(moe_attention_index_bytes(a), 0);
+        CU_ASSERT_EQUAL(moe_attention_score_flops(a, 100), 0);
+    }
+    g_autoptr(moe_model_set) v32 = load("deepseek-v3.2");
+    const moe_attention *sparse = &moe_model_decoder(moe_model_get(v32))->layers[9].attention;
+    CU_ASSERT_EQUAL(moe_attention_index_bytes(sparse), 128 + 4);
+    CU_ASSERT_EQUAL(moe_attention_kv(sparse), 512 + 64);
+    CU_ASSERT_EQUAL(moe_attention_state_bytes(sparse), 0);
+    CU_ASSERT_EQUAL(moe_attention_span(sparse, 2048), 2048);
+    CU_ASSERT_EQUAL(moe_attention_span(sparse, 100000), 2048);
+    CU_ASSERT_EQUAL(moe_attention_span(sparse, 7), 7);
+}
+
 /* Bytes and cache elements, as derived in the literature from the same shapes. */
 static void
 sizes(void)
@@ -223,6 +304,26 @@ flops(void)
     g_autoptr(moe_model_set) v3 = load("deepseek-v3");
     const moe_attention *mla = &moe_model_decoder(moe_model_get(v3))->layers[0].attention;
     CU_ASSERT_EQUAL(moe_attention_score_flops(mla, 1), 2.0 * 128 * (512 + 64 + 512));
+
+    g_autoptr(moe_model_set) v32 = load("deepseek-v3.2");
+    const moe_model *sparse = moe_model_get(v32);
+    CU_ASSERT_EQUAL(
+        moe_attention_proj_flops(sparse, &moe_model_decoder(sparse)->layers[0].attention) -
+            moe_attention_proj_flops(moe_model_get(v3), mla),
+        2.0 * (1536 * 64 * 128 + 7168 * (128 + 64)));
+
+    g_autoptr(moe_model_set) next = load("qwen3-next-80b-a3b");
+    const moe_model *hybrid = moe_model_get(next);
+    const moe_layer *layers = moe_model_decoder(hybrid)->layers;
+    CU_ASSERT_EQUAL(moe_attention_proj_flops(hybrid, &layers[0].attention),
+                    2.0 * 2048 * (12352 + 4096));
+    CU_ASSERT_EQUAL(moe_attention_proj_flops(hybrid, &layers[3].attention),
+                    2.0 * 2048 * 256 * (3 * 16 + 2 * 2));
+
+    g_autoptr(moe_model_set) jamba = load("jamba-v0.1");
+    const moe_model *scan = moe_model_get(jamba);
+    CU_ASSERT_EQUAL(moe_attention_proj_flops(scan, &moe_model_decoder(scan)->layers[0].attention),
+                    2.0 * (3 * 4096 * 8192 + 8192 * (256 + 32) + 256 * 8192));
 }
 
 static void
@@ -256,10 +357,27 @@ descriptions(void)
     moe_model_describe(moe_model_get(set), text);
     printf("\n%s", text->str);
     MOE_CHECK(strstr(text->str, "layers 0, 2, 4, 6"), "%s", text->str);
+
+    static const struct {
+        const char *preset, *says;
+    } cases[] = {
+        {"deepseek-v3.2", ", 2048 keys chosen by 64 heads x 128; "},
+        {"deepseek-v3.2", "KV cache: 35136 elements per token, indexers 8052 B\n"},
+        {"qwen3-next-80b-a3b",
+         "linear attention (delta) of 32 heads (16 of keys), state 128 x 128"},
+        {"qwen3-next-80b-a3b", "linear attention: 73.7 MiB per sequence\n"},
+    };
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autoptr(moe_model_set) one = load(cases[i].preset);
+        g_autoptr(GString) said = g_string_new(NULL);
+        moe_model_describe(moe_model_get(one), said);
+        MOE_CHECK(strstr(said->str, cases[i].says), "%s", said->str);
+    }
 }
 
 MOE_TESTS({"parameters as published", presets_match_published},
           {"totals to the last parameter", exact_totals},
           {"totals are sums of parts", totals_are_sums_of_parts}, {"patterns of layers", patterns},
+          {"patterns of hybrids", hybrid_patterns}, {"states", states},
           {"expert and cache sizes", sizes}, {"FLOPs", flops}, {"weight types", dtypes},
           {"descriptions", descriptions})
