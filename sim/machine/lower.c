@@ -1,6 +1,6 @@
 #include "sim/machine/lower.h"
 
-#include "hw/cost_attention.h"
+#include "sim/machine/attend.h"
 #include "sim/machine/stages.h"
 
 #include <string.h>
@@ -10,14 +10,8 @@ typedef struct shape {
     moe_layer layer;
     uint32_t tokens; /* for which the token-dependent costs below hold; MOE_NONE: none */
     moe_cost projection, cross_projection, router, shared, dense;
-    moe_cost attention, cross; /* depend on contexts: every step anew */
+    moe_cost attention, scores, cross; /* depend on contexts: every step anew */
 } shape;
-
-/* What the current step has of a request: contexts of its first and last prompt token. */
-typedef struct extent {
-    uint64_t visit; /* of the step's tokens in which it was met; else the rest means nothing */
-    uint32_t low, high;
-} extent;
 
 typedef struct pattern {
     uint32_t *count; /* layers of each shape */
@@ -45,8 +39,7 @@ struct moe_lowering {
     moe_cost head;
     uint32_t head_rows, head_tokens;
     uint32_t step;
-    extent *extents; /* by request */
-    uint64_t visit;
+    moe_attend *attend;
 };
 
 moe_precision
@@ -164,7 +157,7 @@ moe_lowering_new(const moe_model *model, const moe_hardware *hw, const moe_kerne
     cut(lowering, stack, shapes);
     lowering->single = g_new0(moe_cost *, lowering->n_shapes);
     lowering->head_rows = MOE_NONE;
-    lowering->extents = g_new0(extent, (size_t)schedule->n_requests + 1);
+    lowering->attend = moe_attend_new(hw, lowering->device, schedule, lowering->bits);
     return lowering;
 }
 
@@ -182,7 +175,7 @@ moe_lowering_free(moe_lowering *lowering)
     g_free(lowering->patterns);
     g_free(lowering->segment_pattern);
     g_free(lowering->moe_shape);
-    g_free(lowering->extents);
+    moe_attend_free(lowering->attend);
     g_free(lowering);
 }
 
@@ -219,169 +212,6 @@ cost_tokens(const moe_lowering *lowering, shape *s, uint32_t tokens)
         s->shared = moe_stage_shared(&stages, ffn, rows);
 }
 
-/* Keys read and scored by the step's tokens through one attention block. */
-typedef struct reach {
-    double scored;  /* sum over query tokens of the keys they attend to */
-    double read;    /* keys read from memory: each request's once in prefill, per token in decode */
-    double caches;  /* how many KV caches are read: requests in prefill, tokens in decode */
-    double added;   /* keys that are written before */
-    double longest; /* keys that the query with most of them attends to */
-    bool windowed;  /* some query has more before it than it attends to */
-} reach;
-
-/* A query token with `length` tokens in its context attends. */
-static void
-reach_query(reach *r, const moe_attention *attention, int64_t length)
-{
-    int64_t span = moe_attention_span(attention, length);
-    r->scored += (double)span;
-    r->longest = MAX(r->longest, (double)span);
-    r->windowed |= span < length;
-}
-
-/* Keys that a request's prompt tokens reach together: from the first that the first of them sees to
- * the last of them. */
-static double
-extent_keys(const extent *e, const moe_attention *attention)
-{
-    return (double)(e->high - e->low) + (double)moe_attention_span(attention, e->low);
-}
-
-/* Takes prompt token t in, wherever in the step the others of its request are: the request's reach
- * may grow. */
-static void
-extent_add(moe_lowering *lowering, uint64_t t, const moe_attention *attention, reach *r)
-{
-    uint32_t context = lowering->schedule->context[t];
-    extent *e = &lowering->extents[lowering->schedule->request[t]];
-    double before = e->visit == lowering->visit ? extent_keys(e, attention) : 0;
-    if (e->visit != lowering->visit) {
-        *e = (extent){lowering->visit, context, context};
-        r->caches++;
-    }
-    e->low = MIN(e->low, context);
-    e->high = MAX(e->high, context);
-    r->read += extent_keys(e, attention) - before;
-}
-
-static reach
-prompt_reach(moe_lowering *lowering, const moe_step *step, const moe_attention *attention)
-{
-    const moe_schedule *schedule = lowering->schedule;
-    reach r = {0};
-    lowering->visit++;
-    for (uint64_t t = step->first; t < step->first + step->n; t++) {
-        if (moe_schedule_decodes(schedule, step, t))
-            continue;
-        reach_query(&r, attention, schedule->context[t]);
-        r.added++;
-        extent_add(lowering, t, attention, &r);
-    }
-    return r;
-}
-
-static reach
-decode_reach(const moe_schedule *schedule, const moe_step *step, const moe_attention *attention)
-{
-    reach r = {.caches = step->decoded, .added = step->decoded};
-    for (uint64_t t = step->first; t < step->first + step->n; t++)
-        if (moe_schedule_decodes(schedule, step, t))
-            reach_query(&r, attention, schedule->context[t]);
-    r.read = r.scored;
-    return r;
-}
-
-static reach
-cross_reach(const moe_schedule *schedule, const moe_step *step)
-{
-    reach r = {.caches = step->n};
-    for (uint64_t t = step->first; t < step->first + step->n; t++) {
-        double keys = (double)schedule->requests[schedule->request[t]].encoder;
-        r.scored += keys;
-        r.longest = MAX(r.longest, keys);
-    }
-    r.read = r.scored;
-    return r;
-}
-
-#define EXPANDED_BITS 16.0 /* of keys and values of each head, whatever the cache holds */
-
-/* Latent attention: one latent for all heads, unless a prompt's is expanded to keys and values of
- * each. */
-static void
-latent_work(const moe_lowering *lowering, const moe_attention *attention, const reach *r,
-            moe_attention_work *work)
-{
-    double key = attention->nope_dim + attention->rope_dim, value = attention->value_dim;
-
-    work->form = MOE_FORM_LATENT;
-    work->heads = r->caches;
-    work->kv_heads = 1;
-    work->key_dim = attention->kv_lora + attention->rope_dim;
-    work->value_dim = attention->kv_lora;
-    if (work->rows <= 1 || !moe_attention_expands(lowering->device, EXPANDED_BITS, key))
-        return;
-    work->form = MOE_FORM_HEADS;
-    work->kv_bits = EXPANDED_BITS;
-    work->kv_heads = attention->heads;
-    work->heads = r->caches * attention->heads;
-    work->key_dim = key;
-    work->value_dim = value;
-    work->flops = 2 * (key + value) * attention->heads * r->scored;
-    work->key_bytes = (key + value) * EXPANDED_BITS / 8;
-    work->kv_bytes = r->read * attention->heads * work->key_bytes;
-    work->new_bytes = r->added * attention->heads * work->key_bytes;
-}
-
-/* The step's n tokens of a phase attend. */
-static moe_cost
-attend(const moe_lowering *lowering, uint32_t n, moe_phase phase, const moe_attention *attention,
-       reach r)
-{
-    double key_bytes = (double)moe_attention_kv(attention) * lowering->bits.kv / 8;
-    moe_attention_work work = {
-        .queries = n,
-        .kv_bytes = r.read * key_bytes,
-        .flops = r.scored * moe_attention_score_flops(attention, 1),
-        .rows = phase == MOE_DECODE ? 1 : n,
-        .keys = r.scored / n,
-        .new_bytes = r.added * key_bytes,
-        .heads = r.caches * attention->kv_heads,
-        .activation_bits = lowering->bits.activations,
-        .kv_bits = lowering->bits.kv,
-        .sequences = r.caches,
-        .query_heads = attention->heads,
-        .kv_heads = attention->kv_heads,
-        .key_dim = attention->head_dim,
-        .value_dim = attention->head_dim,
-        .longest = r.longest,
-        .new_tokens = r.added,
-        .windowed = r.windowed,
-    };
-    if (attention->kind == MOE_ATTENTION_MLA)
-        latent_work(lowering, attention, &r, &work);
-    if (work.key_bytes <= 0)
-        work.key_bytes = key_bytes / work.kv_heads;
-    return moe_cost_attention(lowering->hw, lowering->device, &work);
-}
-
-/* Prompt tokens first, then decoded ones. */
-static moe_cost
-attend_self(moe_lowering *lowering, const moe_step *step, const moe_attention *attention)
-{
-    uint32_t decoded = step->decoded, prompted = step->n - decoded;
-    moe_cost prompts = {0}, others = {0};
-    if (prompted > 0)
-        prompts = attend(lowering, prompted, MOE_PREFILL, attention,
-                         prompt_reach(lowering, step, attention));
-    if (decoded > 0)
-        others = attend(lowering, decoded, MOE_DECODE, attention,
-                        decode_reach(lowering->schedule, step, attention));
-    if (prompted > 0 && decoded > 0)
-        return moe_cost_add(prompts, others);
-    return prompted > 0 ? prompts : others;
-}
-
 static void
 add_part(moe_segment *segment, int cause, const moe_cost *cost, uint32_t times)
 {
@@ -403,6 +233,7 @@ cost_pattern(const moe_lowering *lowering, pattern *p, const moe_step *step)
         if (p->count[i] == 0)
             continue;
         add_part(segment, MOE_CAUSE_attention, &s->projection, p->count[i]);
+        add_part(segment, MOE_CAUSE_attention, &s->scores, p->count[i]);
         add_part(segment, MOE_CAUSE_attention, &s->attention, p->count[i]);
         add_part(segment, MOE_CAUSE_attention, &s->cross_projection, p->count[i]);
         add_part(segment, MOE_CAUSE_attention, &s->cross, p->count[i]);
@@ -421,22 +252,6 @@ cost_pattern(const moe_lowering *lowering, pattern *p, const moe_step *step)
         segment->total += segment->parts[c];
 }
 
-/* Tokens whose logits are needed: one per request. */
-static uint32_t
-output_rows(moe_lowering *lowering, const moe_step *step)
-{
-    if (step->phase == MOE_DECODE)
-        return step->n;
-    uint32_t rows = 0;
-    lowering->visit++;
-    for (uint64_t t = step->first; t < step->first + step->n; t++) {
-        extent *e = &lowering->extents[lowering->schedule->request[t]];
-        rows += e->visit != lowering->visit;
-        e->visit = lowering->visit;
-    }
-    return rows;
-}
-
 void
 moe_lowering_step(moe_lowering *lowering, uint32_t number)
 {
@@ -448,12 +263,13 @@ moe_lowering_step(moe_lowering *lowering, uint32_t number)
         if (s->tokens != step->n)
             cost_tokens(lowering, s, step->n);
         if (s->layer.attention.kind != MOE_ATTENTION_NONE)
-            s->attention = attend_self(lowering, step, &s->layer.attention);
+            s->attention = moe_attend_self(lowering->attend, step, &s->layer.attention);
+        if (s->layer.attention.index_top_k)
+            s->scores = moe_attend_scores(lowering->attend, step, &s->layer.attention);
         if (s->layer.cross.kind != MOE_ATTENTION_NONE)
-            s->cross = attend(lowering, step->n, (moe_phase)step->phase, &s->layer.cross,
-                              cross_reach(schedule, step));
+            s->cross = moe_attend_cross(lowering->attend, step, &s->layer.cross);
     }
-    uint32_t rows = step->n ? output_rows(lowering, step) : 0;
+    uint32_t rows = step->n ? moe_attend_rows(lowering->attend, step) : 0;
     if (rows && (rows != lowering->head_rows || step->n != lowering->head_tokens)) {
         moe_stages stages = stages_of(lowering);
         lowering->head = moe_stage_head(&stages, rows, step->n);
@@ -555,6 +371,7 @@ moe_lowering_explain(const moe_lowering *lowering, uint32_t m, GString *out)
         if (p->count[i] == 0)
             continue;
         explain_part(out, p->count[i], "projection", &s->projection);
+        explain_part(out, p->count[i], "scores", &s->scores);
         explain_part(out, p->count[i], "attention", &s->attention);
         explain_part(out, p->count[i], "cross proj", &s->cross_projection);
         explain_part(out, p->count[i], "cross", &s->cross);

@@ -11,6 +11,8 @@
 #include <math.h>
 #include <string.h>
 
+#define MOST_BYTES 1e18 /* more than any place holds, and sums of a few are in range */
+
 typedef struct maker {
     moe_plan *plan;
     moe_locate *locate;
@@ -54,12 +56,24 @@ kv_bytes(const moe_plan *plan, double bits)
         double tokens = (double)plan->schedule->peak_context;
         if (layer->attention.window > 0)
             tokens = MIN(tokens, batch * layer->attention.window);
-        bytes += tokens * (double)moe_attention_kv(&layer->attention) * bits / 8;
+        bytes += tokens * ((double)moe_attention_kv(&layer->attention) * bits / 8 +
+                           (double)moe_attention_index_bytes(&layer->attention));
         if (layer->cross.kind != MOE_ATTENTION_NONE)
             bytes += (double)plan->schedule->peak_encoder *
                      (double)moe_attention_kv(&layer->cross) * bits / 8;
     }
     return (int64_t)bytes;
+}
+
+/* What linear attention keeps of each request in flight, however long it is. */
+static int64_t
+state_bytes(const moe_plan *plan)
+{
+    const moe_stack *stack = moe_model_decoder(plan->model);
+    double bytes = 0, requests = MIN(plan->schedule->batch, plan->schedule->n_requests);
+    for (int i = 0; i < stack->n_layers; i++)
+        bytes += requests * (double)moe_attention_state_bytes(&stack->layers[i].attention);
+    return (int64_t)MIN(bytes, MOST_BYTES);
 }
 
 /* Residual stream, one widest intermediate per token, and the logits of each request. */
@@ -73,7 +87,8 @@ activation_bytes(const moe_plan *plan, double bits)
         double width = ffn->kind == MOE_FFN_MOE
                            ? (double)ffn->top_k * ffn->width + ffn->shared_width
                            : ffn->width;
-        widest = MAX(widest, width);
+        double columns = (double)moe_attention_linear_columns(&stack->layers[i].attention);
+        widest = MAX(widest, MAX(width, columns));
     }
     double tokens = plan->schedule->max_tokens;
     double logits = (double)plan->schedule->batch * plan->model->vocab * 4;
@@ -129,6 +144,8 @@ account_static(moe_plan *plan)
     int64_t others = moe_model_total(plan->model) - routed;
     add_account(plan, plan->device_place, "weights", moe_weight_bytes(others, bits.weights));
     add_account(plan, plan->device_place, "KV cache", kv_bytes(plan, bits.kv));
+    if (state_bytes(plan))
+        add_account(plan, plan->device_place, "linear state", state_bytes(plan));
     add_account(plan, plan->device_place, "activations", activation_bytes(plan, bits.activations));
     add_account(plan, plan->home_place, "experts",
                 moe_weight_bytes(routed, bits.experts) - saved_bytes(plan));

@@ -49,10 +49,12 @@ heads(stage *s, const moe_attention *a)
     double hidden = s->stages->model->hidden, dim = a->head_dim;
     double q = a->heads * dim, kv = a->kv_heads * dim;
 
-    product(s, q + 2 * kv, hidden);
+    product(s, (a->output_gate ? 2 * q : q) + 2 * kv, hidden);
     if (a->qk_norm != MOE_QK_NORM_NONE)
         pass(s, 2 * (q + kv));
     pass(s, 2 * (q + kv)); /* rope */
+    if (a->output_gate)
+        pass(s, 3 * q);
     product(s, hidden, q);
 }
 
@@ -77,6 +79,34 @@ latent(stage *s, const moe_attention *a)
     product(s, hidden, n * a->value_dim);
 }
 
+/* Queries and key of a sparse attention's indexer, and the weights of its heads. */
+static void
+indexer(stage *s, const moe_attention *a)
+{
+    double hidden = s->stages->model->hidden, queries = (double)a->index_heads * a->index_dim;
+
+    product(s, queries, a->q_lora ? a->q_lora : hidden);
+    product(s, a->index_dim + a->index_heads, hidden);
+    pass(s, 2 * (queries + a->index_dim)); /* norm, rope, 8 bits */
+}
+
+/* Around the state: convolution, what a selective scan makes of it, gate and norm of the output. */
+static void
+linear(stage *s, const moe_attention *a)
+{
+    double hidden = s->stages->model->hidden, values = (double)a->heads * a->value_dim;
+
+    product(s, (double)moe_attention_linear_columns(a), hidden);
+    if (a->conv)
+        pass(s, 2 * (double)moe_attention_conv_channels(a));
+    if (a->linear == MOE_LINEAR_MAMBA) {
+        product(s, 2 * (double)a->key_heads * a->key_dim + a->rank, values);
+        product(s, values, a->rank);
+    }
+    pass(s, 3 * values);
+    product(s, hidden, values);
+}
+
 /* Gate and up, the gate's function, down. */
 static void
 feed_forward(stage *s, const moe_ffn *ffn, double width)
@@ -93,10 +123,14 @@ moe_stage_projection(const moe_stages *stages, const moe_attention *attention, d
 {
     stage s = {.stages = stages, .rows = rows};
     norm(&s);
-    if (attention->kind == MOE_ATTENTION_MLA)
+    if (attention->kind == MOE_ATTENTION_LINEAR)
+        linear(&s, attention);
+    else if (attention->kind == MOE_ATTENTION_MLA)
         latent(&s, attention);
     else
         heads(&s, attention);
+    if (attention->index_top_k)
+        indexer(&s, attention);
     norm(&s);
     return s.cost;
 }

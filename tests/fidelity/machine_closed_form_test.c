@@ -132,15 +132,18 @@ step_bytes(moe_lowering *lowering, uint32_t step, uint32_t n_layers)
 }
 
 /* Bytes of a key and its value, as a prompt's kernel reads them: latent ones are expanded to 16
- * bits for each head where the kernel is known by its blocks, as those of libraries are. */
+ * bits for each head where the kernel is known by its blocks, as those of libraries are, but of
+ * sparse attention, whose indexer reads a key of its own. Linear attention has none. */
 static double
 key_bytes(const moe_plan *plan, const moe_attention *attention)
 {
-    if (attention->kind == MOE_ATTENTION_MLA && plan->kernels)
+    double index = (double)moe_attention_index_bytes(attention);
+    if (attention->kind == MOE_ATTENTION_MLA && plan->kernels && !attention->index_top_k)
         return 2.0 * attention->heads *
                (attention->nope_dim + attention->rope_dim + attention->value_dim);
     return (double)moe_attention_kv(attention) *
-           moe_lowering_precision(plan->model, plan->config).kv / 8;
+               moe_lowering_precision(plan->model, plan->config).kv / 8 +
+           index;
 }
 
 /* By how much more a chunk reads than the first one, whose keys are its own: whole contexts where
@@ -178,7 +181,8 @@ check_chunks(const moe_plan *plan, bool turns)
 static void
 chunks(void)
 {
-    static const char *const models[] = {"gpt-oss-20b", "deepseek-v2-lite"};
+    static const char *const models[] = {"gpt-oss-20b", "deepseek-v2-lite", "deepseek-v3.2",
+                                         "qwen3-next-80b-a3b"};
     static const char *const kernels[] = {"", "kernels: vllm-0.24\n"};
 
     for (size_t m = 0; m < MOE_COUNT(models); m++)
@@ -186,7 +190,8 @@ chunks(void)
             g_autofree char *text =
                 g_strconcat("model: ", models[m], "\nhardware: server-h100\n", kernels[k],
                             "routing: {synthetic: {sequences: 1, prompt: 0, output: 1}}\n"
-                            "workload: {prompt: 0, output: 1}\n",
+                            "workload: {prompt: 0, output: 1}\n"
+                            "experts: {home: dram, cache: {capacity: 1 slots}}\n",
                             NULL);
             g_autoptr(moe_scenario) scenario = fixture_load(text);
             CU_ASSERT_FATAL(scenario != NULL);
