@@ -125,7 +125,9 @@ typedef enum moe_measured_operation {
     MOE_MEASURED_GATE,    /* the router's product */
     MOE_MEASURED_SOFTMAX,
     MOE_MEASURED_SAMPLING,
-    MOE_MEASURED_PERMUTE,  /* tokens' hidden vectors copied in the order of their experts */
+    MOE_MEASURED_PERMUTE,       /* tokens' hidden vectors copied in the order of their experts */
+    MOE_MEASURED_HEAD_PRODUCTS, /* of head_dim to `width` columns, each head by its own matrix */
+    MOE_MEASURED_QUANTISE,      /* activations of 16 bits, to those of activation_bits */
     MOE_MEASURED_QKV_NORM, /* the product for queries, keys and values; norms of the first two */
 } moe_measured_operation;
 

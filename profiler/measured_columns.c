@@ -24,8 +24,9 @@ static const char *const collectives[] = {
     "all_to_all", "broadcast",       "send_receive",   "dispatch",
     "combine",    "dispatch_notify", "combine_notify", NULL};
 static const char *const operations[] = {
-    "",      "embedding", "norm", "qk_norm", "rope",     "add",     "activation", "router",
-    "top_k", "shuffle",   "gate", "softmax", "sampling", "permute", "qkv_norm",   NULL};
+    "",           "embedding", "norm",          "qk_norm",  "rope",     "add",
+    "activation", "router",    "top_k",         "shuffle",  "gate",     "softmax",
+    "sampling",   "permute",   "head_products", "quantise", "qkv_norm", NULL};
 
 #define COLUMN(name_, type_, offset_, choices_, max_, may_, must_)                                 \
     {                                                                                              \

@@ -136,6 +136,17 @@ moe_predict_scores(const moe_candidate *candidate, const moe_device *device,
     return moe_predict_attend(candidate, device, &all, &h);
 }
 
+/* A state of 32 bits that prompts go over by chunks of 64 tokens, as the kernels of
+ * flash-linear-attention do. */
+static moe_cost
+recur(const moe_candidate *candidate, const moe_device *device, const moe_measured_row *row)
+{
+    moe_attention_work work = moe_attention_linear(
+        (double)row->sequences, (double)row->queries, (double)row->heads, (double)row->head_dim,
+        (double)(row->value_dim ? row->value_dim : row->head_dim), 32, 64);
+    return moe_cost_attention(&candidate->hw, device, &work);
+}
+
 moe_cost
 moe_predict_attention(const moe_candidate *candidate, const moe_device *device,
                       const moe_measured_row *row)
@@ -154,7 +165,7 @@ moe_predict_attention(const moe_candidate *candidate, const moe_device *device,
     case MOE_MEASURED_SCORES:
         return moe_predict_scores(candidate, device, row);
     case MOE_MEASURED_LINEAR:
-        break;
+        return recur(candidate, device, row);
     }
     return (moe_cost){0};
 }

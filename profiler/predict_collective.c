@@ -124,7 +124,7 @@ tokens_cost(const moe_candidate *candidate, const moe_device *device, const moe_
                               : DEFAULT_SMS,
     };
 
-    if (call.sms <= 0)
+    if (call.sms <= 0 || !g_str_has_prefix(row->algorithm, "deepep"))
         return false;
     call.spread = moe_spread_uniform(row->experts, row->top_k, row->ranks, network->levels[0].ranks,
                                      row->nodes > 1 ? NODES_OF_A_TOKEN : 0);

@@ -59,6 +59,10 @@ elements(const moe_measured_row *row)
         return 4 * (double)row->top_k;
     case MOE_MEASURED_PERMUTE:
         return 2 * (double)row->top_k * hidden;
+    case MOE_MEASURED_HEAD_PRODUCTS: /* what the other heads read */
+        return ((double)row->heads - 1) * (double)row->head_dim;
+    case MOE_MEASURED_QUANTISE:
+        return hidden * (1 + row->activation_bits / 16);
     case MOE_MEASURED_GATE:
     case MOE_MEASURED_SAMPLING: /* a vocabulary, which the row does not say */
     case MOE_MEASURED_NO_OPERATION:
@@ -75,6 +79,8 @@ columns(const moe_measured_row *row)
         return (double)row->experts;
     if (row->operation == MOE_MEASURED_QKV_NORM)
         return (double)(row->heads + 2 * row->kv_heads) * (double)row->head_dim;
+    if (row->operation == MOE_MEASURED_HEAD_PRODUCTS)
+        return (double)row->heads * (double)row->width;
     return 0;
 }
 
@@ -89,12 +95,13 @@ rows(const moe_measured_row *row)
 static moe_cost
 product_of(const moe_hardware *hw, const moe_device *device, const moe_measured_row *row)
 {
+    bool heads = row->operation == MOE_MEASURED_HEAD_PRODUCTS;
     double n = columns(row);
     moe_gemm_shape shape = {.m = (double)row->tokens,
                             .n = n,
-                            .k = (double)row->hidden,
-                            .weight_bits = 16,
-                            .activation_bits = 16};
+                            .k = (double)(heads ? row->head_dim : row->hidden),
+                            .weight_bits = heads ? row->weight_bits : 16,
+                            .activation_bits = heads ? row->activation_bits : 16};
     return n > 0 ? moe_cost_product(hw, device, &shape) : (moe_cost){0};
 }
 
@@ -129,5 +136,9 @@ moe_predict_operation(const moe_candidate *candidate, const moe_device *device,
     if (each <= 0)
         return cost;
     moe_cost pass = moe_cost_pass(&candidate->hw, device, (double)row->tokens * each * 2);
+    if (row->operation == MOE_MEASURED_HEAD_PRODUCTS) { /* of one kernel */
+        pass.total_ps -= pass.launch_ps;
+        pass.launch_ps = 0;
+    }
     return cost.kernels ? moe_cost_add(cost, pass) : pass;
 }

@@ -59,19 +59,19 @@ moe_layout_find(const moe_csv_fields *header, const moe_layout **close, char **m
 {
     const moe_layout *best = NULL;
     size_t most = 0;
-    double nearest = 0.5;
+    ptrdiff_t nearest = 0; /* columns that are there less those that are not */
 
     *close = NULL;
     *missing = NULL;
     for (size_t i = 0; moe_layouts[i]; i++) {
         size_t there = 0, must = 0;
         count_columns(header, moe_layouts[i], &there, &must);
-        double share = (double)there / (double)must;
+        ptrdiff_t near = 2 * (ptrdiff_t)there - (ptrdiff_t)must;
         if (there == must && must > most) {
             most = must;
             best = moe_layouts[i];
-        } else if (there < must && there > 1 && share > nearest) {
-            nearest = share;
+        } else if (there < must && there > 1 && near > nearest) {
+            nearest = near;
             *close = moe_layouts[i];
         }
     }
@@ -142,35 +142,72 @@ moe_foreign_read(moe_foreign *f)
     return !f->failed;
 }
 
+static moe_loc
+place_of(const moe_foreign *f, const struct moe_left_out *left)
+{
+    return (moe_loc){.file = f->lines->file, .line = (int)MIN(left->line, INT32_MAX)};
+}
+
+/* False where nothing is left of the table. */
+static bool
+say_skipped(const moe_foreign *f)
+{
+    const struct moe_left_out *left = &f->skipped;
+    if (!left->rows)
+        return true;
+    if (!f->added && !f->aside.rows) {
+        moe_diag_error(f->lines->diag, place_of(f, left), "no row of it is modelled: %s",
+                       left->why);
+        return false;
+    }
+    moe_diag_warning(f->lines->diag, place_of(f, left),
+                     "%" PRIu64 " rows are left out, this one first: %s", left->rows, left->why);
+    return true;
+}
+
 bool
 moe_foreign_end(moe_foreign *f)
 {
-    uint64_t all = f->added + f->aside;
-    moe_loc at = {.file = f->lines->file, .line = (int)MIN(f->aside_line, INT32_MAX)};
-    if (!f->aside)
+    const struct moe_left_out *left = &f->aside;
+    uint64_t all = f->added + left->rows;
+    if (!say_skipped(f))
+        return false;
+    if (!left->rows)
         return true;
-    const char *unit = strstr(f->aside_why, ": microseconds are wanted");
-    int n = unit ? (int)(unit - f->aside_why) : (int)strlen(f->aside_why);
-    if ((double)f->aside > most_aside * (double)all) {
-        moe_diag_error(f->lines->diag, at,
+    const char *unit = strstr(left->why, ": microseconds are wanted");
+    int n = unit ? (int)(unit - left->why) : (int)strlen(left->why);
+    if ((double)left->rows > most_aside * (double)all) {
+        moe_diag_error(f->lines->diag, place_of(f, left),
                        "%" PRIu64 " of %" PRIu64 " rows cannot be, this one first: %.*s; times of "
                        "'%s' are %s",
-                       f->aside, all, n, f->aside_why, f->layout->name, f->layout->unit);
+                       left->rows, all, n, left->why, f->layout->name, f->layout->unit);
         return false;
     }
-    moe_diag_warning(f->lines->diag, at,
-                     "%" PRIu64 " of %" PRIu64 " rows are left out, this one first: %.*s", f->aside,
-                     all, n, f->aside_why);
+    moe_diag_warning(f->lines->diag, place_of(f, left),
+                     "%" PRIu64 " of %" PRIu64 " rows are left out, this one first: %.*s",
+                     left->rows, all, n, left->why);
     return true;
+}
+
+static void
+leave_out(const moe_foreign *f, struct moe_left_out *left, const char *why)
+{
+    if (left->rows++)
+        return;
+    left->line = f->lines->line;
+    left->why = why;
 }
 
 void
 moe_foreign_set_aside(moe_foreign *f, const char *why)
 {
-    if (!f->aside++) {
-        f->aside_line = f->lines->line;
-        f->aside_why = why;
-    }
+    leave_out(f, &f->aside, why);
+}
+
+void
+moe_foreign_skip(moe_foreign *f, const char *what)
+{
+    leave_out(f, &f->skipped, what);
 }
 
 void
@@ -203,4 +240,12 @@ moe_foreign_note(moe_foreign *f, const char *fmt, ...)
     g_autofree char *text = g_strdup_vprintf(fmt, args);
     va_end(args);
     moe_measured_note(f->table, text);
+}
+
+bool
+moe_foreign_first(moe_foreign *f, unsigned bit)
+{
+    bool first = !(f->said & bit);
+    f->said |= bit;
+    return first;
 }

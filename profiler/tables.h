@@ -55,9 +55,12 @@ struct moe_foreign {
     int64_t shape[8];               /* of the file's name, as the layout wants it */
     bool failed;                    /* a message was made about the line at hand */
     bool listed;                    /* the dtypes that are known were said */
-    uint64_t added, aside;          /* rows; left out, with the first of them */
-    uint64_t aside_line;
-    const char *aside_why;
+    unsigned said;                  /* moe_foreign_first */
+    uint64_t added;
+    struct moe_left_out {
+        uint64_t rows, line; /* the first of them, and why it is */
+        const char *why;
+    } aside, skipped; /* that cannot be; of what is not modelled */
 };
 
 /* The layout of a header line; NULL: none, *close is then the one that most of its columns are
@@ -94,9 +97,14 @@ char *moe_foreign_dtypes(void); /* of all that are known: yours */
 void moe_foreign_fail(moe_foreign *f, int column, const char *fmt, ...) MOE_PRINTF(3, 4);
 /* Adds f->row with a time in the layout's unit; out of it, where it cannot be. */
 void moe_foreign_add(moe_foreign *f, double time);
-/* The row at hand is of no use: counted, with the first of the reasons (static text). */
+/* The row at hand cannot be: counted, with the first of the reasons (static text). */
 void moe_foreign_set_aside(moe_foreign *f, const char *why);
+/* It can, but is of something that is not modelled: the same. */
+void moe_foreign_skip(moe_foreign *f, const char *what);
 void moe_foreign_note(moe_foreign *f, const char *fmt, ...) MOE_PRINTF(2, 3);
+/* Whether this is the first call for a bit (of the layout's own), for notes that rows give rise to.
+ */
+bool moe_foreign_first(moe_foreign *f, unsigned bit);
 /* The file's name without folders and without .csv, .gz, .zst: yours. */
 char *moe_foreign_stem(const moe_foreign *f);
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+enum { MLA_ALL_HEADS = 128 };
 enum { MLA_LATENT = 512, MLA_ROPE = 64, MLA_HEAD = 128, MLA_Q = 1536, MLA_HIDDEN = 7168 };
 enum { SPARSE_KEYS = 2048 }; /* of DeepSeek-V3.2's sparse attention */
 
@@ -84,7 +85,7 @@ read_attention(moe_foreign *f)
     row->head_dim = moe_foreign_whole(f, ATTN_HEAD_DIM, 1, 1);
     row->window = moe_foreign_whole(f, ATTN_WINDOW, 0, 0);
     if (moe_foreign_whole(f, ATTN_BEAM, 0, 1) > 1)
-        moe_foreign_set_aside(f, "beam search is not modelled");
+        moe_foreign_skip(f, "beam search");
     else
         moe_foreign_add(f, moe_foreign_real(f, AIC_LATENCY, 0));
 }
@@ -113,6 +114,7 @@ enum {
     N_MLA,
     MLA_GEMM_DTYPE = N_MLA,
     MLA_MODEL,
+    MLA_ARCHITECTURE,
     N_MODULE
 };
 
@@ -120,7 +122,7 @@ enum {
     AIC_COLUMNS, [AIC_LATENCY] = {"latency", true}, [MLA_DTYPE] = {"mla_dtype", true},             \
                  [MLA_KV_DTYPE] = {"kv_cache_dtype", true}, [MLA_BATCH] = {"batch_size", true},    \
                  [MLA_ISL] = {"isl", true}, [MLA_STEP] = {"step", true},                           \
-                 [MLA_HEADS] = {"num_heads", true}, [MLA_TP] = {"tp_size", false}
+                 [MLA_HEADS] = {"num_heads", false}, [MLA_TP] = {"tp_size", false}
 
 static const moe_layout_column mla_columns[N_MLA] = {MLA_COLUMNS};
 
@@ -135,15 +137,31 @@ begin_mla(moe_foreign *f)
     return moe_aic_begin(f);
 }
 
-/* A prompt's keys and values are those of every head, a decode's stay latent. */
+/* A prompt's keys and values are those of every head, a decode's stay latent. Old tables say how
+ * many devices share DeepSeek-V3's heads, not how many each has. */
 static void
 set_mla(moe_foreign *f, const char *op)
 {
     bool prompt = is_prompt(f, op);
     set_lengths(f, prompt, MLA_BATCH, MLA_ISL, MLA_STEP);
-    f->row.heads = moe_foreign_whole(f, MLA_HEADS, 1, 1);
-    f->row.kv_heads = prompt ? f->row.heads : 1;
     f->row.tp = MAX(moe_foreign_whole(f, MLA_TP, 0, 1), 1);
+    f->row.heads = moe_foreign_whole(f, MLA_HEADS, 1, MAX(MLA_ALL_HEADS / f->row.tp, 1));
+    f->row.kv_heads = prompt ? f->row.heads : 1;
+}
+
+/* Kernels of attention have no scales for blocks of weights: tables that say so are of SGLang's
+ * module (wideep_context_mla_perf, wideep_generation_mla_perf), whose first projection they leave
+ * out; prompts are not in a graph. */
+static void
+make_module(moe_foreign *f, bool prompt)
+{
+    f->row.variant = MOE_MEASURED_MLA_MODULE;
+    f->row.weight_bits = f->row.activation_bits;
+    f->row.activation_bits = 16;
+    f->row.graph = !prompt;
+    if (moe_foreign_first(f, 1))
+        moe_foreign_note(f, "fp8_block: a module with its projections, the first of which it has "
+                            "not, but is foretold with");
 }
 
 static void
@@ -152,10 +170,13 @@ read_mla(moe_foreign *f)
     moe_aic_row(f);
     if (!set_dtypes(f, MLA_DTYPE, MLA_KV_DTYPE))
         return;
+    bool prompt = is_prompt(f, moe_foreign_text(f, AIC_OP));
     set_mla(f, moe_foreign_text(f, AIC_OP));
     f->row.variant = MOE_MEASURED_MLA;
     /* vLLM's calls were not in a graph: none takes less than 240 us, as long as Python does */
     f->row.graph = strcmp(f->row.framework, "vllm") != 0;
+    if (!strcmp(f->row.dtype, "fp8_block"))
+        make_module(f, prompt);
     moe_foreign_add(f, moe_foreign_real(f, AIC_LATENCY, 0));
 }
 
@@ -174,7 +195,32 @@ static const moe_layout_column module_columns[N_MODULE] = {
     MLA_COLUMNS,
     [MLA_GEMM_DTYPE] = {"gemm_type", true},
     [MLA_MODEL] = {"model", false},
+    [MLA_ARCHITECTURE] = {"architecture", false},
 };
+
+/* GLM's heads are of other widths than DeepSeek-V3's. */
+static void
+set_architecture(moe_foreign *f)
+{
+    const char *name = moe_foreign_text(f, MLA_ARCHITECTURE);
+    if (!g_str_has_prefix(name, "GlmMoeDsa"))
+        return;
+    f->row.hidden = 6144;
+    f->row.q_rank = 2048;
+    f->row.head_dim = 192;
+    f->row.value_dim = 256;
+}
+
+/* What looks like a module of MLA, but is not; NULL: it is. */
+static const char *
+other_module(const char *op)
+{
+    if (strstr(op, "dsv4"))
+        return "DeepSeek-V4's attention over compressed keys";
+    if (strstr(op, "skip_indexer"))
+        return "a layer that selects its keys as the layer before did";
+    return NULL;
+}
 
 static void
 read_module(moe_foreign *f)
@@ -184,6 +230,11 @@ read_module(moe_foreign *f)
     bool sparse = g_str_has_prefix(op, "dsa");
 
     moe_aic_row(f);
+    if (other_module(op)) {
+        moe_foreign_skip(f, other_module(op));
+        return;
+    }
+    set_architecture(f);
     if (!set_dtypes(f, MLA_DTYPE, MLA_KV_DTYPE) || !moe_foreign_dtype(f, MLA_GEMM_DTYPE, &gemm))
         return;
     set_mla(f, op);

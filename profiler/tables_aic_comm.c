@@ -1,5 +1,5 @@
 /* aiconfigurator: nccl_perf, custom_allreduce_perf (both count messages in elements) and DeepEP's
- * dispatch and combine (microseconds). */
+ * dispatch and combine (microseconds), and TensorRT-LLM's own (milliseconds). */
 #include "profiler/tables_aic.h"
 
 #include <math.h>
@@ -238,4 +238,70 @@ const moe_layout moe_layout_aic_deepep_ll = {
     .microseconds = 1,
     .begin = moe_aic_begin,
     .row = read_ll,
+};
+
+/* ---- TensorRT-LLM's exchanges ---- */
+
+enum {
+    A2A_DTYPE = AIC_OWN,
+    A2A_TOKENS,
+    A2A_HIDDEN,
+    A2A_TOP_K,
+    A2A_EXPERTS,
+    A2A_RANKS,
+    A2A_NODES,
+    N_A2A
+};
+
+static const moe_layout_column alltoall_columns[N_A2A] = {
+    AIC_COLUMNS,
+    [AIC_LATENCY] = {"latency", true},
+    [A2A_DTYPE] = {"moe_dtype", true},
+    [A2A_TOKENS] = {"num_tokens", true},
+    [A2A_HIDDEN] = {"hidden_size", true},
+    [A2A_TOP_K] = {"topk", true},
+    [A2A_EXPERTS] = {"num_experts", true},
+    [A2A_RANKS] = {"moe_ep_size", true},
+    [A2A_NODES] = {"num_nodes", false},
+};
+
+/* Its algorithm is that of its kernel, so that nothing that is another's foretells it. */
+static void
+read_alltoall(moe_foreign *f)
+{
+    moe_measured_row *row = &f->row;
+    moe_foreign_type dtype = {0};
+    const char *op = moe_foreign_text(f, AIC_OP);
+    bool dispatch = strstr(op, "dispatch") != NULL;
+
+    moe_aic_row(f);
+    if (!dispatch && !strstr(op, "combine")) {
+        moe_foreign_skip(f, "what an exchange prepares");
+        return;
+    }
+    if (!moe_foreign_dtype(f, A2A_DTYPE, &dtype))
+        return;
+    row->kind = MOE_MEASURED_COLLECTIVE;
+    row->collective = dispatch ? MOE_MEASURED_DISPATCH : MOE_MEASURED_COMBINE;
+    row->algorithm = *row->kernel ? row->kernel : moe_measured_intern(f->table, "NVLinkTwoSided");
+    row->dtype = moe_measured_intern(f->table, dispatch ? dtype.common : "bf16");
+    row->weight_bits = row->activation_bits = dispatch ? dtype.activation_bits : 16;
+    row->ranks = moe_foreign_whole(f, A2A_RANKS, 1, 1);
+    row->nodes = MAX(moe_foreign_whole(f, A2A_NODES, 0, 0), 1);
+    row->tokens = moe_foreign_whole(f, A2A_TOKENS, 1, 1);
+    row->hidden = moe_foreign_whole(f, A2A_HIDDEN, 1, 1);
+    row->top_k = moe_foreign_whole(f, A2A_TOP_K, 1, 1);
+    row->experts = moe_foreign_whole(f, A2A_EXPERTS, 1, 1);
+    moe_foreign_add(f, moe_foreign_real(f, AIC_LATENCY, 0));
+}
+
+const moe_layout moe_layout_aic_alltoall = {
+    .name = "aiconfigurator trtllm_alltoall_perf",
+    .help = "dispatch and combine of TensorRT-LLM's exchanges, by their own algorithm",
+    .columns = alltoall_columns,
+    .n_columns = N_A2A,
+    .unit = "milliseconds",
+    .microseconds = 1000,
+    .begin = moe_aic_begin,
+    .row = read_alltoall,
 };

@@ -6,7 +6,19 @@
 
 #include <string.h>
 
-enum { MOE_DTYPE = AIC_OWN, TOKENS, HIDDEN, INTER, TOP_K, EXPERTS, TP, EP, DISTRIBUTION, N_MOE };
+enum {
+    MOE_DTYPE = AIC_OWN,
+    TOKENS,
+    HIDDEN,
+    INTER,
+    TOP_K,
+    EXPERTS,
+    TP,
+    EP,
+    DISTRIBUTION,
+    SLOTS,
+    N_MOE
+};
 
 static const moe_layout_column moe_list[N_MOE] = {
     AIC_COLUMNS,
@@ -20,6 +32,7 @@ static const moe_layout_column moe_list[N_MOE] = {
     [TP] = {"moe_tp_size", true},
     [EP] = {"moe_ep_size", true},
     [DISTRIBUTION] = {"distribution", true},
+    [SLOTS] = {"num_slots", false},
 };
 
 /* Nemotron's experts have no gate: TensorRT-LLM's kernels are called so; benches that run a
@@ -64,14 +77,27 @@ calls_of(const moe_measured_row *row)
     return many ? MOE_POWER_LAW_DRAWS : 1;
 }
 
+/* Whether tokens lie evenly: wide expert parallelism says uniform, and balances by copies of
+ * experts (…_eplb). */
 static bool
-is_distribution(moe_foreign *f)
+is_even(const char *name)
+{
+    return !strcmp(name, "balanced") || !strcmp(name, "uniform") || g_str_has_suffix(name, "_eplb");
+}
+
+static bool
+set_distribution(moe_foreign *f)
 {
     double exponent = 0;
-    const char *name = f->row.distribution;
-    if (!strcmp(name, "balanced") || moe_is_power_law(name, &exponent))
+    const char *name = moe_foreign_text(f, DISTRIBUTION);
+    f->row.distribution = is_even(name) ? moe_measured_intern(f->table, "balanced") : name;
+    if (is_even(name) || moe_is_power_law(name, &exponent)) {
+        if (strcmp(name, f->row.distribution) && moe_foreign_first(f, 1))
+            moe_foreign_note(f, "distribution '%s' is taken as balanced", name);
         return true;
-    moe_foreign_fail(f, DISTRIBUTION, "'%s' is no known distribution: balanced, power_law_A", name);
+    }
+    moe_foreign_fail(f, DISTRIBUTION,
+                     "'%s' is no known distribution: balanced, uniform, power_law_A", name);
     return false;
 }
 
@@ -83,8 +109,7 @@ read_moe(moe_foreign *f)
 
     moe_aic_row(f);
     row->kind = MOE_MEASURED_EXPERTS;
-    row->distribution = moe_foreign_text(f, DISTRIBUTION);
-    if (!moe_foreign_dtype(f, MOE_DTYPE, &dtype) || !is_distribution(f))
+    if (!moe_foreign_dtype(f, MOE_DTYPE, &dtype) || !set_distribution(f))
         return;
     row->dtype = moe_measured_intern(f->table, dtype.common);
     row->weight_bits = dtype.weight_bits;
@@ -95,13 +120,14 @@ read_moe(moe_foreign *f)
     row->tp = moe_foreign_whole(f, TP, 1, 1);
     row->ep = moe_foreign_whole(f, EP, 1, 1);
     int64_t inter = moe_foreign_whole(f, INTER, 1, 1), all = moe_foreign_whole(f, EXPERTS, 1, 1);
+    all = MAX(all, moe_foreign_whole(f, SLOTS, 0, 0)); /* copies of experts, too */
     row->matrices = matrices_of(row, inter);
     row->calls = calls_of(row);
     set_groups(row, inter, all);
     row->experts = all / row->ep;
     row->width = (inter + row->tp - 1) / row->tp;
     if (all % row->ep)
-        moe_foreign_set_aside(f, "the experts cannot be shared out evenly");
+        moe_foreign_skip(f, "experts that cannot be shared out evenly");
     else
         moe_foreign_add(f, moe_foreign_real(f, AIC_LATENCY, 0));
 }

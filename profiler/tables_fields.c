@@ -136,6 +136,8 @@ static const moe_foreign_type dtypes[] = {
     {"int8_wo", "int8_wo", 8, 16}, /* weights only */
     {"int4_wo", "int4_wo", 4.125, 16},
     {"int4", "int4_wo", 4.125, 16},
+    {"awq", "int4_wo", 4.125, 16},
+    {"gptq", "int4_wo", 4.125, 16},
     {"w4afp8", "w4a8", 4.125, 8},
     {"nvfp4", "nvfp4", 4.5, 4.5},
     {"w4a16_nvfp4", "nvfp4_wo", 4.5, 16},

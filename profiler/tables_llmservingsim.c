@@ -233,7 +233,7 @@ read_dense(moe_foreign *f)
                 row->operation = operations[i].operation;
     }
     if (row->kind == MOE_MEASURED_OPERATION && !row->operation)
-        moe_foreign_set_aside(f, "a layer that is not modelled");
+        moe_foreign_skip(f, "a layer that is not modelled");
     else
         moe_foreign_add(f, moe_foreign_real(f, D_TIME, 0));
 }

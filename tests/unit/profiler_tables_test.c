@@ -178,6 +178,51 @@ static const struct {
      {"kind=attention device=z9 kernel=deepgemm_mqa_logits dtype=fp8 weight_bits=8 "
       "activation_bits=8 kv_bits=8 heads=64 kv_heads=1 head_dim=128 variant=scores queries=128 "
       "context=1024 sequences=1 mode=plain time_us=9"}},
+    {"z9__mla_bmm.csv",
+     AIC "bmm_dtype,num_tokens,num_heads,latency\n" WHO "mla_gen_pre,k,float16,64,16,0.01\n" WHO
+         "mla_gen_post,k,fp8,64,16,0.01\n",
+     {"kind=operation device=NVIDIA Z9 version=1.2 kernel=k dtype=fp16 weight_bits=16 "
+      "activation_bits=16 width=512 tokens=64 heads=16 kv_heads=16 head_dim=128 "
+      "operation=head_products mode=graph time_us=10",
+      "kind=operation device=NVIDIA Z9 version=1.2 kernel=k dtype=fp8 weight_bits=8 "
+      "activation_bits=8 width=128 tokens=64 heads=16 kv_heads=16 head_dim=512 "
+      "operation=head_products mode=graph time_us=10"}},
+    {"z9__quantize.csv",
+     AIC "quant_dtype,m,k,latency\n" WHO "scale_matrix,k,fp8,64,7168,0.01\n",
+     {"kind=operation device=NVIDIA Z9 version=1.2 kernel=k dtype=fp8 weight_bits=8 "
+      "activation_bits=8 hidden=7168 tokens=64 operation=quantise mode=graph time_us=10"}},
+    {"z9__gdn.csv",
+     AIC "phase,batch_size,seq_len,num_v_heads,head_k_dim,head_v_dim,latency\n" WHO
+         "gdn,causal_conv1d_fn,context,1,64,32,128,96,0.01\n" WHO
+         "gdn,chunk_rule,context,2,64,32,128,96,0.01\n" WHO
+         "gdn,recurrent,generation,2,64,32,128,96,0.01\n",
+     {"kind=attention device=NVIDIA Z9 version=1.2 kernel=chunk_rule dtype=bf16 kv_dtype=bf16 "
+      "weight_bits=16 activation_bits=16 kv_bits=16 heads=32 kv_heads=32 head_dim=128 "
+      "variant=linear value_dim=96 queries=64 context=64 sequences=2 mode=graph time_us=10",
+      "kind=attention device=NVIDIA Z9 version=1.2 kernel=recurrent dtype=bf16 kv_dtype=bf16 "
+      "weight_bits=16 activation_bits=16 kv_bits=16 heads=32 kv_heads=32 head_dim=128 "
+      "variant=linear value_dim=96 queries=1 context=64 sequences=2 mode=graph time_us=10"}},
+    {"z9__alltoall.csv",
+     AIC "moe_dtype,num_tokens,hidden_size,topk,num_experts,moe_ep_size,num_nodes,latency\n" WHO
+         "alltoall_prepare,NVLinkTwoSided,nvfp4,64,7168,8,256,8,2,0.01\n" WHO
+         "alltoall_dispatch,NVLinkTwoSided,nvfp4,64,7168,8,256,8,2,0.01\n",
+     {"kind=collective device=NVIDIA Z9 version=1.2 kernel=NVLinkTwoSided dtype=nvfp4 "
+      "weight_bits=4.5 activation_bits=4.5 hidden=7168 experts=256 top_k=8 tokens=64 "
+      "collective=dispatch algorithm=NVLinkTwoSided ranks=8 nodes=2 mode=graph time_us=10"}},
+    {"z9__mla.csv",
+     AIC "mla_dtype,kv_cache_dtype,batch_size,isl,tp_size,step,latency\n" WHO
+         "mla_context,k,bf16,bf16,1,64,4,0,0.01\n",
+     {"kind=attention device=NVIDIA Z9 version=1.2 kernel=k dtype=bf16 kv_dtype=bf16 "
+      "weight_bits=16 activation_bits=16 kv_bits=16 hidden=7168 tp=4 heads=32 kv_heads=32 "
+      "head_dim=128 variant=mla kv_rank=512 rope_dim=64 value_dim=128 q_rank=1536 queries=64 "
+      "context=64 sequences=1 mode=plain time_us=10"}},
+    {"z9__wideep_moe.csv",
+     AIC "moe_dtype,num_tokens,hidden_size,inter_size,topk,num_experts,num_slots,moe_tp_size,"
+         "moe_ep_size,distribution,latency\n" WHO
+         "moe,k,awq,64,512,256,2,8,12,1,4,power_law_1.01_eplb,0.01\n",
+     {"kind=experts device=NVIDIA Z9 version=1.2 kernel=k dtype=int4_wo weight_bits=4.125 "
+      "activation_bits=16 hidden=512 width=256 matrices=3 experts=3 top_k=2 ep=4 tokens=64 "
+      "distribution=balanced calls=1 mode=graph time_us=10"}},
     {"data_profiling_compute_z9_some_moe_moe.csv",
      "time_stats.moe_grouped_gemm.median,time_stats.moe_shuffling.median,num_tokens,num_experts,"
      "num_experts_per_device,expert_parallel_size,router_topk,hidden_dim,expert_hidden_dim,"
@@ -310,7 +355,7 @@ refuses(void)
         {"t.csv", MOE_HEAD WHO "moe,k,fp9,3,64,96,2,8,1,1,balanced,0.2\n",
          "t.csv:2:26: error: 'fp9' is no known moe_dtype: bfloat16, bf16"},
         {"t.csv", MOE_HEAD WHO "moe,k,fp8,3,64,96,2,8,1,1,zipf,0.2\n",
-         "t.csv:2:46: error: 'zipf' is no known distribution: balanced, power_law_A"},
+         "t.csv:2:46: error: 'zipf' is no known distribution: balanced, uniform, power_law_A"},
         {"t.csv", MOE_HEAD WHO "moe,k,fp8,many,64,96,2,8,1,1,balanced,0.2\n",
          "t.csv:2:30: error: 'num_tokens' wants a whole number from 1, not 'many'"},
         {"t.csv", MOE_HEAD WHO "moe,k,fp8,3,64,96,2,8,1,1,balanced\n",
@@ -359,4 +404,33 @@ notes(void)
     CU_ASSERT_STRING_EQUAL(notes[1], "bench_data_gemm_z9_data.csv: device 'z9' by the file's name");
 }
 
-MOE_TESTS({"reads", reads}, {"refuses", refuses}, {"notes", notes})
+/* What is not modelled is left out with a word, and refused where nothing else is there. */
+static void
+skips(void)
+{
+#define DSA_HEAD                                                                                   \
+    AIC "architecture,mla_dtype,kv_cache_dtype,gemm_type,num_heads,batch_size,isl,step,latency\n"
+    g_autofree char *some = NULL, *none = NULL;
+    g_autoptr(moe_measured) table =
+        parse("z9__dsa.csv",
+              DSA_HEAD WHO "dsa_context_module,k,GlmMoeDsaForCausalLM,bf16,fp8,fp8_block,64,1,64,"
+                           "0,1\n" WHO "dsa_context_module_skip_indexer,k,GlmMoeDsaForCausalLM,"
+                           "bf16,fp8,fp8_block,64,1,64,0,1\n",
+              &some);
+    CU_ASSERT_EQUAL_FATAL(moe_measured_count(table), 1);
+    CU_ASSERT_EQUAL(moe_measured_at(table, 0)->head_dim, 192);
+    CU_ASSERT_EQUAL(moe_measured_at(table, 0)->hidden, 6144);
+    MOE_CHECK(strstr(some, "z9__dsa.csv:3: warning: 1 rows are left out, this one first: a layer "
+                           "that selects its keys"),
+              "%s", some);
+    g_autoptr(moe_measured) other =
+        parse("z9__dsv4.csv",
+              DSA_HEAD WHO "dsv4_csa_context_module,k,DeepseekV4ForCausalLM,bf16,fp8,fp8_block,64,"
+                           "1,64,0,1\n",
+              &none);
+    CU_ASSERT_EQUAL(moe_measured_count(other), 0);
+    MOE_CHECK(strstr(none, "z9__dsv4.csv:2: error: no row of it is modelled: DeepSeek-V4's"), "%s",
+              none);
+}
+
+MOE_TESTS({"reads", reads}, {"refuses", refuses}, {"notes", notes}, {"skips", skips})
