@@ -100,10 +100,10 @@ moe_cost_finish(moe_cost cost)
 }
 
 void
-moe_cost_decode(moe_cost *cost, const moe_device *device, double params, double weight_bits,
-                double activation_bits)
+moe_cost_decode(moe_cost *cost, const moe_device *device, int dtype, double params,
+                double weight_bits, double activation_bits)
 {
-    if (weight_bits >= 8 || device->dequant_bytes_per_s <= 0)
+    if (weight_bits >= 8 || moe_kernel_weight_bits(dtype) < 8 || device->dequant_bytes_per_s <= 0)
         return;
     cost->decode_bytes = params * activation_bits / 8;
     cost->decode_bytes_per_s = device->dequant_bytes_per_s;
@@ -126,20 +126,16 @@ moe_device_in_graph(const moe_device *device)
 }
 
 const moe_gemm_kernel *
-moe_device_gemm(const moe_device *device, double weight_bits, double activation_bits, double m,
-                double n, double k)
+moe_device_gemm(const moe_device *device, const moe_kernel_wanted *wanted)
 {
-    const moe_gemm_kernel *kernel =
-        moe_kernels_gemm(device->kernels, weight_bits, activation_bits, m, n, k);
+    const moe_gemm_kernel *kernel = moe_kernels_gemm(device->kernels, wanted);
     return kernel ? kernel : &device->gemm;
 }
 
 const moe_expert_kernel *
-moe_device_experts(const moe_device *device, double weight_bits, double activation_bits,
-                   double experts, double width)
+moe_device_experts(const moe_device *device, const moe_kernel_wanted *wanted)
 {
-    const moe_expert_kernel *kernel =
-        moe_kernels_experts(device->kernels, weight_bits, activation_bits, experts, width);
+    const moe_expert_kernel *kernel = moe_kernels_experts(device->kernels, wanted);
     return kernel ? kernel : &device->experts;
 }
 

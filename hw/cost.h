@@ -12,7 +12,8 @@
  * Products whose kernel tells its tiles are taken apart further, into tiles and waves of them
  * (hw/cost_gemm.c): their flops / rate has all of that in it, and the two times overlap().
  * Attention: hw/cost_attention.h.
- * decode: weights below 8 bits, once per read, at dequant_bytes_per_s of decoded bytes.
+ * decode: weights below 8 bits by a kernel that is for wider ones, once per read, at
+ * dequant_bytes_per_s of decoded bytes; kernels for such weights have it in their numbers.
  *
  * A copy takes latency + bytes / rate. The rate that it achieves so depends on its size: bytes /
  * (bytes + latency * rate) of the best (V100, PCIe 3, te42kyfo/gpu-benches@1c36d50: 9.25, 11.4 and
@@ -60,7 +61,8 @@ typedef struct moe_gemm_shape {
     double m, n, k;
     double weight_bits, activation_bits;
     const moe_gemm_kernel *kernel; /* NULL: the device's for such a product */
-    double groups; /* so many products of the shape, each with its own x, w and y; 0: 1 */
+    double groups;     /* so many products of the shape, each with its own x, w and y; 0: 1 */
+    const char *dtype; /* its type (hw/kernels.h); NULL: by its widths */
 } moe_gemm_shape;
 moe_cost moe_cost_product(const moe_hardware *hw, const moe_device *device,
                           const moe_gemm_shape *shape);
@@ -117,8 +119,7 @@ moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double 
  *
  * A device's own kernel has no blocks; then columns' and inner' are the products' own and alone' is
  * 1, so that rate = peak * efficiency * tokens / rows. Where a device does not say its sms, blocks
- * cost nothing and alone' is 1, too. A library's kernels have the decoding of weights in their
- * measured numbers; a device's own decode at dequant_bytes_per_s. */
+ * cost nothing and alone' is 1, too. */
 typedef enum moe_expert_part { MOE_EXPERT_WHOLE, MOE_EXPERT_UP, MOE_EXPERT_DOWN } moe_expert_part;
 
 typedef struct moe_expert_shape {
@@ -136,6 +137,7 @@ typedef struct moe_expert_shape {
                          model, where other layers' weights are read in between */
     double begun;     /* share of the calls that begin a CUDA graph; 0 in a model, whose graph holds
                          all layers */
+    const char *dtype; /* its type (hw/kernels.h); NULL: by its widths */
 } moe_expert_shape;
 moe_cost moe_cost_experts(const moe_hardware *hw, const moe_device *device,
                           const moe_expert_shape *shape, const uint32_t *tokens, uint32_t n);
@@ -178,11 +180,10 @@ int64_t moe_link_latency(const moe_hw_link *link, bool pageable);
 /* What a wire carries in all when both of its links, of `rate` and `duplex`, are busy. */
 double moe_wire_rate(double rate, double duplex);
 
-/* The kernels that a device uses: its library's for such widths, else its own. */
-const moe_gemm_kernel *moe_device_gemm(const moe_device *device, double weight_bits,
-                                       double activation_bits, double m, double n, double k);
-const moe_expert_kernel *moe_device_experts(const moe_device *device, double weight_bits,
-                                            double activation_bits, double experts, double width);
+/* The kernels that a device uses: its library's for such work (hw/kernels.h), else its own. */
+const moe_gemm_kernel *moe_device_gemm(const moe_device *device, const moe_kernel_wanted *wanted);
+const moe_expert_kernel *moe_device_experts(const moe_device *device,
+                                            const moe_kernel_wanted *wanted);
 const moe_attention_kernel *moe_device_attention(const moe_device *device, int form, double kv_bits,
                                                  double key_dim);
 

@@ -144,14 +144,24 @@ add_passes(moe_cost *cost, const moe_hardware *hw, const moe_device *device,
     cost->pass_bytes_per_s = moe_streaming_rate(hw, device, kernel->pass_efficiency);
 }
 
+static const moe_expert_kernel *
+kernel_for(const moe_device *device, const moe_expert_shape *shape, uint32_t n)
+{
+    const moe_kernel_wanted wanted = {
+        .dtype = shape->dtype,
+        .weight_bits = shape->weight_bits,
+        .activation_bits = shape->activation_bits,
+        .experts = shape->experts > 0 ? shape->experts : n,
+        .width = shape->width,
+    };
+    return moe_device_experts(device, &wanted);
+}
+
 moe_cost
 moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_expert_shape *shape,
                  const uint32_t *tokens, uint32_t n)
 {
-    const moe_expert_kernel *kernel =
-        shape->kernel ? shape->kernel
-                      : moe_device_experts(device, shape->weight_bits, shape->activation_bits,
-                                           shape->experts > 0 ? shape->experts : n, shape->width);
+    const moe_expert_kernel *kernel = shape->kernel ? shape->kernel : kernel_for(device, shape, n);
     double all = sum_of(tokens, n);
     uint32_t tile = tile_for(kernel, shape, all, n);
     bool coarse = kernel->coarse_stream_efficiency > 0 && tile > kernel->tile;
@@ -179,9 +189,8 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
         blocked b = blocks_of(device, kernel, shape, tiles, tile);
         cost.flops_per_s = cost.flops / (cost.flops / cost.flops_per_s * b.slower + b.seconds);
     }
-    if (!kernel->name)
-        moe_cost_decode(&cost, device, n * shape->params, shape->weight_bits,
-                        shape->activation_bits);
+    moe_cost_decode(&cost, device, kernel->dtype, n * shape->params, shape->weight_bits,
+                    shape->activation_bits);
     add_passes(&cost, hw, device, kernel, shape, all);
     return moe_cost_finish(cost);
 }

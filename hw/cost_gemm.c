@@ -164,15 +164,26 @@ tile(moe_cost *cost, const moe_hardware *hw, const moe_device *device, product *
         cost->host_ps = kernel->host_ps;
 }
 
+static const moe_gemm_kernel *
+kernel_for(const moe_device *device, const moe_gemm_shape *shape)
+{
+    const moe_kernel_wanted wanted = {
+        .dtype = shape->dtype,
+        .weight_bits = shape->weight_bits,
+        .activation_bits = shape->activation_bits,
+        .m = shape->m,
+        .n = shape->n,
+        .k = shape->k,
+    };
+    return moe_device_gemm(device, &wanted);
+}
+
 moe_cost
 moe_cost_product(const moe_hardware *hw, const moe_device *device, const moe_gemm_shape *shape)
 {
     double m = shape->m, n = shape->n, k = shape->k;
     double groups = shape->groups > 0 ? shape->groups : 1;
-    const moe_gemm_kernel *kernel =
-        shape->kernel
-            ? shape->kernel
-            : moe_device_gemm(device, shape->weight_bits, shape->activation_bits, m, n, k);
+    const moe_gemm_kernel *kernel = shape->kernel ? shape->kernel : kernel_for(device, shape);
     moe_cost cost = {
         .launch_ps = device->launch_ps + kernel->fixed_ps,
         .bytes = groups * n * k * shape->weight_bits / 8,
@@ -192,7 +203,8 @@ moe_cost_product(const moe_hardware *hw, const moe_device *device, const moe_gem
         cost.flops_per_s = moe_peak_flops(device, shape->activation_bits) * kernel->efficiency * m /
                            (m + kernel->half_rows);
     }
-    moe_cost_decode(&cost, device, groups * n * k, shape->weight_bits, shape->activation_bits);
+    moe_cost_decode(&cost, device, kernel->dtype, groups * n * k, shape->weight_bits,
+                    shape->activation_bits);
     return moe_cost_finish(cost);
 }
 
@@ -200,7 +212,7 @@ moe_cost
 moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double m, double n, double k,
               double weight_bits, double activation_bits, int kernels)
 {
-    moe_gemm_shape shape = {m, n, k, weight_bits, activation_bits, NULL, 1};
+    moe_gemm_shape shape = {m, n, k, weight_bits, activation_bits, NULL, 1, NULL};
     moe_cost cost = moe_cost_product(hw, device, &shape);
 
     if (m <= 0)

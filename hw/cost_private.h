@@ -15,9 +15,10 @@ extern const char moe_roofline[];
 int64_t moe_picoseconds(double seconds);
 /* Fills in the times from the amounts and rates that are already there. */
 moe_cost moe_cost_finish(moe_cost cost);
-/* What decoding `params` weights costs; nothing when they need none or it is free. */
-void moe_cost_decode(moe_cost *cost, const moe_device *device, double params, double weight_bits,
-                     double activation_bits);
+/* What decoding `params` weights costs for a kernel of type `dtype`; nothing when it takes them as
+ * they are, or decoding is free. */
+void moe_cost_decode(moe_cost *cost, const moe_device *device, int dtype, double params,
+                     double weight_bits, double activation_bits);
 /* A share of the bandwidth of the memory that the device computes from. */
 double moe_streaming_rate(const moe_hardware *hw, const moe_device *device, double efficiency);
 

@@ -5,7 +5,6 @@
 #include "hw/spec.h"
 #include "sim/base/data.h"
 
-#include <math.h>
 #include <string.h>
 
 static const char folder[] = "hw/kernels";
@@ -13,8 +12,9 @@ static const char folder[] = "hw/kernels";
 static const struct {
     const char *name;
     double weight, activation;
+    const char *weights;
 } dtypes[] = {
-#define X(id, name, weight, activation) {name, weight, activation},
+#define X(id, name, weight, activation, weights) {name, weight, activation, weights},
     MOE_KERNEL_DTYPES(X)
 #undef X
 };
@@ -42,6 +42,15 @@ moe_kernel_dtype_find(const char *name)
 {
     for (int i = 0; i < MOE_N_KERNEL_DTYPES; i++)
         if (!strcmp(dtypes[i].name, name))
+            return i;
+    return -1;
+}
+
+int
+moe_kernel_dtype_for(const char *weights, double activation_bits)
+{
+    for (int i = 0; i < MOE_N_KERNEL_DTYPES; i++)
+        if (!strcmp(dtypes[i].weights, weights) && dtypes[i].activation == activation_bits)
             return i;
     return -1;
 }
@@ -200,8 +209,8 @@ unknown_library(const char *name, moe_loc at, moe_diag *diag)
                        name);
 }
 
-moe_kernels_set *
-moe_kernels_load(const char *name, const char *beside, moe_loc at, moe_diag *diag, GError **error)
+static moe_kernels_set *
+load_one(const char *name, const char *beside, moe_loc at, moe_diag *diag, GError **error)
 {
     g_autofree char *path = moe_data_preset(folder, name);
     if (!path)
@@ -215,6 +224,41 @@ moe_kernels_load(const char *name, const char *beside, moe_loc at, moe_diag *dia
     return doc ? read_doc(doc, known, diag) : NULL;
 }
 
+static void
+free_part(void *part)
+{
+    moe_kernels_free(part);
+}
+
+static moe_kernels_set *
+load_several(const char *names, const char *beside, moe_loc at, moe_diag *diag, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(names, "|", -1);
+    g_autoptr(moe_kernels_set) set = g_new0(moe_kernels_set, 1);
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+
+    set->name = g_strdup(names);
+    set->parts = g_ptr_array_new_with_free_func(free_part);
+    for (size_t i = 0; parts[i]; i++) {
+        moe_kernels_set *part = load_one(parts[i], beside, at, diag, error);
+        if (!part)
+            return NULL;
+        g_ptr_array_add(set->parts, part);
+        g_ptr_array_add(all, &part->kernels);
+    }
+    set->joined =
+        moe_kernels_join(set->name, (const moe_kernels *const *)(void *)all->pdata, all->len);
+    set->kernels = *set->joined;
+    return g_steal_pointer(&set);
+}
+
+moe_kernels_set *
+moe_kernels_load(const char *name, const char *beside, moe_loc at, moe_diag *diag, GError **error)
+{
+    return strchr(name, '|') ? load_several(name, beside, at, diag, error)
+                             : load_one(name, beside, at, diag, error);
+}
+
 void
 moe_kernels_free(moe_kernels_set *set)
 {
@@ -222,6 +266,8 @@ moe_kernels_free(moe_kernels_set *set)
         return;
     g_clear_pointer(&set->settings, moe_settings_free);
     g_clear_pointer(&set->doc, moe_yaml_free);
+    g_clear_pointer(&set->joined, moe_kernels_unjoin);
+    g_clear_pointer(&set->parts, g_ptr_array_unref);
     g_free(set->name);
     g_free(set);
 }
@@ -230,84 +276,6 @@ const moe_kernels *
 moe_kernels_get(const moe_kernels_set *set)
 {
     return &set->kernels;
-}
-
-/* ---- choice ---- */
-
-/* Whether a kernel of `dtype` takes such weights and activations; 0 activation bits: any. */
-static bool
-takes(int dtype, double weight_bits, double activation_bits)
-{
-    return fabs(dtypes[dtype].weight - weight_bits) < 0.5 &&
-           (activation_bits <= 0 || fabs(dtypes[dtype].activation - activation_bits) < 0.5);
-}
-
-#define CHOOSE(list, weight_bits, activation_bits)                                                 \
-    for (size_t i = 0; kernels && i < kernels->n_##list; i++)                                      \
-        if (takes(kernels->list[i].dtype, weight_bits, activation_bits))                           \
-            return &kernels->list[i];                                                              \
-    return NULL
-
-static bool
-is_multiple(double x, int64_t of)
-{
-    return of <= 1 || x > 9e15 || (int64_t)x % of == 0;
-}
-
-static bool
-takes_shape(const moe_gemm_kernel *kernel, double m, double n, double k)
-{
-    return m >= (double)kernel->rows_from && is_multiple(n, kernel->multiple_n) &&
-           is_multiple(k, kernel->multiple_k);
-}
-
-const moe_gemm_kernel *
-moe_kernels_gemm_typed(const moe_kernels *kernels, int dtype, double m, double n, double k)
-{
-    for (size_t i = 0; kernels && i < kernels->n_gemm; i++)
-        if (kernels->gemm[i].dtype == dtype && takes_shape(&kernels->gemm[i], m, n, k))
-            return &kernels->gemm[i];
-    return NULL;
-}
-
-const moe_gemm_kernel *
-moe_kernels_gemm(const moe_kernels *kernels, double weight_bits, double activation_bits, double m,
-                 double n, double k)
-{
-    for (size_t i = 0; kernels && i < kernels->n_gemm; i++) {
-        const moe_gemm_kernel *kernel = &kernels->gemm[i];
-        if (takes(kernel->dtype, weight_bits, activation_bits) && takes_shape(kernel, m, n, k))
-            return kernel;
-    }
-    return NULL;
-}
-
-const moe_expert_kernel *
-moe_kernels_experts(const moe_kernels *kernels, double weight_bits, double activation_bits,
-                    double experts, double width)
-{
-    for (size_t i = 0; kernels && i < kernels->n_experts; i++)
-        if (takes(kernels->experts[i].dtype, weight_bits, activation_bits) &&
-            moe_expert_kernel_suits(&kernels->experts[i], experts, width))
-            return &kernels->experts[i];
-    return NULL;
-}
-
-const moe_attention_kernel *
-moe_kernels_attention(const moe_kernels *kernels, int form, double kv_bits, double key_dim)
-{
-    const moe_attention_kernel *of_heads = NULL;
-
-    for (size_t i = 0; kernels && i < kernels->n_attention; i++) {
-        const moe_attention_kernel *k = &kernels->attention[i];
-        if (!takes(k->dtype, kv_bits, 0) || (k->head_dim && (double)k->head_dim < key_dim))
-            continue;
-        if (k->form == form)
-            return k;
-        if (k->form == MOE_FORM_HEADS && !of_heads)
-            of_heads = k;
-    }
-    return of_heads;
 }
 
 /* ---- identity ---- */

@@ -5,8 +5,9 @@
  * A library is a file, hw/kernels/NAME.yaml, with a list of kernels for each family: dense products
  * (gemm), the expert part of an MoE layer (experts), attention, each kernel of one arithmetic type;
  * and of the small operations between them. A device description names its library, a scenario may
- * name another. The same numbers written in a device's description are its own kernels, one of each
- * family, for whatever no library has an entry for.
+ * name another (`kernels:`). The same numbers written in a device's description are its own
+ * kernels, one of each family and for every type: they do what no library has a kernel near to, and
+ * all where there is no library (`kernels: own`).
  *
  * What a number does is said with the cost function that uses it: hw/cost.h. */
 #ifndef MOE_HW_KERNELS_H
@@ -15,24 +16,27 @@
 #include "sim/base/param.h"
 
 /* Arithmetic types of kernels: name, bits of a weight with its scales, bits of an activation as the
- * tensor units take it. wNaM: weights of N bits are decoded to activations of M bits. */
+ * tensor units take it, what the weights alone are called. wNaM: weights of N bits are decoded to
+ * activations of M bits. */
 #define MOE_KERNEL_DTYPES(X)                                                                       \
-    X(fp32, "fp32", 32, 32)                                                                        \
-    X(bf16, "bf16", 16, 16)                                                                        \
-    X(fp8, "fp8", 8, 8)                                                                            \
-    X(fp8_block, "fp8_block", 8, 8)                                                                \
-    X(int8, "int8", 8, 8)                                                                          \
-    X(int8_wo, "int8_wo", 8, 16)                                                                   \
-    X(int4_wo, "int4_wo", 4, 16)                                                                   \
-    X(w4a8, "w4a8", 4, 8)                                                                          \
-    X(mxfp4, "mxfp4", 4.25, 16)                                                                    \
-    X(w4a8_mxfp4, "w4a8_mxfp4", 4.25, 8)                                                           \
-    X(nvfp4, "nvfp4", 4.5, 4.5)                                                                    \
-    X(int3_wo, "int3_wo", 3, 16)                                                                   \
-    X(int2_wo, "int2_wo", 2, 16)
+    X(fp32, "fp32", 32, 32, "fp32")                                                                \
+    X(bf16, "bf16", 16, 16, "bf16")                                                                \
+    X(fp8, "fp8", 8, 8, "fp8")                                                                     \
+    X(fp8_block, "fp8_block", 8, 8, "fp8_block")                                                   \
+    X(int8, "int8", 8, 8, "int8")                                                                  \
+    X(int8_wo, "int8_wo", 8, 16, "int8")                                                           \
+    X(int4_wo, "int4_wo", 4, 16, "int4")                                                           \
+    X(w4a8, "w4a8", 4, 8, "int4")                                                                  \
+    X(mxfp4, "mxfp4", 4.25, 16, "mxfp4")                                                           \
+    X(w4a8_mxfp4, "w4a8_mxfp4", 4.25, 8, "mxfp4")                                                  \
+    X(nvfp4, "nvfp4", 4.5, 4.5, "nvfp4")                                                           \
+    X(int3_wo, "int3_wo", 3, 16, "int3")                                                           \
+    X(int2_wo, "int2_wo", 2, 16, "int2")                                                           \
+    X(fp8_wo, "fp8_wo", 8, 16, "fp8")                                                              \
+    X(nvfp4_wo, "nvfp4_wo", 4.5, 16, "nvfp4")
 
 typedef enum moe_kernel_dtype {
-#define X(id, name, weight, activation) MOE_KERNEL_##id,
+#define X(id, name, weight, activation, weights) MOE_KERNEL_##id,
     MOE_KERNEL_DTYPES(X)
 #undef X
         MOE_N_KERNEL_DTYPES
@@ -171,14 +175,21 @@ typedef struct moe_kernels {
 
 typedef struct moe_kernels_set moe_kernels_set;
 
+/* In the place of a library's name: none, the device's own numbers alone. */
+#define MOE_KERNELS_OWN "own"
+
 /* Name and widths of an arithmetic type. */
 const char *moe_kernel_dtype_name(int dtype);
 double moe_kernel_weight_bits(int dtype);
 double moe_kernel_activation_bits(int dtype);
 /* By name, -1: there is none. */
 int moe_kernel_dtype_find(const char *name);
+/* The type for weights of that name (fp32, bf16, fp8, int4 ...) and activations of so many bits;
+ * -1: there is none. */
+int moe_kernel_dtype_for(const char *weights, double activation_bits);
 
-/* `name`: of a library of ours, or a path to a file; `beside` as for moe_hardware_load. */
+/* `name`: of a library of ours, or a path to a file; several separated by '|' are joined. `beside`
+ * as for moe_hardware_load. */
 moe_kernels_set *moe_kernels_load(const char *name, const char *beside, moe_loc at, moe_diag *diag,
                                   GError **error);
 /* The same of a library's text; `path` names it in messages. */
@@ -187,21 +198,40 @@ moe_kernels_set *moe_kernels_parse(const char *path, const char *text, size_t le
 void moe_kernels_free(moe_kernels_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_kernels_set, moe_kernels_free)
 const moe_kernels *moe_kernels_get(const moe_kernels_set *set);
+/* Whether one of its kernels has this name: the very text, which stays the library's own where
+ * lists of kernels are copied or joined. */
+bool moe_kernels_has(const moe_kernels *kernels, const char *name);
+/* Libraries as one of that name: the kernels of each behind those of the ones before. Yours, to be
+ * freed by moe_kernels_unjoin; libraries and name must outlive it. */
+moe_kernels *moe_kernels_join(const char *name, const moe_kernels *const *libraries, size_t n);
+void moe_kernels_unjoin(moe_kernels *joined);
 /* The table of its keys; a list element's rows are relative to the kernel's struct. */
 extern const moe_param_table moe_kernels_table;
 /* Every number that a run can depend on. */
 void moe_kernels_canonical(const moe_kernels *kernels, GString *out);
 
-/* The first kernel for weights and activations of such widths (within half a bit), NULL: none. Of a
- * library that is NULL, too. Of a product: that takes its shape. */
-const moe_gemm_kernel *moe_kernels_gemm(const moe_kernels *kernels, double weight_bits,
-                                        double activation_bits, double m, double n, double k);
-/* The same for one arithmetic type (moe_kernel_dtype). */
-const moe_gemm_kernel *moe_kernels_gemm_typed(const moe_kernels *kernels, int dtype, double m,
-                                              double n, double k);
-/* Of those for every shape or for that of `experts` on a device of `width`. */
-const moe_expert_kernel *moe_kernels_experts(const moe_kernels *kernels, double weight_bits,
-                                             double activation_bits, double experts, double width);
+/* What a kernel is wanted for. */
+typedef struct moe_kernel_wanted {
+    const char *dtype; /* its type; NULL, or a name that kernels do not have: by the widths alone */
+    double weight_bits, activation_bits; /* 0 activation bits: any */
+    const char *kernel; /* what its software calls the kernel, or more than that; NULL: not known */
+    double m, n, k;     /* of a product */
+    double experts, width; /* of a layer on a device */
+} moe_kernel_wanted;
+
+/* Of the kernels that take such a shape (a product's rows and multiples, a layer's experts and
+ * width) the first that is best: one of the type (by its name, else widths within half a bit), else
+ * the nearest type; of several kernels of a type that whose name is the longest part of `kernel`.
+ * Nearest: the least 64 |difference of activations' bits| + |difference of weights' bits|, for what
+ * the tensor units take counts before what is stored; none is near whose activations are twice or
+ * half as wide: such kernels foretell each other no better than a device's own numbers do. NULL:
+ * there is none. Libraries may be NULL. */
+const moe_gemm_kernel *moe_kernels_gemm(const moe_kernels *kernels,
+                                        const moe_kernel_wanted *wanted);
+const moe_expert_kernel *moe_kernels_experts(const moe_kernels *kernels,
+                                             const moe_kernel_wanted *wanted);
+/* Whether a kernel of this type is one for such work, not just the nearest that there is. */
+bool moe_kernel_is_of_type(int dtype, const moe_kernel_wanted *wanted);
 /* Whether it is for such experts. */
 bool moe_expert_kernel_suits(const moe_expert_kernel *kernel, double experts, double width);
 /* kv_bits: of the cache. The first of the form that takes keys so wide, else such a one of heads.

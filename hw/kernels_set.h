@@ -17,6 +17,9 @@ struct moe_kernels_set {
     moe_yaml_doc *doc;
     moe_settings *settings; /* owns all texts and lists */
     char *name;
+    /* Of several libraries as one, which has no document of its own. */
+    GPtrArray *parts; /* moe_kernels_set * */
+    moe_kernels *joined;
 };
 
 #endif

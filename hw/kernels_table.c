@@ -33,7 +33,7 @@
         .key = k, .type = MOE_PARAM_ENUM, .offset = offset_, .choices = DTYPES, .flags = NEED,     \
         .help = "Arithmetic type: of the weights, or of weights and activations (wNaM)."           \
     }
-#define X(id, name, weight, activation) "|" name
+#define X(id, name, weight, activation, weights) "|" name
 static const char dtypes[] = MOE_KERNEL_DTYPES(X);
 #undef X
 #define DTYPES (dtypes + 1)

@@ -113,9 +113,10 @@ static const moe_param rows[] = {
         "unknown, kernels are not cut into waves."),
     ROW("devices.*.l2", BYTES, D(l2), "0", 0, 1e12, SOURCED, "Cache that they share; 0: unknown."),
     ROW("devices.*.kernels", TEXT, D(kernels), NULL, 0, 0, 0,
-        "Kernel library (hw/kernels) that says what software makes of the device; the numbers "
-        "below "
-        "are for what it has no kernel for."),
+        "Kernel library (hw/kernels) that says what software makes of the device, or several "
+        "separated by '|', the first counting most; the numbers below are for what it has no "
+        "kernel "
+        "near to, and for `kernels: own`."),
     ROW("devices.*.matches", TEXT, D(matches), NULL, 0, 0, 0,
         "Names that drivers and tables of measurements have for it, separated by '|'."),
     ROW("devices.*.gemm_efficiency", SHARE, D(gemm.efficiency), NULL, 1e-4, 1, NEED | SOURCED,

@@ -180,9 +180,12 @@ describe_devices(const moe_hardware *hw, GString *out)
     for (int i = 0; i < hw->n_devices; i++) {
         const moe_device *d = &hw->devices[i];
         double rate = d->peak.bf16 > 0 ? d->peak.bf16 : d->peak.fp32;
-        g_string_append_printf(out, "  device %-8s computes from %s, %.4g TFLOPS at %s bits%s\n",
+        g_string_append_printf(out, "  device %-8s computes from %s, %.4g TFLOPS at %s bits%s",
                                d->name, hw->places[d->place].name, rate / 1e12,
                                d->peak.bf16 > 0 ? "16" : "32", i == hw->host ? ", host" : "");
+        if (d->kernels)
+            g_string_append_printf(out, ", kernels of %s", d->kernels->name);
+        g_string_append_c(out, '\n');
     }
 }
 

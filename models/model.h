@@ -95,6 +95,7 @@ typedef struct moe_model {
     const moe_stack *stacks; /* encoder before decoder */
     double expert_bits;      /* native bits per expert weight (4.25 MXFP4); 16 by default */
     double weight_bits;      /* native bits of everything else */
+    const char *expert_dtype, *weight_dtype;  /* what these types are called (moe_dtype_names) */
     double published_total, published_active; /* parameters; 0: not published */
     const char *counting;         /* which convention the published active number follows, see
                                      moe_model_active */

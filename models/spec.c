@@ -341,6 +341,8 @@ moe_spec_build(const moe_model_spec *spec, moe_spec_where *where, const void *co
         .stacks = set->stacks,
         .expert_bits = moe_dtype_bits(moe_dtype_names[spec->experts]),
         .weight_bits = moe_dtype_bits(moe_dtype_names[spec->weights]),
+        .expert_dtype = moe_dtype_names[spec->experts],
+        .weight_dtype = moe_dtype_names[spec->weights],
         .published_total = spec->published_total,
         .published_active = spec->published_active,
         .counting = countings[spec->counting],

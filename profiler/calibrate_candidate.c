@@ -35,6 +35,7 @@ copy_kernels(moe_candidate *candidate, const moe_kernels *kernels, const moe_ker
     static const moe_kernels none = {0};
     const moe_kernels *a = kernels ? kernels : second,
                       *b = kernels && second && second != kernels ? second : &none;
+    candidate->devices[0].kernels = NULL;
     if (!a)
         return;
     candidate->gemm = joined(a->gemm, a->n_gemm, b->gemm, b->n_gemm, sizeof *a->gemm);
@@ -67,7 +68,7 @@ moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw, const moe_k
     *candidate = (moe_candidate){.hw = *hw, .h2d = -1, .d2h = -1, .disk = -1};
     candidate->devices = g_memdup2(hw->devices, (gsize)hw->n_devices * sizeof *hw->devices);
     candidate->links = g_memdup2(hw->links, (gsize)hw->n_links * sizeof *hw->links);
-    copy_kernels(candidate, kernels, second ? second : hw->devices[0].kernels);
+    copy_kernels(candidate, kernels, second);
     candidate->call_ps = g_new0(int64_t, 2);
     for (int l = 0; l < hw->n_links; l++)
         if (candidate->links[l].wire < 0) /* nothing slows it down */

@@ -184,6 +184,28 @@ add_wire(changes *s)
     add(s, keep(s, g_strdup_printf("links.%d.wire", after->d2h)), text, NULL, NULL, NULL);
 }
 
+/* Whether rows said something of the first device's own kernels. */
+static bool
+is_measured(const moe_calibration *c)
+{
+    for (size_t i = 0; i < c->numbers->len; i++) {
+        int kind = number_at(c, i)->kind;
+        if (number_at(c, i)->fitted && !tunable_at(c, i)->family &&
+            (kind == MOE_MEASURED_GEMM || kind == MOE_MEASURED_EXPERTS ||
+             kind == MOE_MEASURED_ATTENTION))
+            return true;
+    }
+    return false;
+}
+
+/* What was measured goes before what a library says of other devices. */
+static void
+drop_library(changes *s)
+{
+    if (is_measured(s->c))
+        add(s, "devices.0.kernels", NULL, NULL, NULL, NULL);
+}
+
 static void
 add_all(changes *s)
 {
@@ -199,6 +221,7 @@ add_all(changes *s)
         add(s, number->key, keep(s, moe_calibrated_text(number->number, number->value)), "fitted",
             source_of(s, number->kind), *number->remark ? number->remark : NULL);
     }
+    drop_library(s);
     for (int l = 0; l < c->after.hw.n_links; l++)
         drop_peak(s, l);
     add_wire(s);

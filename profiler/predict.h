@@ -27,8 +27,8 @@ typedef struct moe_candidate {
     int64_t *call_ps;
 } moe_candidate;
 
-/* `kernels`: a library; what it has no kernel for is of the second one's, the device's own if that
- * is NULL. Both may be NULL. */
+/* `kernels`: a library; what it has no kernel for is of the second one's. Both may be NULL: then
+ * all is of the device's own numbers. */
 void moe_candidate_init(moe_candidate *candidate, const moe_hardware *hw,
                         const moe_kernels *kernels, const moe_kernels *second);
 void moe_candidate_copy(moe_candidate *to, const moe_candidate *from); /* numbers only */
@@ -47,10 +47,9 @@ typedef moe_cost moe_predict_fn(const moe_candidate *candidate, const moe_device
 moe_predict_fn moe_predict_launch, moe_predict_stream, moe_predict_gemm, moe_predict_experts,
     moe_predict_attention, moe_predict_copy, moe_predict_collective, moe_predict_operation;
 
-/* The kernel that a row is of: of those of its type in the device's library the one whose name the
- * row's kernel holds, else the first; where there is none, the first of the type that is nearest,
- * its activations less than twice or half as wide; else the device's own. Attention's is chosen by
- * what it works on (moe_device_attention). */
+/* The kernel that a row is of, as runs choose theirs (moe_device_gemm, moe_device_experts), its
+ * name in the row counting too. Attention's is chosen by what it works on
+ * (moe_device_attention). */
 const moe_gemm_kernel *moe_predict_gemm_kernel(const moe_device *device,
                                                const moe_measured_row *row);
 const moe_expert_kernel *moe_predict_expert_kernel(const moe_device *device,

@@ -78,7 +78,7 @@ linear(module *m, double n, double k)
         .k = k,
         .weight_bits = m->row->weight_bits,
         .activation_bits = dtype >= 0 ? moe_kernel_activation_bits(dtype) : m->row->activation_bits,
-        .kernel = moe_kernels_gemm_typed(m->device->kernels, dtype, m->tokens, n, k),
+        .dtype = m->row->dtype,
     };
     add(m, moe_cost_product(&m->candidate->hw, m->device, &shape));
 }

@@ -90,6 +90,8 @@ place(GPtrArray *all, const moe_machines *machines, const moe_validate_options *
     const char *preset = o->device;
     g_auto(GStrv) others = moe_framework_libraries(row->framework, row->version);
     const char *kernels = o->kernels ? o->kernels : others[0];
+    if (o->kernels && !strcmp(o->kernels, MOE_KERNELS_OWN))
+        kernels = NULL;
     if (!preset)
         preset = moe_machines_find(machines, row->device, network);
     if (!preset) /* then nothing foretells it */
@@ -293,9 +295,9 @@ add_group(moe_validation *v, const members *m, const moe_validate_options *o, pr
     if (!machine)
         return false;
     g_ptr_array_add(v->machines, machine);
-    bool more = !o->kernels && moe_hardware_get(machine)->devices[0].kind == MOE_DEVICE_GPU;
-    if (!moe_validate_libraries(v, m->kernels, more ? m->others : NULL, &kernels, &second, diag,
-                                error))
+    const moe_kernels *last = o->kernels ? NULL : moe_hardware_get(machine)->devices[0].kernels;
+    if (!moe_validate_libraries(v, m->kernels, o->kernels ? NULL : m->others, last, &kernels,
+                                &second, diag, error))
         return false;
     moe_validated_group group = {
         .preset = g_strdup(m->preset),
@@ -347,7 +349,8 @@ moe_validate(const moe_measured *table, const moe_validate_options *o, moe_diag 
     v->labels = g_string_chunk_new(4096);
     v->machines = g_ptr_array_new_with_free_func((GDestroyNotify)moe_hardware_free);
     v->libraries = g_ptr_array_new_with_free_func((GDestroyNotify)moe_kernels_free);
-    v->joined = g_ptr_array_new_with_free_func(moe_libraries_free);
+    v->known = g_ptr_array_new();
+    v->joined = g_ptr_array_new_with_free_func((GDestroyNotify)moe_kernels_unjoin);
     progress p = {.o = o, .rows = (double)moe_measured_count(table)};
     for (guint i = 0; all && i < all->len; i++) {
         const members *m = g_ptr_array_index(all, i);
@@ -387,6 +390,7 @@ moe_validation_free(moe_validation *v)
     g_ptr_array_unref(v->machines);
     g_ptr_array_unref(v->libraries);
     g_ptr_array_unref(v->joined);
+    g_ptr_array_unref(v->known);
     g_free(v);
 }
 

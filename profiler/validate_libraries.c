@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a library lacks and no other of its framework has, cuBLAS's products above all, is as this
- * one's on GPUs. */
-static const char general[] = "vllm-0.24";
-
 /* ---- versions ---- */
 
 /* "0.5.10" is of the series "0.5", "0.55" is not; all are of "". */
@@ -108,104 +104,42 @@ load(moe_validation *v, const char *name, moe_diag *diag, GError **error)
     if (!set)
         return NULL;
     g_ptr_array_add(v->libraries, set);
+    g_ptr_array_add(v->known, (gpointer)(uintptr_t)moe_kernels_get(set));
     return moe_kernels_get(set);
-}
-
-typedef struct several {
-    moe_kernels all;
-    GArray *gemm, *experts, *attention, *operations;
-} several;
-
-void
-moe_libraries_free(void *data)
-{
-    several *s = data;
-    g_array_unref(s->gemm);
-    g_array_unref(s->experts);
-    g_array_unref(s->attention);
-    g_array_unref(s->operations);
-    g_free(s);
-}
-
-static void
-append(several *s, const moe_kernels *kernels)
-{
-    if (kernels->n_gemm)
-        g_array_append_vals(s->gemm, kernels->gemm, (guint)kernels->n_gemm);
-    if (kernels->n_experts)
-        g_array_append_vals(s->experts, kernels->experts, (guint)kernels->n_experts);
-    if (kernels->n_attention)
-        g_array_append_vals(s->attention, kernels->attention, (guint)kernels->n_attention);
-    if (kernels->n_operations)
-        g_array_append_vals(s->operations, kernels->operations, (guint)kernels->n_operations);
-    s->all = (moe_kernels){.name = general,
-                           .source = "",
-                           .gemm = (const void *)s->gemm->data,
-                           .experts = (const void *)s->experts->data,
-                           .attention = (const void *)s->attention->data,
-                           .operations = (const void *)s->operations->data,
-                           .n_gemm = s->gemm->len,
-                           .n_experts = s->experts->len,
-                           .n_attention = s->attention->len,
-                           .n_operations = s->operations->len};
 }
 
 bool
 moe_validate_libraries(moe_validation *v, const char *name, char *const *others,
-                       const moe_kernels **first, const moe_kernels **behind, moe_diag *diag,
-                       GError **error)
+                       const moe_kernels *last, const moe_kernels **first,
+                       const moe_kernels **behind, moe_diag *diag, GError **error)
 {
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+
     *first = *behind = NULL;
     if (*name && !(*first = load(v, name, diag, error)))
         return false;
-    if (!others)
-        return true;
-    several *s = g_new0(several, 1);
-    s->gemm = g_array_new(false, false, sizeof(moe_gemm_kernel));
-    s->experts = g_array_new(false, false, sizeof(moe_expert_kernel));
-    s->attention = g_array_new(false, false, sizeof(moe_attention_kernel));
-    s->operations = g_array_new(false, false, sizeof(moe_operation_kernel));
-    g_ptr_array_add(v->joined, s);
-    bool generally = !strcmp(name, general);
-    for (; *others; others++) {
+    for (; others && *others; others++) {
         const moe_kernels *other = NULL;
-        if (!strcmp(*others, name))
+        if (!strcmp(*others, name) || (last && !strcmp(*others, last->name)))
             continue;
         if (!(other = load(v, *others, diag, error)))
             return false;
-        append(s, other);
-        generally = generally || !strcmp(*others, general);
+        g_ptr_array_add(all, (gpointer)(uintptr_t)other);
     }
-    const moe_kernels *last = generally ? NULL : load(v, general, diag, error);
-    if (!generally && !last)
-        return false;
-    if (last)
-        append(s, last);
-    *behind =
-        s->gemm->len || s->experts->len || s->attention->len || s->operations->len ? &s->all : NULL;
+    if (last && strcmp(last->name, name)) {
+        g_ptr_array_add(all, (gpointer)(uintptr_t)last);
+        g_ptr_array_add(v->known, (gpointer)(uintptr_t)last);
+    }
+    if (!all->len)
+        return true;
+    moe_kernels *joined =
+        moe_kernels_join("", (const moe_kernels *const *)(void *)all->pdata, all->len);
+    g_ptr_array_add(v->joined, joined);
+    *behind = joined;
     return true;
 }
 
 /* ---- which one a row went to ---- */
-
-/* Names of kernels are their library's own: its lists are copied, not what is said in them. */
-static bool
-has_name(const moe_kernels *kernels, const char *name)
-{
-    for (size_t i = 0; i < kernels->n_gemm; i++)
-        if (kernels->gemm[i].name == name)
-            return true;
-    for (size_t i = 0; i < kernels->n_experts; i++)
-        if (kernels->experts[i].name == name)
-            return true;
-    for (size_t i = 0; i < kernels->n_attention; i++)
-        if (kernels->attention[i].name == name)
-            return true;
-    for (size_t i = 0; i < kernels->n_operations; i++)
-        if (kernels->operations[i].name == name)
-            return true;
-    return false;
-}
 
 static void
 named(const moe_validation *v, const char *name, int dtype, moe_validated_row *row)
@@ -214,9 +148,9 @@ named(const moe_validation *v, const char *name, int dtype, moe_validated_row *r
     row->of_type = !name || row->row->kind == MOE_MEASURED_ATTENTION ||
                    row->row->kind == MOE_MEASURED_OPERATION ||
                    moe_predict_is_of_type(dtype, row->row);
-    for (guint i = 0; name && i < v->libraries->len; i++) {
-        const moe_kernels *kernels = moe_kernels_get(g_ptr_array_index(v->libraries, i));
-        if (has_name(kernels, name))
+    for (guint i = 0; name && i < v->known->len; i++) {
+        const moe_kernels *kernels = g_ptr_array_index(v->known, i);
+        if (moe_kernels_has(kernels, name))
             row->library = kernels->name;
     }
 }

@@ -13,19 +13,18 @@ struct moe_validation {
     GStringChunk *labels; /* of regimes */
     GPtrArray *machines;  /* moe_hardware_set *, in use by the groups */
     GPtrArray *libraries; /* moe_kernels_set * */
-    GPtrArray *joined;    /* several libraries as one */
+    GPtrArray *known;     /* const moe_kernels *: these, and the machines' own */
+    GPtrArray *joined;    /* moe_kernels *: several libraries as one */
 };
 
 /* Sorts rows into families and regimes. */
 void moe_validate_score(moe_validation *v);
 
-/* Loads a library ("": none), and behind it the others (NULL: nothing goes behind it) and the
- * general one, each once, as one library; both may be NULL. False after messages, or with `error`.
- */
+/* Loads a library ("": none), and behind it the others (may be NULL) and the machine's, `last` (may
+ * be NULL), each once, as one library; both may be NULL. False after messages, or with `error`. */
 bool moe_validate_libraries(moe_validation *v, const char *name, char *const *others,
-                            const moe_kernels **first, const moe_kernels **behind, moe_diag *diag,
-                            GError **error);
-void moe_libraries_free(void *joined);
+                            const moe_kernels *last, const moe_kernels **first,
+                            const moe_kernels **behind, moe_diag *diag, GError **error);
 /* Says of a row which kernel foretells it. */
 void moe_validate_name_kernel(const moe_validation *v, const moe_device *device,
                               moe_validated_row *row);

@@ -32,7 +32,7 @@ static const moe_option options[] = {
      .help = "The preset to write. Without it, nothing is written."},
     {"kernels", 0, MOE_OPTION_TEXT, AT(kernels), "LIB",
      .help = "The kernel library whose numbers are fitted to the rows of its kernels: a name or a "
-             "path. Default: the base's own numbers are, but for what its library knows."},
+             "path. Default: none, the base's own numbers are, and the preset names no library."},
     {"kernels-out", 0, MOE_OPTION_TEXT, AT(library), "FILE",
      .help = "The library to write, with the fitted numbers (with --kernels)."},
     {"model", 'm', MOE_OPTION_TEXT, AT(model), "MODEL",
@@ -189,7 +189,8 @@ calibrate(moe_measured *table, const calibrate_values *v, moe_diag *diag, GError
     if (v->rows && !write_rows(table, v->rows, error))
         return MOE_EXIT_OK;
     g_autoptr(moe_kernels_set) kernels = NULL;
-    if (v->kernels && !(kernels = moe_kernels_load(v->kernels, NULL, (moe_loc){0}, diag, error)))
+    if (v->kernels && strcmp(v->kernels, MOE_KERNELS_OWN) &&
+        !(kernels = moe_kernels_load(v->kernels, NULL, (moe_loc){0}, diag, error)))
         return MOE_EXIT_OK;
     g_autoptr(moe_calibration) c = moe_calibrate(table, set, kernels, diag);
     g_autoptr(GString) preset = g_string_new(NULL), library = g_string_new(NULL);
@@ -219,6 +220,8 @@ run(const void *data, const char *const *operands, size_t n)
         return moe_say_usage(COMMAND, "'--device NAME' is missing");
     if (v->library && !v->kernels)
         return moe_say_usage(COMMAND, "'--kernels-out' wants '--kernels LIB', where it begins");
+    if (v->library && (strchr(v->kernels, '|') || !strcmp(v->kernels, MOE_KERNELS_OWN)))
+        return moe_say_usage(COMMAND, "'--kernels-out' wants one library in '--kernels LIB'");
     const char *const outputs[] = {v->output, v->library, v->rows};
     for (size_t i = 0; i < MOE_COUNT(outputs) && code == MOE_EXIT_OK; i++)
         if (outputs[i])

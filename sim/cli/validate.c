@@ -26,8 +26,9 @@ static const moe_option options[] = {
      .help = "The machine whose numbers foretell the rows: a preset's name or a path. Default: the "
              "preset with the device that each row names."},
     {"kernels", 0, MOE_OPTION_TEXT, AT(kernels), "LIB",
-     .help = "The kernel library, a name or a path. Default: that of each row's framework and "
-             "version, where there is one; else the machine's own."},
+     .help = "The kernel library, a name or a path; `own`: the machine's flat numbers alone. "
+             "Default: that of each row's framework and version, and behind it what the machine "
+             "names."},
     {"fit", 0, MOE_OPTION_TEXT, AT(fit), "ROWS",
      .help =
          "Fit the numbers of machine and library to some rows first, and foretell the others: "

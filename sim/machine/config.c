@@ -25,8 +25,8 @@ static const moe_param rows[] = {
      .help = "A preset (`moesim list hardware`) or a hardware file."},
     {"kernels", MOE_PARAM_TEXT, AT(kernels), NULL,
      .help = "A kernel library (`moesim list kernels`) or its file: which software's kernels run "
-             "on the first "
-             "device; default: what the hardware names."},
+             "on the first device; `own`: none, the device's own flat numbers; default: what the "
+             "hardware names."},
     {"seed", MOE_PARAM_INT, AT(seed), "1", 0, 9.2e18, .flags = ID,
      .help = "Seed of every random stream of the run."},
     {"store", MOE_PARAM_ENUM, AT(store), "summary",
@@ -210,17 +210,24 @@ static const moe_param rows[] = {
 
 const moe_param_table moe_config_table = {"scenario", rows, MOE_COUNT(rows), sizeof(moe_config)};
 
-double
-moe_config_bits(int dtype, double native)
+const char *
+moe_config_dtype(int dtype, const char *native)
 {
     if (dtype == 0)
         return native;
     const char *name = MOE_DTYPES;
     for (int i = 0; i < dtype; i++)
         name = strchr(name, '|') + 1;
-    char text[16];
     size_t length = strcspn(name, "|");
-    memcpy(text, name, length);
-    text[length] = '\0';
-    return moe_dtype_bits(text);
+    for (size_t i = 0; moe_dtype_names[i]; i++)
+        if (strlen(moe_dtype_names[i]) == length && !strncmp(moe_dtype_names[i], name, length))
+            return moe_dtype_names[i];
+    moe_assert(false, "dtype %d", dtype);
+    return NULL;
+}
+
+double
+moe_config_bits(int dtype, double native)
+{
+    return dtype ? moe_dtype_bits(moe_config_dtype(dtype, NULL)) : native;
 }

@@ -86,7 +86,9 @@ typedef struct moe_config {
 
 extern const moe_param_table moe_config_table;
 
-/* Bits per element for a dtype index; `native` for index 0. */
+/* The name of a dtype index, one of moe_dtype_names, and its bits per element; `native` for
+ * index 0. */
+const char *moe_config_dtype(int dtype, const char *native);
 double moe_config_bits(int dtype, double native);
 
 #endif

@@ -1,6 +1,7 @@
 #include "sim/machine/lower.h"
 
 #include "sim/machine/attend.h"
+#include "sim/machine/kernels.h"
 #include "sim/machine/stages.h"
 
 #include <string.h>
@@ -41,17 +42,6 @@ struct moe_lowering {
     uint32_t step;
     moe_attend *attend;
 };
-
-moe_precision
-moe_lowering_precision(const moe_model *model, const moe_config *config)
-{
-    return (moe_precision){
-        .weights = moe_config_bits(config->precision.weights, model->weight_bits),
-        .experts = moe_config_bits(config->precision.experts, model->expert_bits),
-        .kv = moe_config_bits(config->precision.kv, model->weight_bits),
-        .activations = moe_config_bits(config->precision.activations, model->weight_bits),
-    };
-}
 
 static const moe_layer *
 moe_layer_at(const moe_model *model, uint32_t m)
@@ -139,8 +129,7 @@ moe_lowering_new(const moe_model *model, const moe_hardware *hw, const moe_kerne
     lowering->hw = hw;
     lowering->here =
         config->overhead.graphs ? moe_device_in_graph(&hw->devices[0]) : hw->devices[0];
-    if (kernels)
-        lowering->here.kernels = kernels;
+    lowering->here.kernels = kernels;
     lowering->device = &lowering->here;
     lowering->host = hw->host >= 0 ? &hw->devices[hw->host] : NULL;
     lowering->config = config;
@@ -188,6 +177,7 @@ stages_of(const moe_lowering *lowering)
         .device = lowering->device,
         .weight_bits = lowering->bits.weights,
         .activation_bits = lowering->bits.activations,
+        .dtype = lowering->bits.weight_kernels,
     };
 }
 
@@ -290,9 +280,9 @@ static moe_expert_shape
 expert_shape(const moe_lowering *lowering, const moe_device *device, const moe_ffn *ffn,
              double size)
 {
+    const moe_kernel_wanted wanted = moe_wanted_experts(&lowering->bits, ffn);
     return (moe_expert_shape){
-        .kernel = moe_device_experts(device, lowering->bits.experts, lowering->bits.activations,
-                                     ffn->experts, ffn->width),
+        .kernel = moe_device_experts(device, &wanted),
         .experts = ffn->experts,
         .top_k = ffn->top_k,
         .params = (double)moe_expert_params(lowering->model, ffn),

@@ -34,6 +34,8 @@ enum {
 
 typedef struct moe_precision {
     double weights, experts, kv, activations; /* bits */
+    /* Types of kernels for weights and experts with these activations; NULL: none is called so. */
+    const char *weight_kernels, *expert_kernels;
 } moe_precision;
 
 /* Time of one segment in one step. */
@@ -45,7 +47,7 @@ typedef struct moe_segment {
 
 typedef struct moe_lowering moe_lowering;
 
-/* kernels: the library that the run chose, NULL: the device's. */
+/* kernels: the library that the run uses, NULL: the device's own numbers alone. */
 moe_lowering *moe_lowering_new(const moe_model *model, const moe_hardware *hw,
                                const moe_kernels *kernels, const moe_config *config,
                                const moe_schedule *schedule);

@@ -21,7 +21,7 @@ typedef struct moe_plan {
     const moe_config *config;
     const moe_model *model;
     const moe_hardware *hw;
-    const moe_kernels *kernels; /* that the scenario chose for the first device; NULL: none */
+    const moe_kernels *kernels; /* that the first device uses; NULL: its own numbers alone */
     const moe_schedule *schedule;
     int device_place, home_place;
     bool offloaded;   /* experts live elsewhere than the device */

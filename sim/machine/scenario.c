@@ -3,6 +3,7 @@
 #include "sim/base/data.h"
 #include "sim/base/hash.h"
 #include "sim/machine/energy.h"
+#include "sim/machine/kernels.h"
 #include "sim/machine/scenario_private.h"
 #include "sim/policy/policy.h"
 #include "sim/policy/prefetch/prefetch.h"
@@ -95,6 +96,12 @@ free_kernels(void *data)
 }
 
 static void
+free_joined(void *data)
+{
+    moe_kernels_unjoin(data);
+}
+
+static void
 free_shared_routing(void *data)
 {
     moe_scenario_routing_free(data);
@@ -132,8 +139,8 @@ share_hardware(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *d
     return moe_hardware_get(set);
 }
 
-static const moe_kernels *
-share_kernels(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag, GError **error)
+static moe_kernels_set *
+share_library(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *diag, GError **error)
 {
     moe_kernels_set *set = g_hash_table_lookup(scenario->kernels, name);
     if (!set) {
@@ -142,7 +149,37 @@ share_kernels(moe_scenario *scenario, const char *name, moe_loc at, moe_diag *di
             return NULL;
         g_hash_table_insert(scenario->kernels, g_strdup(name), set);
     }
-    return moe_kernels_get(set);
+    return set;
+}
+
+/* The library that a run uses: the hardware's, or the one that the scenario names with the
+ * hardware's behind it, for what it lacks; NULL in *kernels: none. False after messages. */
+static bool
+share_kernels(moe_scenario *scenario, const char *name, const moe_hardware *hw, moe_loc at,
+              const moe_kernels **kernels, moe_diag *diag, GError **error)
+{
+    const moe_kernels *behind = hw->devices[0].kernels;
+    *kernels = behind;
+    if (!name)
+        return true;
+    *kernels = NULL;
+    if (!strcmp(name, MOE_KERNELS_OWN))
+        return true;
+    moe_kernels_set *set = share_library(scenario, name, at, diag, error);
+    if (!set)
+        return false;
+    *kernels = moe_kernels_get(set);
+    if (!behind || !strcmp(behind->name, (*kernels)->name))
+        return true;
+    g_autofree char *key = g_strdup_printf("%s %p", name, (const void *)behind);
+    moe_kernels *both = g_hash_table_lookup(scenario->joined, key);
+    if (!both) {
+        const moe_kernels *const two[] = {*kernels, behind};
+        both = moe_kernels_join((*kernels)->name, two, MOE_COUNT(two));
+        g_hash_table_insert(scenario->joined, g_steal_pointer(&key), both);
+    }
+    *kernels = both;
+    return true;
 }
 
 /* Schedules are keyed by what they depend on. */
@@ -305,16 +342,16 @@ prepare_run(moe_scenario *scenario, moe_prepared *run, size_t i, moe_diag *diag,
     const moe_hardware *hw =
         *error ? NULL
                : share_hardware(scenario, config->hardware, locate(&w, "hardware"), diag, error);
-    const moe_kernels *kernels =
-        config->kernels && !*error
-            ? share_kernels(scenario, config->kernels, locate(&w, "kernels"), diag, error)
-            : NULL;
+    const moe_kernels *kernels = NULL;
+    bool known =
+        hw && !*error &&
+        share_kernels(scenario, config->kernels, hw, locate(&w, "kernels"), &kernels, diag, error);
     moe_loc trace_at = locate(&w, "routing.trace");
     const moe_shared_routing *shared =
         model && !*error ? moe_scenario_routing(scenario, run, model, locate, &w, diag, error)
                          : NULL;
-    if (!model || !hw || !shared || (config->kernels && !kernels) ||
-        !check_shapes(model, shared, trace_at, diag) || !check_batching(model, config, &w, diag) ||
+    if (!model || !hw || !shared || !known || !check_shapes(model, shared, trace_at, diag) ||
+        !check_batching(model, config, &w, diag) ||
         !check_encoder(model, config, locate(&w, "workload.encoder"), diag))
         return false;
     bool captured = config->batching == MOE_BATCHING_AS_CAPTURED;
@@ -401,6 +438,23 @@ warn_energy(const moe_scenario *scenario, moe_diag *diag)
     }
 }
 
+/* Work that a library has no kernel for, once each. */
+static void
+warn_kernels(const moe_scenario *scenario, moe_diag *diag)
+{
+    g_autoptr(GHashTable) said = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (size_t i = 0; i < scenario->n_runs; i++) {
+        g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+        where w = {scenario, scenario->runs[i].point};
+        moe_kernels_stand_in(&scenario->runs[i].plan, lines);
+        for (guint l = 0; l < lines->len; l++) {
+            const char *line = g_ptr_array_index(lines, l);
+            if (g_hash_table_add(said, g_strdup(line)))
+                moe_diag_warning(diag, locate(&w, "precision"), "%s", line);
+        }
+    }
+}
+
 static bool
 expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **error)
 {
@@ -426,6 +480,7 @@ expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **erro
     }
     warn_resident(scenario, diag);
     warn_energy(scenario, diag);
+    warn_kernels(scenario, diag);
     if (repeated > 0)
         moe_diag_warning(diag, (moe_loc){.file = scenario->path},
                          "%zu of %zu points of the sweep repeat another run: what they sweep does "
@@ -460,6 +515,7 @@ new_scenario(const char *path, moe_diag *diag)
     scenario->models = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_model);
     scenario->hardware = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_hardware);
     scenario->kernels = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_kernels);
+    scenario->joined = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_joined);
     scenario->traces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_shared_routing);
     scenario->schedules = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_schedule);
     scenario->least = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -517,6 +573,7 @@ moe_scenario_free(moe_scenario *scenario)
     g_hash_table_destroy(scenario->schedules);
     g_hash_table_destroy(scenario->least);
     g_hash_table_destroy(scenario->traces);
+    g_hash_table_destroy(scenario->joined);
     g_hash_table_destroy(scenario->kernels);
     g_hash_table_destroy(scenario->hardware);
     g_hash_table_destroy(scenario->models);

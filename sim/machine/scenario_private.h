@@ -24,6 +24,7 @@ struct moe_scenario {
     moe_prepared *runs;
     /* shared by runs, by name or key; filled while loading */
     GHashTable *models, *hardware, *kernels, *traces, *schedules;
+    GHashTable *joined; /* of kernels: with what the hardware names behind them */
     /* bounds that runs share, by key: filled while running, under the lock */
     GHashTable *least;
     GMutex lock;

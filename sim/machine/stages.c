@@ -23,6 +23,7 @@ product(stage *s, double n, double k)
         .k = k,
         .weight_bits = stages->weight_bits,
         .activation_bits = stages->activation_bits,
+        .dtype = stages->dtype,
     };
     add(s, moe_cost_product(stages->hw, stages->device, &shape));
 }

@@ -21,6 +21,7 @@ typedef struct moe_stages {
     const moe_hardware *hw;
     const moe_device *device;
     double weight_bits, activation_bits;
+    const char *dtype; /* of the kernels; NULL: by these widths */
 } moe_stages;
 
 moe_cost moe_stage_projection(const moe_stages *stages, const moe_attention *attention,

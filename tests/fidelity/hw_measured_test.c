@@ -58,6 +58,17 @@ fiddler(void)
     printf("\n");
 }
 
+/* The first device with its own numbers alone: what libraries make of the tables is tested with
+ * whole tables (hw_experts_test, hw_gemm_test, hw_attention_tables_test). */
+static moe_device
+own(const moe_hardware *hw)
+{
+    moe_device device = hw->devices[0];
+
+    device.kernels = NULL;
+    return device;
+}
+
 /* ai-dynamo/aiconfigurator: a Mixtral layer's experts; 8 tokens touch all 8, 1 token touches 2. */
 static void
 mixtral_layer(void)
@@ -75,11 +86,12 @@ mixtral_layer(void)
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
         g_autoptr(moe_hardware_set) set = load(cases[i].hardware);
         const moe_hardware *hw = moe_hardware_get(set);
+        moe_device device = own(hw);
         g_autofree char *eight = g_strconcat("Mixtral layer, 8 tokens, ", cases[i].hardware, NULL);
         g_autofree char *one = g_strconcat("Mixtral layer, 1 token, ", cases[i].hardware, NULL);
         compare(eight, cases[i].eight_us,
-                moe_cost_experts(hw, hw->devices, &shape, two_each, 8).total_ps, 0.03);
-        compare(one, cases[i].one_us, moe_cost_experts(hw, hw->devices, &shape, NULL, 2).total_ps,
+                moe_cost_experts(hw, &device, &shape, two_each, 8).total_ps, 0.03);
+        compare(one, cases[i].one_us, moe_cost_experts(hw, &device, &shape, NULL, 2).total_ps,
                 cases[i].one_tolerance);
     }
     printf("\n");
@@ -132,6 +144,7 @@ distinct_experts(void)
         return;
     g_autoptr(moe_hardware_set) set = load("workstation-rtxpro6000");
     const moe_hardware *hw = moe_hardware_get(set);
+    moe_device device = own(hw);
     moe_expert_shape shape = gated(2048, 768, 16, 16);
     double sum = 0;
     int rows = 0;
@@ -143,8 +156,7 @@ distinct_experts(void)
         uint32_t n = (uint32_t)f[1], tokens = (uint32_t)f[0];
         spread(counts, n, tokens * 8);
         g_autofree char *what = g_strdup_printf("Qwen3-30B: %4u tokens, %3u experts", tokens, n);
-        sum += compare(what, f[2], moe_cost_experts(hw, hw->devices, &shape, counts, n).total_ps,
-                       0.25);
+        sum += compare(what, f[2], moe_cost_experts(hw, &device, &shape, counts, n).total_ps, 0.25);
         rows++;
     }
     printf("\n    mean difference %.1f %% over %d rows (within 10 %%)\n", 100 * sum / rows, rows);

@@ -183,7 +183,7 @@ chunks(void)
 {
     static const char *const models[] = {"gpt-oss-20b", "deepseek-v2-lite", "deepseek-v3.2",
                                          "qwen3-next-80b-a3b"};
-    static const char *const kernels[] = {"", "kernels: vllm-0.24\n"};
+    static const char *const kernels[] = {"kernels: own\n", "kernels: vllm-0.24\n"};
 
     for (size_t m = 0; m < MOE_COUNT(models); m++)
         for (size_t k = 0; k < MOE_COUNT(kernels); k++) {

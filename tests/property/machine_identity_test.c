@@ -147,7 +147,10 @@ static const struct {
      "model: mixtral-8x7b\nhardware: server-h100\nprecision: {experts: int2}\n"
      "routing: {synthetic: {sequences: 1, prompt: 2, output: 5}}\nexperts: {home: dram}\n"},
     {"hardware", "desktop-rtx3090", IN_DRAM},
-    {"kernels", "vllm-0.24", IN_DRAM},
+    {"kernels", "trtllm-1.3", IN_DRAM},
+    {"kernels", "own",
+     "model: mixtral-8x7b\nhardware: server-h100\nprecision: {experts: int2}\n"
+     "routing: {synthetic: {sequences: 1, prompt: 2, output: 5}}\nexperts: {home: dram}\n"},
     {"energy.mode", "board", IN_DRAM},
     {"price.per_hour", "2", IN_DRAM},
     {"price.energy_per_kwh", "0.3", IN_DRAM "energy: {mode: device}\n"},

@@ -43,7 +43,7 @@ product(const moe_device *d, const moe_gemm_kernel *k, double m, double n, doubl
         double bits)
 {
     const moe_hardware hw = {.n_devices = 1, .n_places = 1, .devices = d, .places = places};
-    moe_gemm_shape shape = {m, n, inner, bits, bits, k, 1};
+    moe_gemm_shape shape = {m, n, inner, bits, bits, k, 1, NULL};
     return moe_cost_product(&hw, d, &shape);
 }
 
@@ -205,7 +205,7 @@ monotone(void)
     CU_ASSERT_EQUAL(huge.total_ps, 4611686018427387904);
 }
 
-/* The first kernel of the widths that takes the shape. */
+/* The first kernel of the type, or of the nearest, that takes the shape. */
 static void
 choice(void)
 {
@@ -217,19 +217,36 @@ choice(void)
         "  - {name: c, dtype: fp8_block, efficiency: 80%, stream_efficiency: 80%, multiple_n: 64}\n"
         "  - {name: d, dtype: fp8, efficiency: 80%, stream_efficiency: 80%}\n";
     static const struct {
-        double bits, m, n, k;
+        moe_kernel_wanted wanted;
         const char *name;
-    } cases[] = {{16, 1, 1, 1, "a"},    {8, 32, 64, 128, "b"}, {8, 31, 64, 128, "c"},
-                 {8, 32, 64, 64, "c"},  {8, 32, 65, 128, "d"}, {8, 1e300, 64, 128, "b"},
-                 {4, 32, 64, 128, NULL}};
+        bool of_type;
+    } cases[] = {
+        {{NULL, 16, 16, NULL, 1, 1, 1, 0, 0}, "a", true},
+        {{NULL, 8, 8, NULL, 32, 64, 128, 0, 0}, "b", true},
+        {{NULL, 8, 8, NULL, 31, 64, 128, 0, 0}, "c", true},
+        {{NULL, 8, 8, NULL, 32, 64, 64, 0, 0}, "c", true},
+        {{NULL, 8, 8, NULL, 32, 65, 128, 0, 0}, "d", true},
+        {{NULL, 8, 8, NULL, 1e300, 64, 128, 0, 0}, "b", true},
+        {{"fp8", 8, 8, NULL, 32, 64, 128, 0, 0}, "d", true},   /* of that very name */
+        {{"int8", 8, 8, NULL, 32, 64, 128, 0, 0}, "b", false}, /* none: the first as wide */
+        {{"w4a8", 4, 8, NULL, 1, 1, 1, 0, 0}, "d", false},
+        {{"int4_wo", 4, 16, NULL, 1, 1, 1, 0, 0}, "a", false},
+        {{"odd", 16, 16, NULL, 1, 1, 1, 0, 0}, "a", true}, /* no type's name: by widths */
+        {{"fp8_block", 8, 8, "the c", 32, 64, 128, 0, 0}, "c", true}, /* by the kernel's name */
+        {{"fp8_block", 8, 8, "the b", 1, 1, 1, 0, 0}, "b", true},     /* which took the shape */
+        {{NULL, 4, 4, NULL, 32, 64, 128, 0, 0}, NULL, false},
+        {{"fp32", 32, 32, NULL, 1, 1, 1, 0, 0}, NULL, false},
+    };
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(moe_kernels_set) set = moe_kernels_parse("k.yaml", text, strlen(text), diag);
     CU_ASSERT_FATAL(set != NULL);
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
-        const moe_gemm_kernel *found = moe_kernels_gemm(
-            moe_kernels_get(set), cases[i].bits, cases[i].bits, cases[i].m, cases[i].n, cases[i].k);
+        const moe_gemm_kernel *found = moe_kernels_gemm(moe_kernels_get(set), &cases[i].wanted);
         MOE_CHECK(found ? cases[i].name && !strcmp(found->name, cases[i].name) : !cases[i].name,
                   "case %zu: %s", i, found ? found->name : "none");
+        MOE_CHECK(!found ||
+                      moe_kernel_is_of_type(found->dtype, &cases[i].wanted) == cases[i].of_type,
+                  "case %zu: of the type", i);
     }
 }
 
