@@ -7,6 +7,7 @@
 
 #define PANEL_WIDTH_CM 8.5
 #define PANEL_HEIGHT_CM 6.2
+#define ALIKE_HEIGHT_CM 8.2 /* of a panel that is as high as it is wide */
 #define PAGE_WIDTH_CM 18.0
 #define PAGE_ROW_CM 6.8
 #define PAGE_FILLED 0.95 /* of a row's height: what is below stays apart */
@@ -160,9 +161,72 @@ set_text(GString *out, const char *what, const char *text)
     g_string_append_c(out, '\n');
 }
 
+/* From the smallest to the largest number of either axis, with some room; bands end there. */
 static void
-append_axes(GString *out, const moe_panel_config *config)
+alike_range(const moe_panel *panel, double *low, double *high)
 {
+    *low = INFINITY;
+    *high = 0;
+    for (size_t c = 0; c < panel->curves->len; c++) {
+        const curve *at = g_ptr_array_index(panel->curves, c);
+        const double *points = (const double *)(const void *)at->points->data;
+        for (size_t i = 0; at->style != MOE_CURVE_BAND && i < at->points->len; i++) {
+            *low = fmin(*low, fmin(points[4 * i], points[4 * i + 1]));
+            *high = fmax(*high, fmax(points[4 * i], points[4 * i + 1]));
+        }
+    }
+    *low /= 1.25;
+    *high *= 1.25;
+}
+
+/* Powers of ten of microseconds by their names (of few, their doubles and halves, too), and what
+ * lies between them. */
+static void
+append_times(GString *out, char axis, double low, double high)
+{
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    const char *separator = "";
+    bool narrow = high < 50 * low;
+    g_string_append_printf(out, "set %ctics (", axis);
+    for (int power = -3; power < 9; power++)
+        for (int digit = 1; digit < 10; digit++) {
+            double at = digit * pow(10, power);
+            int thousands = (power + 3) / 3;
+            if (at < low || at > high)
+                continue;
+            g_string_append(out, separator);
+            if (digit == 1 || (narrow && (digit == 2 || digit == 5)))
+                g_string_append_printf(out, "'%g %s' %g",
+                                       digit * pow(10, power + 3 - 3 * thousands), units[thousands],
+                                       at);
+            else
+                g_string_append_printf(out, "'' %g 1", at);
+            separator = ", ";
+        }
+    g_string_append(out, ")\n");
+}
+
+static void
+append_alike_axes(GString *out, const moe_panel *panel)
+{
+    double low = 0, high = 0;
+    alike_range(panel, &low, &high);
+    g_string_append_printf(out,
+                           "set border 3 lw 0.7\nset grid lw 0.4 lc rgb '#dddddd'\n"
+                           "set key inside bottom right Left reverse samplen 1 width 0 font ',6'\n"
+                           "set logscale xy 10\n"
+                           "set xrange [%.6g:%.6g]\nset yrange [%.6g:%.6g]\n",
+                           low, high, low, high);
+    append_times(out, 'x', low, high);
+    append_times(out, 'y', low, high);
+    set_text(out, "title", panel->config.title);
+    g_string_append(out, "set title offset 0,-0.6\n");
+}
+
+static void
+append_axes(GString *out, const moe_panel *panel)
+{
+    const moe_panel_config *config = &panel->config;
     set_text(out, "xlabel", config->x_label);
     set_text(out, "ylabel", config->y_label);
     g_string_append(out, "set tics scale 0.5 nomirror\n");
@@ -178,6 +242,10 @@ append_axes(GString *out, const moe_panel_config *config)
                         "set tics out\nset cbtics in\n");
         return;
     }
+    if (config->alike) {
+        append_alike_axes(out, panel);
+        return;
+    }
     /* the title is the legend's, so that it stands above it; the axis ends where the data do */
     g_string_append(out, "set border 3 lw 0.7\nset grid lw 0.4 lc rgb '#dddddd'\n"
                          "set key above horizontal center Left reverse samplen 1.5 width 1\n"
@@ -185,9 +253,7 @@ append_axes(GString *out, const moe_panel_config *config)
     set_text(out, "key title", config->title);
     if (config->log_x)
         g_string_append(out, "set logscale x 2\n");
-    if (config->log_log)
-        g_string_append(out, "set logscale xy 10\nset format xy '%g'\nset autoscale yfix\n");
-    else if (isnan(config->y_max))
+    if (isnan(config->y_max))
         g_string_append(out, "set yrange [0:*]\n");
     else
         g_string_append_printf(out, "set yrange [0:%g]\n", config->y_max);
@@ -252,8 +318,9 @@ append_bands(GString *out, const moe_panel *panel, const char *data_file, bool *
         if (at->style != MOE_CURVE_BAND)
             continue;
         append_plot(out, data_file, c, *first);
-        g_string_append(out,
-                        "using 1:3:4 with filledcurves fs solid 0.18 noborder lc rgb '#0072B2'");
+        g_string_append_printf(out, "using 1:3:4 with filledcurves fs solid %s noborder",
+                               panel->config.alike ? "0.3" : "0.18");
+        g_string_append_printf(out, " lc rgb '%s'", panel->config.alike ? "#777777" : "#0072B2");
         append_title(out, at->title);
         *first = false;
     }
@@ -263,16 +330,27 @@ append_bands(GString *out, const moe_panel *panel, const char *data_file, bool *
 static void
 append_style(GString *out, const curve *c, size_t line)
 {
-    enum { MANY = 40 };
+    enum { MANY = 40, CLOUD = 300 };
+    bool cloud = c->points->len > CLOUD; /* points let others shine through */
     if (c->style == MOE_CURVE_POINTS)
-        g_string_append_printf(out, "using 1:2 with points pt %d ps 0.3 lc rgb '%s'",
-                               moe_plot_point(line), moe_plot_colour(line));
+        g_string_append_printf(out, "using 1:2 with points pt %d ps %s lc rgb '#%s%s'",
+                               moe_plot_point(line), cloud ? "0.18" : "0.35", cloud ? "80" : "",
+                               moe_plot_colour(line) + 1);
     else if (c->points->len > MANY)
         g_string_append_printf(out, "using 1:2 with lines lw 1.6 dt %s lc rgb '%s'",
                                moe_plot_dash(line), moe_plot_colour(line));
     else
         g_string_append_printf(out, "using 1:2 with linespoints lw 1.4 pt %d ps 0.7 lc rgb '%s'",
                                moe_plot_point(line), moe_plot_colour(line));
+}
+
+/* Points stand in the key as large as they can be told apart. */
+static void
+append_key(GString *out, const char *title, size_t line)
+{
+    g_string_append_printf(out, ", \\\n     keyentry with points pt %d ps 0.8 lc rgb '%s'",
+                           moe_plot_point(line), moe_plot_colour(line));
+    append_title(out, title);
 }
 
 static void
@@ -290,7 +368,9 @@ append_lines(GString *out, const moe_panel *panel, const char *data_file, bool *
                                    moe_plot_dash(++dashed));
         else
             append_style(out, at, line);
-        append_title(out, at->title);
+        append_title(out, at->style == MOE_CURVE_POINTS ? NULL : at->title);
+        if (at->style == MOE_CURVE_POINTS && at->title)
+            append_key(out, at->title, line);
         line += at->style == MOE_CURVE_LINE || at->style == MOE_CURVE_POINTS;
     }
 }
@@ -300,7 +380,7 @@ static void
 append_panel(GString *out, const moe_panel *panel, const char *data_file)
 {
     bool first = true;
-    append_axes(out, &panel->config);
+    append_axes(out, panel);
     if (panel->config.z_label) {
         append_plot(out, data_file, 0, true);
         g_string_append(out, "using 1:2:3 with image pixels");
@@ -321,11 +401,22 @@ panel_script(const moe_panel *panel, const char *data_file)
     g_string_append_printf(out, "# gnuplot 5; run it in the folder that has '%s'\n", data_file);
     for (size_t i = 0; i < MOE_COUNT(endings); i++) {
         g_autofree char *file = g_strconcat(panel->config.name, endings[i], NULL);
-        moe_plot_terminal(out, file, PANEL_WIDTH_CM, PANEL_HEIGHT_CM);
+        moe_plot_terminal(out, file, PANEL_WIDTH_CM,
+                          panel->config.alike ? ALIKE_HEIGHT_CM : PANEL_HEIGHT_CM);
         append_panel(out, panel, data_file);
         g_string_append(out, "unset output\n");
     }
     return out;
+}
+
+/* Whether a panel is as high as it is wide. */
+static bool
+is_alike(const moe_sheet *sheet)
+{
+    for (guint i = 0; i < sheet->panels->len; i++)
+        if (((const moe_panel *)g_ptr_array_index(sheet->panels, i))->config.alike)
+            return true;
+    return false;
 }
 
 /* All panels in two columns below the title. */
@@ -334,7 +425,8 @@ page_script(const moe_sheet *sheet)
 {
     GString *out = g_string_new("# gnuplot 5; run it in the folder that has the .dat files\n");
     size_t rows = (sheet->panels->len + 1) / 2;
-    double height = PAGE_TITLE_CM + PAGE_ROW_CM * (double)rows, row = PAGE_ROW_CM / height;
+    double row_cm = is_alike(sheet) ? ALIKE_HEIGHT_CM : PAGE_ROW_CM;
+    double height = PAGE_TITLE_CM + row_cm * (double)rows, row = row_cm / height;
     for (size_t f = 0; f < MOE_COUNT(endings); f++) {
         g_autofree char *file = g_strconcat("page", endings[f], NULL);
         moe_plot_terminal(out, file, PAGE_WIDTH_CM, height);
@@ -344,7 +436,8 @@ page_script(const moe_sheet *sheet)
             g_autofree char *data = g_strconcat(panel->config.name, ".dat", NULL);
             g_string_append_printf(out, "reset\nset encoding utf8\nset origin %g,%.5f\n",
                                    i % 2 ? 0.5 : 0.0, row * (double)(rows - 1 - i / 2));
-            g_string_append_printf(out, "set size 0.5,%.5f\n", PAGE_FILLED * row);
+            g_string_append_printf(out, "set size %s0.5,%.5f\n",
+                                   panel->config.alike ? "square " : "", PAGE_FILLED * row);
             if (i == 0) {
                 g_string_append(out, "set label 1 ");
                 moe_plot_quote(out, sheet->title, false);

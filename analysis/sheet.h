@@ -21,7 +21,7 @@ typedef struct moe_panel_config {
     const char *z_label;  /* of a heat map's colours; NULL: the panel shows curves */
     const char *interval; /* what the key calls bands of lines; NULL: nothing */
     bool log_x;           /* base 2 */
-    bool log_log;         /* both axes, base 10; y ends where the data do */
+    bool alike;           /* both axes are microseconds, base 10, with the same ends; key inside */
     bool percent;         /* y (heat map: z) is a share, shown in percent */
     double y_max;         /* end of the y axis, which begins at 0; NAN: chosen by the data */
 } moe_panel_config;

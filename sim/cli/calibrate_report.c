@@ -265,9 +265,9 @@ moe_calibrate_figures(const moe_calibration *c, const char *title)
         moe_panel *panel =
             moe_sheet_add(sheet, &(moe_panel_config){.name = moe_measured_kind_name(kind),
                                                      .title = moe_measured_kind_name(kind),
-                                                     .x_label = "measured (us)",
-                                                     .y_label = "predicted (us)",
-                                                     .log_log = true,
+                                                     .x_label = "measured",
+                                                     .y_label = "predicted",
+                                                     .alike = true,
                                                      .y_max = NAN});
         add_points(panel, c, kind, false);
         add_points(panel, c, kind, true);

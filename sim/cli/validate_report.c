@@ -297,34 +297,51 @@ moe_validate_print(const moe_validation *v, const moe_measured *table, bool brie
 
 enum { MOST_POINTS = 4000 };
 
-/* Points of one bound; of many, evenly chosen ones. */
-static void
-add_points(moe_panel *panel, const moe_validated_row *const *rows, size_t n, moe_bound bound,
-           double *low, double *high)
+static double
+error_of(const moe_validated_row *row)
 {
+    return fabs(row->predicted_us / row->measured_us - 1);
+}
+
+/* Points of one bound; of many, evenly chosen ones. The key says how far off all of them are. */
+static void
+add_points(moe_panel *panel, const moe_validated_row *const *rows, size_t n, moe_bound bound)
+{
+    static const char *const names[] = {"fixed costs", "memory", "compute"};
     size_t members = 0, seen = 0;
+    double error = 0;
     for (size_t i = 0; i < n; i++)
-        members += rows[i]->bound == bound;
+        if (rows[i]->bound == bound) {
+            members++;
+            error += error_of(rows[i]);
+        }
     if (!members)
         return;
     size_t step = members / MOST_POINTS + 1;
-    g_autofree char *title = g_strdup_printf("%s-bound, %zu rows", moe_bound_name(bound), members);
+    g_autofree char *title = g_strdup_printf("%s %.1f %%, %zu rows", names[bound],
+                                             100 * error / (double)members, members);
     moe_panel_curve(panel, title, MOE_CURVE_POINTS);
-    for (size_t i = 0; i < n; i++) {
-        if (rows[i]->bound != bound || seen++ % step)
-            continue;
-        moe_panel_point(panel, rows[i]->measured_us, rows[i]->predicted_us, NAN, NAN);
-        *low = fmin(*low, fmin(rows[i]->measured_us, rows[i]->predicted_us));
-        *high = fmax(*high, fmax(rows[i]->measured_us, rows[i]->predicted_us));
-    }
+    for (size_t i = 0; i < n; i++)
+        if (rows[i]->bound == bound && seen++ % step == 0)
+            moe_panel_point(panel, rows[i]->measured_us, rows[i]->predicted_us, NAN, NAN);
 }
 
+/* Where predictions are right, and where they are within 10 %. */
 static void
-add_line(moe_panel *panel, const char *title, double factor, double low, double high)
+add_right(moe_panel *panel, const moe_validated_row *const *rows, size_t n)
 {
-    moe_panel_curve(panel, title, MOE_CURVE_DASHED);
-    moe_panel_point(panel, low, factor * low, NAN, NAN);
-    moe_panel_point(panel, high, factor * high, NAN, NAN);
+    double low = INFINITY, high = 0;
+    for (size_t i = 0; i < n; i++) {
+        low = fmin(low, fmin(rows[i]->measured_us, rows[i]->predicted_us));
+        high = fmax(high, fmax(rows[i]->measured_us, rows[i]->predicted_us));
+    }
+    const double ends[] = {low, high};
+    moe_panel_curve(panel, "within 10 %", MOE_CURVE_BAND);
+    for (size_t i = 0; i < MOE_COUNT(ends); i++)
+        moe_panel_point(panel, ends[i], ends[i], 0.9 * ends[i], 1.1 * ends[i]);
+    moe_panel_curve(panel, NULL, MOE_CURVE_DASHED);
+    for (size_t i = 0; i < MOE_COUNT(ends); i++)
+        moe_panel_point(panel, ends[i], ends[i], NAN, NAN);
 }
 
 static void
@@ -334,20 +351,21 @@ add_panel(moe_sheet *sheet, const moe_validated_group *group, const moe_validate
     const char *kind = moe_measured_kind_name(rows[0]->row->kind);
     g_autofree char *name = g_strdup_printf("%s-%s%s%s", kind, group->preset,
                                             *group->kernels ? "-" : "", group->kernels);
-    g_autofree char *title = g_strdup_printf("%s, %s%s%s", kind, group->preset,
-                                             *group->kernels ? ", " : "", group->kernels);
-    double low = INFINITY, high = 0;
+    double error = 0;
+    for (size_t i = 0; i < n; i++)
+        error += error_of(rows[i]) / (double)n;
+    g_autofree char *title =
+        g_strdup_printf("%s, %s%s%s: off by %.1f %%", kind, group->preset,
+                        *group->kernels ? ", " : "", group->kernels, 100 * error);
     moe_panel *panel = moe_sheet_add(sheet, &(moe_panel_config){.name = name,
                                                                 .title = title,
-                                                                .x_label = "measured (us)",
-                                                                .y_label = "predicted (us)",
-                                                                .log_log = true,
+                                                                .x_label = "measured",
+                                                                .y_label = "predicted",
+                                                                .alike = true,
                                                                 .y_max = NAN});
     for (int bound = MOE_BOUND_FIXED; bound <= MOE_BOUND_COMPUTE; bound++)
-        add_points(panel, rows, n, (moe_bound)bound, &low, &high);
-    add_line(panel, "equal", 1, low, high);
-    add_line(panel, "10 % off", 1.1, low, high);
-    add_line(panel, NULL, 0.9, low, high);
+        add_points(panel, rows, n, (moe_bound)bound);
+    add_right(panel, rows, n);
 }
 
 moe_sheet *
