@@ -87,7 +87,8 @@ indexer(stage *s, const moe_attention *a)
     double hidden = s->stages->model->hidden, queries = (double)a->index_heads * a->index_dim;
 
     product(s, queries, a->q_lora ? a->q_lora : hidden);
-    product(s, a->index_dim + a->index_heads, hidden);
+    product(s, a->index_heads, hidden);
+    product(s, a->index_dim, hidden);
     pass(s, 2 * (queries + a->index_dim)); /* norm, rope, 8 bits */
 }
 

@@ -46,7 +46,7 @@ kernels(void)
         int block, block_products; /* of the dense layer, else of the shared expert; 0: none */
     } cases[] = {{"mixtral-8x7b", 0, 5, 2, 0, 0},       {"qwen3-30b-a3b", 0, 6, 2, 0, 0},
                  {"deepseek-v2-lite", 0, 9, 5, 3, 2},   {"deepseek-v3", 0, 9, 5, 3, 2},
-                 {"deepseek-v3", 5, 9, 5, 3, 2},        {"deepseek-v3.2", 0, 12, 7, 3, 2},
+                 {"deepseek-v3", 5, 9, 5, 3, 2},        {"deepseek-v3.2", 0, 13, 8, 3, 2},
                  {"qwen3-next-80b-a3b", 0, 6, 2, 4, 3}, {"qwen3-next-80b-a3b", 3, 7, 2, 4, 3},
                  {"minimax-text-01", 0, 5, 2, 0, 0},    {"jamba-v0.1", 0, 8, 4, 3, 2},
                  {"granite-4.0-h-small", 0, 6, 2, 3, 2}};
