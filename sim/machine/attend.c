@@ -281,6 +281,27 @@ moe_attend_cross(const moe_attend *a, const moe_step *step, const moe_attention 
     return attend(a, step->n, (moe_phase)step->phase, attention, cross_reach(a->schedule, step));
 }
 
+/* A kernel that is known by its blocks has an arithmetic of its own, others that of their work. */
+double
+moe_attend_peak(const moe_attend *a, const moe_attention *attention)
+{
+    int form = attention->kind == MOE_ATTENTION_MLA ? MOE_FORM_LATENT : MOE_FORM_HEADS;
+    double dim = attention->kind == MOE_ATTENTION_MLA ? attention->kv_lora + attention->rope_dim
+                                                      : attention->head_dim;
+    const moe_attention_kernel *kernel = moe_device_attention(a->device, form, a->bits.kv, dim);
+    double peak = moe_peak_flops(a->device, a->bits.activations);
+
+    if (kernel->tile_rows > 0)
+        peak = MAX(peak, moe_peak_flops(a->device, moe_kernel_activation_bits(kernel->dtype)));
+    if (attention->kind == MOE_ATTENTION_MLA) /* expanded */
+        peak = MAX(peak, moe_peak_flops(a->device, EXPANDED_BITS));
+    if (attention->kind == MOE_ATTENTION_LINEAR)
+        peak = MAX(peak, moe_peak_flops(a->device, ACTIVATION_BITS));
+    if (attention->index_top_k)
+        peak = MAX(peak, moe_peak_flops(a->device, INDEX_BITS));
+    return peak;
+}
+
 uint32_t
 moe_attend_rows(moe_attend *a, const moe_step *step)
 {

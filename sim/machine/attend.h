@@ -32,6 +32,8 @@ moe_cost moe_attend_scores(moe_attend *attend, const moe_step *step,
 /* To the encoder's states. */
 moe_cost moe_attend_cross(const moe_attend *attend, const moe_step *step,
                           const moe_attention *attention);
+/* FLOPs per second of the fastest arithmetic that any of it is given. */
+double moe_attend_peak(const moe_attend *attend, const moe_attention *attention);
 /* Tokens whose logits are needed: one per request. */
 uint32_t moe_attend_rows(moe_attend *attend, const moe_step *step);
 

@@ -276,6 +276,20 @@ moe_lowering_segment(const moe_lowering *lowering, uint32_t m)
     return &lowering->patterns[lowering->segment_pattern[m]].segment;
 }
 
+double
+moe_lowering_peak(const moe_lowering *lowering)
+{
+    double peak = moe_peak_flops(lowering->device, lowering->bits.activations);
+    for (uint32_t i = 0; i < lowering->n_shapes; i++) {
+        const moe_layer *layer = &lowering->shapes[i].layer;
+        if (layer->attention.kind != MOE_ATTENTION_NONE)
+            peak = MAX(peak, moe_attend_peak(lowering->attend, &layer->attention));
+        if (layer->cross.kind != MOE_ATTENTION_NONE)
+            peak = MAX(peak, moe_attend_peak(lowering->attend, &layer->cross));
+    }
+    return peak;
+}
+
 static moe_expert_shape
 expert_shape(const moe_lowering *lowering, const moe_device *device, const moe_ffn *ffn,
              double size)

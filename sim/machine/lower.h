@@ -55,6 +55,8 @@ void moe_lowering_free(moe_lowering *lowering);
 /* Computes the segments of `step`; valid until the next call. */
 void moe_lowering_step(moe_lowering *lowering, uint32_t step);
 const moe_segment *moe_lowering_segment(const moe_lowering *lowering, uint32_t m);
+/* FLOPs per second of the fastest arithmetic that the run uses. */
+double moe_lowering_peak(const moe_lowering *lowering);
 /* Each stage of segment m in the current step with its formula, one line each. */
 void moe_lowering_explain(const moe_lowering *lowering, uint32_t m, GString *out);
 

@@ -295,8 +295,7 @@ static double
 roofline(const moe_machine *machine, double flops, double bytes)
 {
     const moe_device *device = &machine->plan->hw->devices[0];
-    double bits = moe_lowering_precision(machine->plan->model, machine->config).activations;
-    return MAX(flops / moe_peak_flops(device, bits),
+    return MAX(flops / moe_lowering_peak(machine->lowering),
                bytes / machine->plan->hw->places[device->place].read_bytes_per_s);
 }
 

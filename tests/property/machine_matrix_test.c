@@ -171,6 +171,63 @@ without_offloading(void)
                    "  workload.batch: [1, 2, 3]\n");
 }
 
+static const char *const libraries[] = {"", "  kernels: [vllm-0.24, infersim]\n"};
+
+/* Sparse and linear attention: as they ship, with and without a library of kernels. */
+static void
+every_attention(void)
+{
+    for (size_t k = 0; k < MOE_COUNT(libraries); k++) {
+        g_autofree char *more = g_strconcat(
+            "experts: {home: dram, cache: {capacity: 10%, scope: model}, "
+            "prefetch: {kind: next-layer}}\n"
+            "sweep:\n"
+            "  model: [deepseek-v3.2, qwen3-next-80b-a3b, jamba-v0.1, granite-4.0-h-small]\n"
+            "  hardware: [server-h200]\n"
+            "  workload.batch: [1, 3]\n",
+            libraries[k], NULL);
+        check_scenario(more);
+    }
+}
+
+/* Models that do little else than attend, by arithmetic of other widths than the activations'. */
+static void
+attention_alone(void)
+{
+    static const char *const layers[] = {
+        "attention: {heads: 1, head_dim: 16, index_heads: 64, index_dim: 128, index_top_k: 16}",
+        "attention: {heads: 64, head_dim: 128}",
+        "attention: {kind: mla, heads: 64, kv_lora: 512, nope_dim: 128, rope_dim: 64, "
+        "value_dim: 128}",
+        "attention_every: 16\n    attention_offset: 15\n"
+        "    linear: {kind: lightning, heads: 64, key_dim: 128, value_dim: 128, chunk: 1024}",
+    };
+    g_autofree char *folder = g_dir_make_tmp("moesim-XXXXXX", NULL);
+    g_autofree char *file = g_build_filename(folder, "model.yaml", NULL);
+
+    for (size_t i = 0; i < MOE_COUNT(layers) * MOE_COUNT(libraries); i++) {
+        g_autofree char *model =
+            g_strdup_printf("hidden: 16\nvocab: 16\nstacks:\n  - layers: 2\n    %s\n"
+                            "    moe: {experts: 2, top_k: 1, width: 16}\n",
+                            layers[i / MOE_COUNT(libraries)]);
+        MOE_CHECK(g_file_set_contents(file, model, -1, NULL), "%s", file);
+        g_autofree char *more =
+            g_strdup_printf("sweep:\n"
+                            "  model: [%s]\n"
+                            "  hardware: [server-h200]\n"
+                            "  routing: [{synthetic: {sequences: 1, prompt: 16384, output: 1}}]\n"
+                            "  workload.prompt: [16384]\n"
+                            "  workload.requests: [1]\n"
+                            "  workload.output: [1]\n"
+                            "  precision.kv: [bf16, fp8]\n"
+                            "  precision.activations: [f32, bf16, fp8]\n%s",
+                            file, libraries[i % MOE_COUNT(libraries)]);
+        check_scenario(more);
+    }
+    g_remove(file);
+    g_rmdir(folder);
+}
+
 /* The same run gives the same rows. */
 static void
 same_twice(void)
@@ -202,4 +259,5 @@ same_twice(void)
 
 MOE_TESTS({"every policy against every other", every_policy}, {"every knob", every_knob},
           {"three tiers", three_tiers}, {"transformed", transformed},
-          {"without offloading", without_offloading}, {"the same run twice", same_twice})
+          {"without offloading", without_offloading}, {"every attention", every_attention},
+          {"attention alone", attention_alone}, {"the same run twice", same_twice})
