@@ -20,28 +20,32 @@
  *     step  = tile_rows * tile_keys * (2 * (key_dim + value_dim) / (efficiency * peak / sms) +
  *             score): products at the processor's share of the rate, padded rows and keys
  *             included, and the exponentials that they do not hide;
- *     keys  = key blocks that a block visits. A prompt's block ends inside a block of keys, or
- *             spans some: half a block (or half its span) more than its queries see on average,
- *             and as much at the other end of a window;
+ *     keys  = key blocks that a block visits: those its queries see on average; half of its own
+ *             positions more; half a key block less half of what both sizes have in common, where
+ *             its end is none of a key block (MHA's of 128 and 128 ends with one); as much at the
+ *             other end of a window, which some kernels take window_keys at a time
  *     waves = n / sms, rounded up as far as blocks are alike (keys / longest): a decode's last
  *             wave takes as long as any, a causal prompt's short blocks fill the gaps;
  *     dealt = waves * block + overlap(n / sms * keys * step, (KV bytes + queries + outputs) /
  *             (stream_efficiency * bandwidth))
  *     chain = block + longest / pieces * max(step, a key block's bytes / what one processor alone
- *             can read): a block that has no other to share with;
+ *             can read, unit_rate): a block that has no other to share with;
  *     time  = launches + fixed + overlap(dealt, chain) + combine (if cut) + passes
  * pieces: a kernel that splits cuts the keys of blocks as FlashAttention's scheduler does, such
- * that no processor has more than 1.1 times its share; split says of which work.
+ * that no processor has more than 1.1 times its share; split says of which work. One that always
+ * cuts (for a CUDA graph, whose keys are not known when it is made) has n * pieces blocks, each of
+ * `piece` in the place of `block`, and writes and reads as many results of 32 bits.
  * passes: the new keys and values are written by a kernel of a block of threads a token, of which
  * processors hold as many as 2048 threads allow, each taking `write`; and read and written at
  * pass_efficiency, whichever takes longer (a hypotenuse between). FP8 queries are cast by a kernel
  * before (`cast`), values narrower than keys padded (`pad`).
  * Work that is warm (a table that times the same call again and again) finds as much of the cache
- * in the device's shared one as fits, which is read cache_speed times as fast as memory.
+ * in the device's shared one as fits, which each processor reads at cache_rate.
  *
  * What the numbers mean on a device that nobody has measured: tile_rows, tile_keys, pack, split are
  * the kernel's source; efficiency and stream_efficiency are shares; block, score, write, fixed and
- * combine are latencies of clocks that are much alike. */
+ * combine are latencies of clocks that are much alike; unit_rate and cache_rate are what a
+ * processor has in flight over such a latency, whatever memory the device has. */
 #ifndef MOE_HW_COST_ATTENTION_H
 #define MOE_HW_COST_ATTENTION_H
 

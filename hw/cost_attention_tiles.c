@@ -13,6 +13,7 @@
 #define SHARE_MARGIN 1.1
 /* Of the shared cache, that what is read again and again can fill. */
 #define CACHE_SHARE 0.7
+#define RESULT_BYTES 4.0
 #define ACTIVATION_BYTES 2.0 /* queries and outputs, whatever the cache holds */
 
 static const char formula[] =
@@ -21,6 +22,7 @@ static const char formula[] =
 /* How the work is dealt out: blocks of query rows, and the blocks of keys that each visits. */
 typedef struct blocks {
     bool decode, grouped;
+    double tile;          /* keys of a block */
     double n;             /* blocks of rows */
     double waves;         /* of them on a processor, one after another */
     double keys, longest; /* key blocks of an average one, of the one with the most */
@@ -36,28 +38,56 @@ packed(const moe_attention_kernel *kernel, const moe_attention_work *work, bool 
 }
 
 static double
-pieces(const moe_attention_kernel *kernel, const blocks *b, double processors)
+pieces(const moe_attention_kernel *kernel, const moe_attention_work *work, const blocks *b,
+       double processors)
 {
+    double most = (double)kernel->max_pieces;
     bool cut = kernel->split == MOE_SPLIT_ALL ||
                (kernel->split == MOE_SPLIT_DECODES && b->decode) ||
                (kernel->split == MOE_SPLIT_GROUPS && b->decode && b->grouped);
     double share = ceil(SHARE_MARGIN * b->n * b->longest / processors);
 
-    if (!cut)
+    if (kernel->split_most > 0 && work->queries > (double)kernel->split_most)
         return 1;
-    return moe_smaller(ceil(b->longest / moe_larger(share, 1)), (double)kernel->max_pieces);
+    if (kernel->split == MOE_SPLIT_ALWAYS)
+        return b->decode ? most : 1;
+    return cut ? moe_smaller(ceil(b->longest / moe_larger(share, 1)), most) : 1;
 }
 
-/* A block of a prompt ends where its last row does: inside a block of keys, of which half is read
- * for nothing, or across some, of which its rows see half. A window cuts the other end, too. */
+static double
+common_divisor(int64_t a, int64_t b)
+{
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return (double)a;
+}
+
+/* A prompt's block of rows sees half of its own positions more than its rows do on average; where
+ * it does not end with a block of keys, half of one is read for nothing, less half of what both
+ * sizes have in common. A window cuts the other end, too. */
+static double
+edge_of(double positions, double tile)
+{
+    return (positions + tile - common_divisor((int64_t)positions, (int64_t)tile)) / 2;
+}
+
 static blocks
 deal(const moe_attention_kernel *kernel, const moe_attention_work *work, double processors)
 {
-    double tile = (double)kernel->tile_keys, per_sequence = work->queries / work->sequences;
-    blocks b = {.decode = work->rows <= 1, .grouped = work->query_heads > work->kv_heads};
+    bool narrow = work->windowed && kernel->window_keys > 0;
+    double tile = (double)(narrow ? kernel->window_keys : kernel->tile_keys);
+    double per_sequence = work->queries / work->sequences;
+    blocks b = {
+        .decode = work->rows <= 1,
+        .grouped = work->query_heads > work->kv_heads,
+        .tile = tile,
+    };
     double pack = packed(kernel, work, b.decode);
     double positions = moe_smaller((double)kernel->tile_rows / pack, per_sequence);
-    double edge = b.decode ? 0 : moe_larger(positions, tile) / 2;
+    double edge = b.decode ? 0 : edge_of(positions, tile);
     double ends = work->windowed ? 2 : 1, unaligned = work->windowed && b.decode ? 1 : 0;
 
     b.n = work->sequences * (work->query_heads / pack) *
@@ -67,9 +97,9 @@ deal(const moe_attention_kernel *kernel, const moe_attention_work *work, double 
         b.keys = ceil(b.keys);
     b.longest =
         ceil(moe_larger((work->longest + (ends - 1) * 2 * edge) / tile + unaligned, b.keys));
-    b.waves = b.n / processors;
+    b.pieces = pieces(kernel, work, &b, processors);
+    b.waves = b.n * (kernel->split == MOE_SPLIT_ALWAYS ? b.pieces : 1) / processors;
     b.waves += (ceil(b.waves) - b.waves) * (b.keys / b.longest);
-    b.pieces = pieces(kernel, &b, processors);
     return b;
 }
 
@@ -85,7 +115,7 @@ step(const moe_device *device, const moe_attention_kernel *kernel, const moe_att
     int64_t rows = b->decode && !work->windowed && kernel->decode_rows ? kernel->decode_rows
                                                                        : kernel->tile_rows;
 
-    return (double)(rows * kernel->tile_keys) *
+    return (double)rows * b->tile *
            (2 * (work->key_dim + value) / rate + (double)kernel->score_ps * 1e-12);
 }
 
@@ -97,13 +127,14 @@ memory(const moe_device *device, const moe_attention_kernel *kernel, const moe_a
 {
     double hit = 0;
 
-    if (work->warm && device->l2_bytes > 0 && kernel->cache_speed > 0) {
+    if (work->warm && device->l2_bytes > 0 && kernel->cache_bytes_per_s > 0) {
         double x = work->kv_bytes / (CACHE_SHARE * (double)device->l2_bytes);
         x = x * x * x * x;
         hit = 1 / (1 + x * x);
     }
-    double kv = work->kv_bytes * (1 - hit + (hit > 0 ? hit / kernel->cache_speed : 0));
-    return (kv + activations) / bandwidth;
+    double cached = kernel->cache_bytes_per_s * (double)device->sms;
+    return (work->kv_bytes * (1 - hit) + activations) / bandwidth +
+           moe_ratio(work->kv_bytes * hit, cached);
 }
 
 /* Bytes of kernels around: queries cast to the cache's type, values padded to the keys' width,
@@ -142,6 +173,21 @@ passes(moe_cost *cost, const moe_hardware *hw, const moe_device *device,
     cost->pass_bytes_per_s = time > 0 ? cost->pass_bytes / time : 0;
 }
 
+/* Seconds to put the pieces together: pieces that are made whatever there is to do are as many
+ * results of 32 bits, written and read. */
+static double
+combine(const moe_attention_kernel *kernel, const moe_attention_work *work, const blocks *b,
+        double bandwidth)
+{
+    double results = 0;
+
+    if (b->pieces <= 1)
+        return 0;
+    if (kernel->split == MOE_SPLIT_ALWAYS)
+        results = b->pieces * work->queries * work->query_heads * work->value_dim;
+    return (double)kernel->combine_ps * 1e-12 + 2 * results * RESULT_BYTES / bandwidth;
+}
+
 /* Beside the launches. */
 static int64_t
 fixed(const moe_attention_kernel *kernel, const moe_attention_work *work, const blocks *b)
@@ -160,17 +206,17 @@ moe_cost_attention_tiles(const moe_hardware *hw, const moe_device *device,
     double bandwidth = moe_streaming_rate(hw, device, kernel->stream_efficiency);
     double activations =
         work->queries * work->query_heads * (work->key_dim + work->value_dim) * ACTIVATION_BYTES;
-    double begin = (double)kernel->block_ps * 1e-12;
     blocks b = deal(kernel, work, processors);
+    bool always = kernel->split == MOE_SPLIT_ALWAYS && b.pieces > 1;
+    double begin = (double)(always ? kernel->piece_ps : kernel->block_ps) * 1e-12;
     double each = step(device, kernel, work, &b);
     double computed = b.n / processors * b.keys * each;
     double moved = memory(device, kernel, work, bandwidth, activations);
-    double alone = moe_larger(each, (double)kernel->tile_keys * work->key_bytes * processors /
-                                        (kernel->unit_stream * bandwidth));
+    double unit = kernel->unit_bytes_per_s > 0 ? kernel->unit_bytes_per_s : bandwidth / processors;
+    double alone = moe_larger(each, b.tile * work->key_bytes / unit);
     double dealt = b.waves * begin + moe_overlap(computed, moved);
-    double chain = begin + b.longest / b.pieces * alone;
-    double time =
-        moe_overlap(dealt, chain) + (b.pieces > 1 ? (double)kernel->combine_ps * 1e-12 : 0);
+    double chain = begin + moe_larger(b.longest / b.pieces, 1) * alone;
+    double time = moe_overlap(dealt, chain) + combine(kernel, work, &b, bandwidth);
     int kernels = work->new_bytes > 0 ? MOE_ATTENTION_KERNELS : 1;
     moe_cost cost = {
         .launch_ps = kernels * device->launch_ps + fixed(kernel, work, &b),

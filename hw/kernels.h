@@ -116,7 +116,8 @@ typedef enum moe_attention_split {
     MOE_SPLIT_NONE,
     MOE_SPLIT_GROUPS, /* in decodes whose query heads share KV heads */
     MOE_SPLIT_DECODES,
-    MOE_SPLIT_ALL
+    MOE_SPLIT_ALL,
+    MOE_SPLIT_ALWAYS /* decodes into max_pieces, however few the keys and idle the processors */
 } moe_attention_split;
 
 /* Scores, softmax and weighted values, without projections. A kernel whose blocks are known
@@ -133,11 +134,13 @@ typedef struct moe_attention_kernel {
     int64_t fixed_ps, head_ps; /* of a call; per sequence and KV head (without tile_rows only) */
     /* As the kernel is written. */
     int64_t tile_rows, tile_keys; /* rows and keys of a block; 0 rows: not known by its blocks */
+    int64_t window_keys;          /* the same where queries see a window; 0: tile_keys */
     int64_t decode_rows;          /* that a decode's block takes the time of; 0: tile_rows */
     int64_t max_pieces;
-    int split;      /* moe_attention_split */
-    bool pack;      /* a prompt's query heads that share a KV head are rows of one block, too */
-    bool cast;      /* queries are cast to `dtype` by a kernel before */
+    int split;          /* moe_attention_split */
+    int64_t split_most; /* tokens of a call whose keys are cut at all; 0: any */
+    bool pack;          /* a prompt's query heads that share a KV head are rows of one block, too */
+    bool cast;          /* queries are cast to `dtype` by a kernel before */
     int64_t absorb; /* of latents: prompts of at most so many tokens of a sequence are computed so;
                        longer ones are expanded into heads */
     bool pad;       /* values are as wide as keys: narrower ones are padded before, and cut after */
@@ -147,11 +150,12 @@ typedef struct moe_attention_kernel {
     int64_t prompt_ps;  /* more than fixed_ps where there is a prompt */
     int64_t regroup_ps; /* of a decode whose heads are put in order of their KV heads before and
                            after */
+    int64_t piece_ps;   /* of a piece that is made always: its begin and end, in block_ps' place */
     int64_t combine_ps; /* the pieces, where there are some */
     int64_t write_ps;   /* a block of threads that writes a token's new keys and values */
     int64_t host_ps;    /* that the host needs for a call outside of graphs */
-    double unit_stream; /* what one processor alone can read, in shares of 1 / processors */
-    double cache_speed; /* of the shared cache, in bandwidths of the memory; 0: unknown */
+    double unit_bytes_per_s;  /* that one processor alone can read; 0: its share of the bandwidth */
+    double cache_bytes_per_s; /* that each reads of the shared cache when all do; 0: unknown */
 } moe_attention_kernel;
 
 /* A small operation beside the large ones (a norm, a rotation, a router's choice), as a framework

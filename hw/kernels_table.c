@@ -168,11 +168,17 @@ static const moe_param rows[] = {
         "Query rows of a block; 0: the kernel is not known by its blocks."),
     ROW("attention.*.tile_keys", INT, A(tile_keys), "128", 1, 4096, SOURCED,
         "Keys that a block takes at a time."),
+    ROW("attention.*.window_keys", INT, A(window_keys), "0", 0, 4096, SOURCED,
+        "The same where queries see a window of the keys; 0: tile_keys."),
     ROW("attention.*.decode_rows", INT, A(decode_rows), "0", 0, 4096, SOURCED,
         "Rows whose time a decode's block takes; 0: as tile_rows."),
-    CHOICE("attention.*.split", A(split), "none", "none|groups|decodes|all",
-           "Where the keys of a block are cut into pieces for idle processors: nowhere, in decodes "
-           "whose query heads share KV heads, in decodes, in prompts, too."),
+    CHOICE(
+        "attention.*.split", A(split), "none", "none|groups|decodes|all|always",
+        "Where the keys of a block are cut into pieces for idle processors: nowhere, in decodes "
+        "whose query heads share KV heads, in decodes, in prompts, too; always: those of decodes "
+        "into max_pieces, however few they are."),
+    ROW("attention.*.split_most", INT, A(split_most), "0", 0, 1e9, SOURCED,
+        "Most query tokens of a call whose keys are cut; 0: any number."),
     ROW("attention.*.max_pieces", INT, A(max_pieces), "128", 1, 4096, SOURCED,
         "Pieces that the keys of a block are cut into at most."),
     FLAG("attention.*.pack", A(pack),
@@ -193,16 +199,18 @@ static const moe_param rows[] = {
     ROW("attention.*.regroup", TIME, A(regroup_ps), "0", 0, 1e12, SOURCED,
         "Further fixed cost of a decode of several sequences and KV heads whose query heads are "
         "put in order before and after."),
+    ROW("attention.*.piece", TIME, A(piece_ps), "0", 0, 1e12, SOURCED,
+        "Begin and end of a piece where decodes are always cut, in the place of `block`."),
     ROW("attention.*.combine", TIME, A(combine_ps), "0", 0, 1e12, SOURCED,
         "Fixed cost of putting pieces together, where there are some."),
     ROW("attention.*.write", TIME, A(write_ps), "0", 0, 1e12, SOURCED,
         "Of a block of threads that writes a token's new keys and values."),
     ROW("attention.*.host", TIME, A(host_ps), "0", 0, 1e12, SOURCED,
         "What the host needs for a call that is not in a CUDA graph."),
-    ROW("attention.*.unit_stream", REAL, A(unit_stream), "1", 1, 1e3, SOURCED,
-        "What one processor alone can read of the cache, in its equal share of the bandwidth."),
-    ROW("attention.*.cache_speed", REAL, A(cache_speed), "0", 0, 1e3, SOURCED,
-        "Rate at which the shared cache is read, in bandwidths of the memory; 0: unknown."),
+    ROW("attention.*.unit_rate", RATE, A(unit_bytes_per_s), "0", 0, 1e15, SOURCED,
+        "What one processor alone can read of the KV cache; 0: its equal share of the bandwidth."),
+    ROW("attention.*.cache_rate", RATE, A(cache_bytes_per_s), "0", 0, 1e15, SOURCED,
+        "What each processor reads of the device's shared cache when all do; 0: unknown."),
 
     LIST("operations", K(operations), moe_operation_kernel,
          "Small operations between the others: norms, rotations, a router's choice."),

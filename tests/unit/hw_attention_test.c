@@ -18,7 +18,6 @@ static const moe_attention_kernel simple = {
     .tile_keys = 64,
     .max_pieces = 1,
     .block_ps = 1000000,
-    .unit_stream = 1,
 };
 
 static moe_device
@@ -108,11 +107,12 @@ prompt_by_hand(void)
     same("prompt", microseconds(&d, &work),
          0.2 + overlap(10 + overlap(computed, moved), 1 + 10 * STEP));
 
-    /* packed in fives: 50 blocks of 64 rows, 12.8 positions each, with the same keys */
+    /* packed in fives: 50 blocks of 64 rows, 12.8 positions each, which end with a block of keys
+     * now and then (12 and 64 have 4 in common) */
     moe_attention_kernel packs = simple;
     packs.pack = true;
     work = work_of(&packs, 1, 640, 640, 10, 2, 0);
-    computed = 10 * ((320.5 + 32) / 64) * STEP;
+    computed = 10 * ((320.5 + (12.8 + 64 - 4) / 2) / 64) * STEP;
     moved = 640 * (2 * 400 + 10 * 400) / 1e6;
     same("packed", microseconds(&d, &work),
          0.2 + overlap(10 + overlap(computed, moved), 1 + 10 * STEP));
@@ -128,6 +128,43 @@ prompt_by_hand(void)
     moved = (767 * 10 * 400 + 640 * 10 * 400) / 1e6;
     same("window", microseconds(&d, &work),
          0.2 + overlap(10 + overlap(10 * 3 * STEP, moved), 1 + 3 * STEP));
+
+    /* with blocks of 32 keys there: of half the time, 64 + 128 keys */
+    moe_attention_kernel fine = simple;
+    fine.window_keys = 32;
+    work.kernel = &fine;
+    same("window of its own", microseconds(&d, &work),
+         0.2 + overlap(10 + overlap(10 * 6 * STEP / 2, moved), 1 + 6 * STEP / 2));
+}
+
+/* 15 decodes of a block each are cut into 4 pieces, though there are more of them than processors:
+ * 60 pieces on 10 processors, a quarter of 16 blocks of keys each, and as many results of 32 bits.
+ */
+static void
+always_cut(void)
+{
+    moe_device d = device();
+    moe_attention_kernel cuts = simple;
+    cuts.split = MOE_SPLIT_ALWAYS;
+    cuts.max_pieces = 4;
+    cuts.split_most = 15;
+    cuts.piece_ps = 500000;
+    cuts.combine_ps = 3000000;
+    moe_attention_work work = work_of(&cuts, 15, 1, 1000, 8, 1, 0);
+    double moved = 15 * (1000 * 400 + 8 * 400) / 1e6;
+    double results = 2 * 4 * 15 * 8 * 100 * 4 / 1e6;
+
+    same("cut", microseconds(&d, &work),
+         0.2 + overlap(6 * 0.5 + overlap(1.5 * 16 * STEP, moved), 0.5 + 4 * STEP) + 3 + results);
+    /* a sixteenth is one more than are cut */
+    work = work_of(&cuts, 16, 1, 1000, 8, 1, 0);
+    moved = 16 * (1000 * 400 + 8 * 400) / 1e6;
+    same("whole", microseconds(&d, &work),
+         0.2 + overlap(2 + overlap(1.6 * 16 * STEP, moved), 1 + 16 * STEP));
+    /* a prompt never is */
+    work = work_of(&cuts, 1, 15, 15, 8, 1, 0);
+    moe_attention_work plain = work_of(&simple, 1, 15, 15, 8, 1, 0);
+    same("prompt", microseconds(&d, &work), microseconds(&d, &plain));
 }
 
 /* A decode packs its groups; 15 blocks take two waves; its KV cache is what takes the time. */
@@ -217,7 +254,7 @@ around(void)
     same("in a graph", microseconds(&d, &prompt), plain + 5 + 7);
 
     kernel = simple;
-    kernel.cache_speed = 10;
+    kernel.cache_bytes_per_s = 1e12;             /* ten times the memory's */
     work = work_of(&kernel, 1, 1, 250, 1, 1, 0); /* 100 kB of 700 kB */
     double cold = microseconds(&d, &work);
     work.warm = true;
@@ -352,5 +389,5 @@ linear(void)
 }
 
 MOE_TESTS({"prompt by hand", prompt_by_hand}, {"decode by hand", decode_by_hand},
-          {"around", around}, {"monotonic", monotonic}, {"explained", explained},
-          {"choice", choice}, {"linear", linear})
+          {"always cut", always_cut}, {"around", around}, {"monotonic", monotonic},
+          {"explained", explained}, {"choice", choice}, {"linear", linear})
