@@ -27,11 +27,10 @@ static const char summed[] = "sum of its stages";
 int64_t
 moe_picoseconds(double seconds)
 {
-    const double limit = 4611686018427387904.0;
     double ps = seconds * 1e12;
 
-    if (!(ps < limit))
-        return (int64_t)limit;
+    if (!(ps < (double)MOE_LONGEST))
+        return MOE_LONGEST;
     int64_t whole = (int64_t)ps;
     return whole + ((double)whole < ps);
 }
@@ -226,10 +225,10 @@ moe_cost
 moe_cost_add(moe_cost a, moe_cost b)
 {
     return (moe_cost){
-        .total_ps = a.total_ps + b.total_ps,
-        .launch_ps = a.launch_ps + b.launch_ps,
-        .blocks_ps = a.blocks_ps + b.blocks_ps,
-        .tail_ps = a.tail_ps + b.tail_ps,
+        .total_ps = moe_add_times(a.total_ps, b.total_ps),
+        .launch_ps = moe_add_times(a.launch_ps, b.launch_ps),
+        .blocks_ps = moe_add_times(a.blocks_ps, b.blocks_ps),
+        .tail_ps = moe_add_times(a.tail_ps, b.tail_ps),
         .bytes = a.bytes + b.bytes,
         .bytes_per_s = average(a.bytes, a.bytes_per_s, b.bytes, b.bytes_per_s),
         .flops = a.flops + b.flops,
@@ -314,5 +313,5 @@ moe_cost_explain(const moe_cost *cost, GString *out)
         append_time(out, " + tail ", cost->tail_ps);
     if (cost->host_ps > 0)
         append_time(out, ", joined with the host's ", cost->host_ps);
-    append_time(out, " = ", cost->total_ps);
+    append_time(out, cost->total_ps < MOE_LONGEST ? " = " : " = more than ", cost->total_ps);
 }

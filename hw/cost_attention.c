@@ -19,7 +19,7 @@ by_rates(const moe_hardware *hw, const moe_device *device, const moe_attention_k
     }
     moe_cost cost = {
         .launch_ps = MOE_ATTENTION_KERNELS * device->launch_ps + kernel->fixed_ps +
-                     (int64_t)(work->heads * (double)kernel->head_ps),
+                     moe_times(kernel->head_ps, work->heads),
         .bytes = work->kv_bytes,
         .bytes_per_s = moe_streaming_rate(hw, device, kernel->stream_efficiency),
         .flops = work->flops,

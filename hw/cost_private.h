@@ -22,9 +22,6 @@ void moe_cost_decode(moe_cost *cost, const moe_device *device, int dtype, double
 /* A share of the bandwidth of the memory that the device computes from. */
 double moe_streaming_rate(const moe_hardware *hw, const moe_device *device, double efficiency);
 
-/* No time is longer, in picoseconds: 53 days. */
-#define MOE_LONGEST ((int64_t)1 << 62)
-
 static inline int64_t
 moe_add_times(int64_t a, int64_t b)
 {

@@ -118,6 +118,18 @@ moe_diag_warning(moe_diag *diag, moe_loc loc, const char *fmt, ...)
 }
 
 void
+moe_diag_append(moe_diag *diag, const moe_diag *other)
+{
+    for (guint i = 0; i < other->messages->len; i++) {
+        const diag_message *message = &g_array_index(other->messages, diag_message, i);
+        if (message->warning)
+            moe_diag_warning(diag, message->loc, "%s", message->text);
+        else
+            moe_diag_error(diag, message->loc, "%s", message->text);
+    }
+}
+
+void
 moe_diag_misused(moe_diag *diag)
 {
     diag->misuse = true;

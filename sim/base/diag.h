@@ -42,6 +42,9 @@ void moe_diag_misused(moe_diag *diag);
 bool moe_diag_is_misuse(const moe_diag *diag); /* of any error */
 void moe_diag_warning(moe_diag *diag, moe_loc loc, const char *fmt, ...) MOE_PRINTF(3, 4);
 
+/* Reports in `diag` what `other` kept, in order of arrival. */
+void moe_diag_append(moe_diag *diag, const moe_diag *other);
+
 /* How many were reported, repetitions included: a caller sees by them whether a call failed. */
 unsigned moe_diag_errors(const moe_diag *diag);
 unsigned moe_diag_warnings(const moe_diag *diag);

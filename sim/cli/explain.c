@@ -3,6 +3,8 @@
 #include "sim/cli/load.h"
 #include "sim/cli/output.h"
 
+#include <string.h>
+
 typedef struct explain_values {
     GPtrArray *sets;
     int64_t step, run;
@@ -27,9 +29,14 @@ explain(const moe_loaded *loaded, const explain_values *values)
         return moe_say_usage("moesim explain", "--run %lld: the scenario has %zu run%s, 0 to %zu",
                              (long long)values->run, n, n == 1 ? "" : "s", n - 1);
     g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(moe_diag) diag = moe_diag_new();
     uint32_t n_steps = 0;
-    if (!moe_scenario_explain(loaded->scenario, (size_t)values->run, (uint32_t)values->step, text,
-                              &n_steps))
+    bool explained = moe_scenario_explain(loaded->scenario, (size_t)values->run,
+                                          (uint32_t)values->step, text, &n_steps, diag);
+    moe_diag_source(diag, moe_scenario_path(loaded->scenario), loaded->text, strlen(loaded->text));
+    if (moe_diag_errors(diag))
+        return moe_say_diag(diag);
+    if (!explained)
         return moe_say_usage("moesim explain", "--step %lld: the run has %u steps, 0 to %u",
                              (long long)values->step, n_steps, n_steps - 1);
     moe_out_text(text->str);

@@ -5,7 +5,8 @@
 
 typedef struct finished {
     size_t job;
-    moe_result *result;
+    moe_result *result; /* NULL: diag says why */
+    moe_diag *diag;
     double wall_s;
 } finished;
 
@@ -54,9 +55,9 @@ work(gpointer data)
     size_t at;
     while (!atomic_load(&p->stop) && (at = atomic_fetch_add(&p->next, 1)) < p->n) {
         gint64 start = g_get_monotonic_time();
-        finished item = {.job = at};
-        item.result =
-            moe_scenario_simulate(p->jobs[at].scenario, p->jobs[at].run, note_progress, w);
+        finished item = {.job = at, .diag = moe_diag_new()};
+        item.result = moe_scenario_simulate(p->jobs[at].scenario, p->jobs[at].run, note_progress, w,
+                                            item.diag);
         item.wall_s = (double)(g_get_monotonic_time() - start) / 1e6;
         hand_over(p, w, item);
     }
@@ -104,7 +105,7 @@ serve(pool *p, const worker *workers, const moe_pool_calls *calls, atomic_int *i
         }
         if (item) {
             const moe_job *job = &p->jobs[item->job];
-            bool go_on = calls->done(calls->context, job, item->result, item->wall_s);
+            bool go_on = calls->done(calls->context, job, item->result, item->diag, item->wall_s);
             g_free(item);
             n_done++;
             if (!go_on)
@@ -128,6 +129,7 @@ finish(pool *p, worker *workers)
     finished *item;
     while ((item = g_queue_pop_head(&p->waiting))) {
         moe_result_free(item->result);
+        moe_diag_free(item->diag);
         g_free(item);
     }
 }

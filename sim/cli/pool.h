@@ -14,8 +14,10 @@ typedef struct moe_job {
 } moe_job;
 
 typedef struct moe_pool_calls {
-    /* A finished job; takes the result. False stops the pool. */
-    bool (*done)(void *context, const moe_job *job, moe_result *result, double wall_s);
+    /* A finished job; takes the result, and the diag that says why there is none if it is NULL.
+     * False stops the pool. */
+    bool (*done)(void *context, const moe_job *job, moe_result *result, moe_diag *diag,
+                 double wall_s);
     /* Some times a second: how much of all jobs is done (0..1), and jobs so far. */
     void (*tick)(void *context, double share, size_t n_done);
     void *context;

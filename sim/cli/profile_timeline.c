@@ -141,7 +141,11 @@ add_scenario(moe_timeline *timeline, const char *file, const timeline_values *va
     if (values->run && (!moe_parse_int(values->run, &run) || run < 0 || (size_t)run >= n))
         return moe_say_usage(PATH, "--run %s: %s has %zu run%s, 0 to %zu", values->run, file, n,
                              n == 1 ? "" : "s", n - 1);
-    moe_result *result = moe_scenario_simulate(scenario->scenario, (size_t)run, NULL, NULL);
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    moe_result *result = moe_scenario_simulate(scenario->scenario, (size_t)run, NULL, NULL, diag);
+    moe_diag_source(diag, file, scenario->text, strlen(scenario->text));
+    if (!result)
+        return moe_say_diag(diag);
     bool ok = moe_timeline_add_result(timeline, result, scenario->name, step, &error);
     moe_result_free(result);
     return ok ? MOE_EXIT_OK : moe_say_error(error);

@@ -47,9 +47,11 @@ typedef struct session {
     const run_values *values;
     GPtrArray *loaded; /* moe_loaded */
     GPtrArray *targets;
-    GArray *target_of; /* per loaded: size_t */
-    GArray *jobs;      /* moe_job; owner: index in loaded */
-    GArray *stored;    /* per loaded: size_t, runs that were in the database */
+    GArray *target_of;  /* per loaded: size_t */
+    GArray *jobs;       /* moe_job; owner: index in loaded */
+    GArray *stored;     /* per loaded: size_t, runs that were in the database */
+    GPtrArray *endless; /* per job: the moe_diag of one that simulated time was too short for */
+    size_t n_endless;
     GError *error;
     gint64 start, shown;
     size_t n_done;
@@ -168,9 +170,15 @@ plan_jobs(session *s)
 /* ---- doing it ---- */
 
 static bool
-store_result(void *context, const moe_job *job, moe_result *result, double wall_s)
+store_result(void *context, const moe_job *job, moe_result *result, moe_diag *diag, double wall_s)
 {
     session *s = context;
+    if (!result) {
+        s->endless->pdata[job - (const moe_job *)(void *)s->jobs->data] = diag;
+        s->n_endless++;
+        return true;
+    }
+    moe_diag_free(diag);
     const moe_run *run = moe_scenario_run(job->scenario, job->run);
     moe_store_run row = {.identity = run->identity,
                          .scenario = loaded_at(s, job->owner)->name,
@@ -237,6 +245,7 @@ static bool
 simulate(session *s)
 {
     moe_pool_calls calls = {store_result, show_progress, s};
+    g_ptr_array_set_size(s->endless, (gint)s->jobs->len);
     s->start = g_get_monotonic_time();
     unsigned threads = s->values->jobs ? (unsigned)s->values->jobs : g_get_num_processors();
     moe_pool_end end = moe_pool_run((const moe_job *)(void *)s->jobs->data, s->jobs->len, threads,
@@ -333,11 +342,33 @@ conclude(session *s, size_t i, unsigned *missed)
     return draw(s, i);
 }
 
+/* Runs that simulated time is too short for. */
+static int
+say_endless(const session *s)
+{
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    for (guint i = 0; i < s->loaded->len; i++) {
+        const moe_loaded *loaded = loaded_at(s, i);
+        moe_diag_source(diag, moe_scenario_path(loaded->scenario), loaded->text,
+                        strlen(loaded->text));
+    }
+    for (guint j = 0; j < s->endless->len; j++)
+        if (s->endless->pdata[j])
+            moe_diag_append(diag, s->endless->pdata[j]);
+    int code = moe_say_diag(diag);
+    size_t n = s->jobs->len;
+    moe_say("%zu of %zu runs have no result%s", s->n_endless, n,
+            s->n_endless < n ? "; those of the others are stored" : "");
+    return code;
+}
+
 static int
 run_session(session *s)
 {
     unsigned missed = 0;
     bool ok = open_targets(s) && plan_jobs(s) && simulate(s);
+    if (ok && s->n_endless > 0)
+        return say_endless(s);
     for (size_t i = 0; ok && i < s->loaded->len; i++)
         ok = conclude(s, i, &missed);
     if (!ok)
@@ -359,7 +390,9 @@ run(const void *data, const char *const *operands, size_t n)
         s.target_of = g_array_new(FALSE, FALSE, sizeof(size_t));
         s.jobs = g_array_new(FALSE, FALSE, sizeof(moe_job));
         s.stored = g_array_new(FALSE, FALSE, sizeof(size_t));
+        s.endless = g_ptr_array_new_with_free_func((GDestroyNotify)moe_diag_free);
         code = run_session(&s);
+        g_ptr_array_unref(s.endless);
         g_ptr_array_unref(s.targets);
         g_array_unref(s.target_of);
         g_array_unref(s.jobs);

@@ -250,6 +250,19 @@ moe_engine_run(moe_engine *engine)
 
 /* ---- questions ---- */
 
+bool
+moe_engine_endless(const moe_engine *engine, const moe_task **task)
+{
+    *task = NULL;
+    for (uint32_t i = 0; i < engine->n_servers && !*task; i++) {
+        const moe_task *running = engine->servers[i].running;
+        bool going = running && (running->state == TASK_WORK || running->state == TASK_LATENCY ||
+                                 running->state == TASK_SOLO || running->state == TASK_FLOW);
+        *task = going ? running : NULL;
+    }
+    return engine->endless || *task;
+}
+
 moe_time
 moe_engine_now(const moe_engine *engine)
 {

@@ -149,6 +149,9 @@ moe_mark moe_task_mark(const moe_task *task);
 /* Runs until no event is left; returns the time of the last one. */
 moe_time moe_engine_run(moe_engine *engine);
 moe_time moe_engine_now(const moe_engine *engine);
+/* Of a run that left tasks undone: true when one of them would end beyond the end of simulated
+ * time; *task is the first of those that hold a server, NULL if none does. */
+bool moe_engine_endless(const moe_engine *engine, const moe_task **task);
 /* Schedules a bare call at `at` >= now. */
 void moe_engine_at(moe_engine *engine, moe_time at, uint8_t priority,
                    void (*call)(moe_engine *engine, void *context), void *context);

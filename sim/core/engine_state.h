@@ -112,6 +112,7 @@ struct moe_engine {
     uint32_t *kicked; /* servers that may start something */
     uint32_t n_kicked, kicked_room;
     bool flows_changed;
+    bool endless;        /* some task could not end */
     moe_time flow_due;   /* time of the flows' pending event */
     uint64_t flow_order; /* 0: before any task's */
     moe_flows *flows;
@@ -149,6 +150,10 @@ static inline void
 engine_schedule(moe_engine *engine, moe_task *task, moe_time at)
 {
     task->due = at;
+    if (MOE_UNLIKELY(at == MOE_TIME_NEVER)) { /* it goes on until something changes its pace */
+        engine->endless = true;
+        return;
+    }
     moe_event_push(engine->queue, at, (uintptr_t)&task->order);
 }
 

@@ -109,7 +109,7 @@ moe_flow_refinish(moe_flows *f, uint32_t link, moe_time now)
         return;
     double ps = (at->own[0].key - at->served) / f->hot[link].level - at->early;
     if (ps < 0x1p61)
-        *finish = at->since + moe_time_ceil(ps - FLOW_SLACK_PS / 2);
+        *finish = moe_time_add(at->since, moe_time_ceil(ps - FLOW_SLACK_PS / 2));
     if (*finish < now)
         *finish = now;
 }

@@ -229,7 +229,7 @@ server_backlog_of(const moe_engine *engine, const moe_task *task)
     if (MOE_LIKELY(!task->begun))
         return task->zero_load;
     double rate = engine_task_flows(task) ? engine->paths[task->path].rate : 1;
-    return task->remaining + moe_time_of_bytes(task->left, rate);
+    return moe_time_add(task->remaining, moe_time_of_bytes(task->left, rate));
 }
 
 bool
@@ -252,11 +252,11 @@ moe_engine_server_backlog(const moe_engine *engine, moe_server_id server, uint8_
     moe_time backlog = 0;
     for (uint32_t i = 0; i < of->n_lanes && i <= priority; i++)
         for (const moe_task *queued = of->lanes[i].head; queued; queued = queued->next)
-            backlog += server_backlog_of(engine, queued);
+            backlog = moe_time_add(backlog, server_backlog_of(engine, queued));
     const moe_task *task = of->running;
     if (!task || task->priority > priority)
         return backlog;
     double left, rate = engine_task_flows(task) ? engine->paths[task->path].rate : 1;
     moe_time remaining = moe_service_left(engine, task, &left);
-    return backlog + remaining + moe_time_of_bytes(left, rate);
+    return moe_time_add(moe_time_add(backlog, remaining), moe_time_of_bytes(left, rate));
 }

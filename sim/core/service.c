@@ -153,7 +153,7 @@ service_stop_work(const moe_task *task)
 static moe_time
 service_halt(const moe_task *task, moe_time at)
 {
-    moe_time least = task->start + task->zero_load;
+    moe_time least = moe_time_add(task->start, task->zero_load);
     if (task->stop > 0 || (task->tail && task->tail->stop_work > 0))
         return at;
     return at > least ? at : least;
@@ -200,7 +200,7 @@ moe_service_go(moe_engine *engine, moe_task *task)
     } else if (latency > 0) {
         task->state = TASK_LATENCY;
         task->since = engine->now;
-        engine_schedule(engine, task, engine->now + latency);
+        engine_schedule(engine, task, moe_time_add(engine->now, latency));
     } else {
         service_share(engine, task);
     }

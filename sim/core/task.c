@@ -274,7 +274,7 @@ task_granule_time(const moe_engine *engine, const moe_task *task, double granule
     moe_time first = moe_time_ceil(granule * (double)task->work);
     if (engine_task_flows(task)) {
         double bytes = granule * (double)task->bytes;
-        first = task->work + moe_time_of_bytes(bytes, engine->paths[task->path].rate);
+        first = moe_time_add(task->work, moe_time_of_bytes(bytes, engine->paths[task->path].rate));
     }
     return first < engine->now - task->start ? first : engine->now - task->start;
 }
@@ -317,8 +317,9 @@ task_stream_end(moe_engine *engine, const moe_task *task, const moe_edge *edge)
     moe_tail *tail = to->tail;
     moe_time last = moe_time_ceil(edge->granule * (double)to->zero_load);
     moe_time end = moe_time_add(task->end, last);
-    moe_time lean = task->lean + (to->path == MOE_NO_PATH ? last : 0);
-    tail->free = task->free + last > tail->free ? task->free + last : tail->free;
+    moe_time free = moe_time_add(task->free, last);
+    moe_time lean = moe_time_add(task->lean, to->path == MOE_NO_PATH ? last : 0);
+    tail->free = free > tail->free ? free : tail->free;
     tail->lean = lean > tail->lean ? lean : tail->lean;
     if (end > tail->end) {
         tail->end = end;

@@ -22,8 +22,9 @@ moe_time_of_bytes(double bytes, double bytes_per_s)
 {
     moe_assert(bytes >= 0 && bytes_per_s > 0, "%g bytes at %g bytes/s", bytes, bytes_per_s);
     double ps = bytes * 1e12 / bytes_per_s;
-    moe_assert(ps < 0x1p62, "%g bytes at %g bytes/s take too long", bytes, bytes_per_s);
-    int64_t whole = (int64_t)bytes;
+    if (MOE_UNLIKELY(ps >= 0x1p63))
+        return MOE_TIME_NEVER;
+    int64_t whole = bytes < TIME_EXACT ? (int64_t)bytes : 0;
     if (bytes < TIME_EXACT && bytes_per_s < TIME_EXACT && ps < TIME_NEAR &&
         (double)whole == bytes && (double)(int64_t)bytes_per_s == bytes_per_s)
         return time_of_integers(whole, (int64_t)bytes_per_s, ps);

@@ -110,9 +110,24 @@ print_path(const moe_machine *machine, const GArray *tasks, moe_time origin, GSt
         print_task(machine, path->pdata[i], origin, false, out);
 }
 
+static void
+print_step(const capture *c, uint32_t step, GString *out)
+{
+    const moe_machine *machine = c->machine;
+    const moe_schedule *schedule = machine->schedule;
+    moe_time origin = machine->step_start[step];
+    g_autofree char *took = moe_format_time(machine->step_end[step] - origin);
+    g_string_append_printf(out, "\nstep %u of %u: %s, %u tokens, %s\n  %12s %12s  %-12s %s\n", step,
+                           schedule->n_steps, moe_step_kind(&schedule->steps[step]),
+                           schedule->steps[step].n, took, "start", "end", "resource", "task");
+    for (guint t = 0; t < c->tasks->len; t++)
+        print_task(machine, &g_array_index(c->tasks, seen, t), origin, true, out);
+    print_path(machine, c->tasks, origin, out);
+}
+
 bool
 moe_scenario_explain(const moe_scenario *scenario, size_t i, uint32_t step, GString *out,
-                     uint32_t *n_steps)
+                     uint32_t *n_steps, moe_diag *diag)
 {
     const moe_plan *plan = &scenario->runs[i].plan;
     *n_steps = plan->schedule->n_steps;
@@ -124,17 +139,14 @@ moe_scenario_explain(const moe_scenario *scenario, size_t i, uint32_t step, GStr
     moe_engine_observe(machine->engine, &observer);
     machine->notes = g_array_new(false, false, sizeof(moe_note));
     machine->stop_after = step + 1;
-    moe_machine_run(machine);
-    moe_time origin = machine->step_start[step];
-    g_autofree char *took = moe_format_time(machine->step_end[step] - origin);
-    moe_scenario_describe(scenario, i, out);
-    g_string_append_printf(out, "\nstep %u of %u: %s, %u tokens, %s\n  %12s %12s  %-12s %s\n", step,
-                           *n_steps, moe_step_kind(&plan->schedule->steps[step]),
-                           plan->schedule->steps[step].n, took, "start", "end", "resource", "task");
-    for (guint t = 0; t < c.tasks->len; t++)
-        print_task(machine, &g_array_index(c.tasks, seen, t), origin, true, out);
-    print_path(machine, c.tasks, origin, out);
+    bool ended = moe_machine_run(machine);
+    if (ended) {
+        moe_scenario_describe(scenario, i, out);
+        print_step(&c, step, out);
+    } else {
+        moe_scenario_endless(scenario, i, machine, diag);
+    }
     g_array_free(c.tasks, true);
     moe_machine_free(machine);
-    return true;
+    return ended;
 }

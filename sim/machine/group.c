@@ -67,8 +67,9 @@ new_compute(moe_machine *machine, uint16_t cause)
 static void
 submit_compute(moe_machine *machine, moe_task *task, const moe_cost *cost)
 {
-    task->work = cost->total_ps;
+    task->work = moe_time_of_cost(cost->total_ps);
     task->user[1] = (uint64_t)cost->launch_ps;
+    moe_machine_longest(machine, cost);
     moe_machine_count_work(machine, cost->flops, cost->bytes);
     machine->group.outstanding++;
     moe_task_submit(machine->engine, task);
@@ -225,6 +226,7 @@ serve_on_host(moe_machine *machine, uint32_t i, const moe_cost *cost, moe_time c
     task->server = machine->host;
     task->cause = MOE_CAUSE_host_experts;
     task->work = cost_ps;
+    moe_machine_longest(machine, cost);
     task->on_done = host_done;
     task->group = group->group + 1;
     task->shares[0] =
@@ -248,7 +250,8 @@ carry_ps(const moe_machine *machine, uint32_t tokens)
     const moe_plan *plan = machine->plan;
     const moe_hw_link *link = &plan->hw->links[plan->hops[0][plan->n_hops[0] - 1]];
     bool pageable = plan->config->overhead.pageable;
-    return 2 * moe_cost_copy(link, carry_bytes(machine, tokens), pageable).total_ps;
+    moe_cost one = moe_cost_copy(link, carry_bytes(machine, tokens), pageable);
+    return moe_time_times(moe_time_of_cost(one.total_ps), 2);
 }
 
 /* Asks `serve` for each miss. What was decided so far is backlog of the later ones. */
@@ -270,13 +273,13 @@ serve_misses(moe_machine *machine, moe_task *gate)
         }
         double size = moe_plan_mean_size(machine->plan, group->objects, &i, 1);
         moe_cost here = moe_lowering_host(machine->lowering, group->layer, tokens, size);
-        moe_time here_ps = here.total_ps + carry_ps(machine, tokens);
+        moe_time here_ps = moe_time_add(moe_time_of_cost(here.total_ps), carry_ps(machine, tokens));
         moe_serve_query query = {
             .tokens = tokens,
-            .load_ps = load_ps + machine->load_ps,
+            .load_ps = moe_time_add(load_ps, machine->load_ps),
             .device_ps =
                 moe_lowering_experts(machine->lowering, group->layer, &tokens, 1, size).total_ps,
-            .host_ps = host_ps + here_ps,
+            .host_ps = moe_time_add(host_ps, here_ps),
         };
         if (machine->serve->choose(config, &query) == MOE_SERVE_HOST) {
             serve_on_host(machine, i, &here, here_ps, gate);

@@ -93,9 +93,9 @@ add_hop(moe_machine *machine, uint32_t object, uint8_t priority, int link, uint6
     task->user[1] = hop;
     if ((*asked_beside(machine, task))++)
         task->user[1] |= HOP_BEHIND;
-    task->work = hop_cost(machine, task).launch_ps;
+    task->work = moe_time_of_cost(hop_cost(machine, task).launch_ps);
     if (priority == MOE_CLASS_PREFETCH && !previous)
-        task->work += machine->config->overhead.prefetch_ps;
+        task->work = moe_time_add(task->work, machine->config->overhead.prefetch_ps);
     task->server = machine->copy[link];
     task->path = machine->path[link];
     task->cause = machine->link_cause[link];
@@ -213,7 +213,8 @@ window(moe_machine *machine)
     moe_cost experts =
         moe_lowering_experts(machine->lowering, group->layer, group->tokens, group->n,
                              moe_plan_mean_size(machine->plan, group->objects, NULL, group->n));
-    return experts.total_ps + moe_lowering_segment(machine->lowering, group->layer + 1)->total;
+    return moe_time_add(experts.total_ps,
+                        moe_lowering_segment(machine->lowering, group->layer + 1)->total);
 }
 
 void

@@ -205,8 +205,11 @@ cost_tokens(const moe_lowering *lowering, shape *s, uint32_t tokens)
 static void
 add_part(moe_segment *segment, int cause, const moe_cost *cost, uint32_t times)
 {
-    segment->parts[cause] += times * (cost->total_ps - cost->launch_ps);
-    segment->parts[MOE_CAUSE_launch] += times * cost->launch_ps;
+    moe_time launch = moe_time_of_cost(cost->launch_ps);
+    moe_time total = moe_time_of_cost(cost->total_ps);
+    moe_time *part = &segment->parts[cause], *launches = &segment->parts[MOE_CAUSE_launch];
+    *part = moe_time_add(*part, moe_time_times(total - cost->launch_ps, times));
+    *launches = moe_time_add(*launches, moe_time_times(launch, times));
     segment->flops += times * cost->flops;
     segment->bytes += times * cost->bytes;
 }
@@ -217,7 +220,8 @@ cost_pattern(const moe_lowering *lowering, pattern *p, const moe_step *step)
     moe_segment *segment = &p->segment;
     memset(segment, 0, sizeof *segment);
     if (p->first)
-        segment->parts[MOE_CAUSE_encoder] = step->admitted * lowering->config->workload.encoder_ps;
+        segment->parts[MOE_CAUSE_encoder] =
+            moe_time_times(lowering->config->workload.encoder_ps, step->admitted);
     for (uint32_t i = 0; i < lowering->n_shapes && step->n > 0; i++) {
         const shape *s = &lowering->shapes[i];
         if (p->count[i] == 0)
@@ -239,7 +243,7 @@ cost_pattern(const moe_lowering *lowering, pattern *p, const moe_step *step)
         segment->parts[MOE_CAUSE_overhead] += lowering->config->overhead.step_ps;
     }
     for (int c = 0; c < MOE_N_CAUSES; c++)
-        segment->total += segment->parts[c];
+        segment->total = moe_time_add(segment->total, segment->parts[c]);
 }
 
 void
@@ -342,6 +346,32 @@ const moe_cost *
 moe_lowering_shared(const moe_lowering *lowering, uint32_t m)
 {
     return &lowering->shapes[lowering->moe_shape[m]].shared;
+}
+
+const char *
+moe_lowering_longest(const moe_lowering *lowering, uint32_t m, const moe_cost **cost)
+{
+    const pattern *p = &lowering->patterns[lowering->segment_pattern[m]];
+    const char *name = "head";
+    *cost = p->head ? &lowering->head : NULL;
+    for (uint32_t i = 0; i < lowering->n_shapes; i++) {
+        const shape *s = &lowering->shapes[i];
+        const struct {
+            const char *name;
+            const moe_cost *cost;
+        } stages[] = {{"projection", &s->projection},
+                      {"attention", &s->attention},
+                      {"cross projection", &s->cross_projection},
+                      {"cross attention", &s->cross},
+                      {"dense", &s->dense},
+                      {"router", &s->router}};
+        for (size_t k = 0; k < MOE_COUNT(stages) && p->count[i] > 0; k++)
+            if (!*cost || stages[k].cost->total_ps > (*cost)->total_ps) {
+                *cost = stages[k].cost;
+                name = stages[k].name;
+            }
+    }
+    return name;
 }
 
 static void

@@ -45,6 +45,13 @@ typedef struct moe_segment {
     double flops, bytes;
 } moe_segment;
 
+/* Simulated time of a cost, or of a part of one: whose length is not known any more, never ends. */
+static inline moe_time
+moe_time_of_cost(int64_t ps)
+{
+    return MOE_UNLIKELY(ps >= MOE_LONGEST) ? MOE_TIME_NEVER : ps;
+}
+
 typedef struct moe_lowering moe_lowering;
 
 /* kernels: the library that the run uses, NULL: the device's own numbers alone. */
@@ -59,6 +66,10 @@ const moe_segment *moe_lowering_segment(const moe_lowering *lowering, uint32_t m
 double moe_lowering_peak(const moe_lowering *lowering);
 /* Each stage of segment m in the current step with its formula, one line each. */
 void moe_lowering_explain(const moe_lowering *lowering, uint32_t m, GString *out);
+
+/* The stage of segment m that takes longest in the current step, by name, and what one layer of it
+ * costs; both borrowed, the cost until the next step. */
+const char *moe_lowering_longest(const moe_lowering *lowering, uint32_t m, const moe_cost **cost);
 
 /* Experts of one MoE layer: n distinct ones, tokens[i] each. `size`: mean bytes of their weights as
  * a share of what the precision makes of them. */

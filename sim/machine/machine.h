@@ -6,6 +6,7 @@
  * report.c    metrics, bounds and rows of a finished run
  * energy.c    what it took in joules
  * timeline.c  what ran when, for runs that store it
+ * endless.c   why a run does not end before simulated time does
  *
  * Flow of a step: segment 0 -> gate of MoE layer 0 known -> group (loads, experts) -> segment 1 ->
  * … -> tail -> next step. Compute is a chain on the device's server, so one group is open at a
@@ -116,6 +117,7 @@ typedef struct moe_machine {
     moe_time *link_busy_before;
     uint64_t *link_transfers;
     uint32_t peak_slots;
+    moe_cost longest; /* of all experts so far */
 
     GArray *notes; /* moe_note, while explaining; else NULL */
     bool noting;
@@ -127,7 +129,10 @@ typedef struct moe_machine {
 
 moe_machine *moe_machine_new(const moe_plan *plan);
 void moe_machine_free(moe_machine *machine);
-void moe_machine_run(moe_machine *machine);
+/* False when simulated time ended before the run; moe_machine_endless says why. */
+bool moe_machine_run(moe_machine *machine);
+/* One sentence on where and why such a run got no further; yours to free. */
+char *moe_machine_endless(const moe_machine *machine);
 /* The fewest loads that any policy could do, see moe_schedule_least_loads; `first`: with room for
  * all. UINT64_MAX when they do not apply. */
 typedef struct moe_fewest {
@@ -161,6 +166,12 @@ moe_machine_count_work(moe_machine *machine, double flops, double bytes)
     uint8_t phase = machine->schedule->steps[machine->step].phase;
     machine->flops[phase] += flops;
     machine->bytes[phase] += bytes;
+}
+static inline void
+moe_machine_longest(moe_machine *machine, const moe_cost *cost)
+{
+    if (cost->total_ps > machine->longest.total_ps)
+        machine->longest = *cost;
 }
 /* For explain: `formula` is taken over. */
 void moe_machine_note(moe_machine *machine, const moe_task *task, char *label, char *formula);

@@ -75,6 +75,13 @@ locate(const void *context, const char *key)
     return node->loc;
 }
 
+moe_loc
+moe_scenario_locate(const moe_scenario *scenario, size_t i, const char *key)
+{
+    where w = {scenario, i};
+    return locate(&w, key);
+}
+
 /* ---- what runs share ---- */
 
 static void

@@ -60,13 +60,15 @@ bool moe_scenario_canonical(const moe_scenario *scenario, const char *key, const
 /* Memory accounts and shapes of run i as text, for `check` and `explain`. */
 void moe_scenario_describe(const moe_scenario *scenario, size_t i, GString *out);
 
-/* Simulates run i; the result is yours. Cannot fail once loaded. */
+/* Simulates run i; the result is yours. NULL, with an error in diag at what the scenario says of
+ * the hardware, when simulated time ends before the run does; nothing else can fail once loaded. */
 moe_result *moe_scenario_simulate(const moe_scenario *scenario, size_t i,
-                                  moe_run_progress *progress, void *context);
+                                  moe_run_progress *progress, void *context, moe_diag *diag);
 /* Simulates up to `step` and prints that step: each task with its formula, resource, start and
- * end, then the critical path. False when the run has fewer steps (*n_steps says how many). */
+ * end, then the critical path. False when the run has fewer steps (*n_steps says how many), or
+ * with an error in diag as above. */
 bool moe_scenario_explain(const moe_scenario *scenario, size_t i, uint32_t step, GString *out,
-                          uint32_t *n_steps);
+                          uint32_t *n_steps, moe_diag *diag);
 
 /* The metrics a run reports: name, unit, what it is; higher_is_better for plots and tables. */
 typedef struct moe_metric_info {

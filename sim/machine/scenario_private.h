@@ -2,6 +2,7 @@
 #ifndef MOE_MACHINE_SCENARIO_PRIVATE_H
 #define MOE_MACHINE_SCENARIO_PRIVATE_H
 
+#include "sim/machine/machine.h"
 #include "sim/machine/plan.h"
 #include "sim/machine/scenario.h"
 #include "sim/machine/sweep.h"
@@ -46,6 +47,13 @@ const moe_shared_routing *moe_scenario_routing(moe_scenario *scenario, const moe
                                                const moe_model *model, moe_locate *locate,
                                                const void *context, moe_diag *diag, GError **error);
 void moe_scenario_routing_free(moe_shared_routing *shared);
+
+/* scenario.c: where run i gets the value of `key` from. */
+moe_loc moe_scenario_locate(const moe_scenario *scenario, size_t i, const char *key);
+
+/* simulate.c: the error of a run whose machine stopped because simulated time ended. */
+void moe_scenario_endless(const moe_scenario *scenario, size_t i, const moe_machine *machine,
+                          moe_diag *diag);
 
 /* expand.c: what the axes of a sweep mean for settings. */
 /* Sets what the command line says. */

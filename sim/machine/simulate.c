@@ -93,9 +93,23 @@ fewest_loads(moe_scenario *scenario, const moe_plan *plan, bool decode_only)
     return fewest;
 }
 
+void
+moe_scenario_endless(const moe_scenario *scenario, size_t i, const moe_machine *machine,
+                     moe_diag *diag)
+{
+    const moe_run *run = &scenario->runs[i].public;
+    g_autofree char *why = moe_machine_endless(machine);
+    g_autoptr(GString) which = g_string_new("");
+    for (size_t k = 0; k < run->n_swept; k++)
+        g_string_append_printf(which, "%s%s %s", k ? ", " : "with ", run->keys[k], run->values[k]);
+    if (which->len)
+        g_string_append(which, ": ");
+    moe_diag_error(diag, moe_scenario_locate(scenario, i, "hardware"), "%s%s", which->str, why);
+}
+
 moe_result *
 moe_scenario_simulate(const moe_scenario *scenario, size_t i, moe_run_progress *progress,
-                      void *context)
+                      void *context, moe_diag *diag)
 {
     const moe_plan *plan = &scenario->runs[i].plan;
     moe_machine *machine = moe_machine_new(plan);
@@ -103,7 +117,11 @@ moe_scenario_simulate(const moe_scenario *scenario, size_t i, moe_run_progress *
     machine->progress_context = context;
     if (plan->config->store == MOE_STORE_TIMELINE)
         machine->timeline = moe_machine_timeline_new(machine);
-    moe_machine_run(machine);
+    if (!moe_machine_run(machine)) {
+        moe_scenario_endless(scenario, i, machine, diag);
+        moe_machine_free(machine);
+        return NULL;
+    }
     /* the scenario's shared bounds are filled as runs need them, under its lock */
     moe_scenario *shared = (moe_scenario *)(uintptr_t)scenario;
     bool has_prefill = plan->schedule->n_prefill_steps > 0;

@@ -42,7 +42,7 @@ compare(const char *what, const char *more, moe_time (*expected)(const moe_plan 
     MOE_CHECK(scenario != NULL, "%s loads", what);
     if (!scenario)
         return;
-    moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL);
+    moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL, NULL);
     double got = moe_result_metric(result, "wall_s");
     double want = (double)expected(&scenario->runs[0].plan) / 1e12;
     printf("\n    %s: expected %.12f s, got %.12f s (tolerance: none)", what, want, got);

@@ -36,7 +36,7 @@ wall(const char *model, const char *link, const char *experts, moe_cost *alone, 
     const moe_hw_link *l = &plan->hw->links[plan->hops[0][0]];
     *alone = moe_cost_copy(l, (double)plan->expert_bytes, false);
     *behind = moe_cost_queued_copy(l, (double)plan->expert_bytes, false);
-    moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL);
+    moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL, NULL);
     double seconds = moe_result_metric(result, "wall_s");
     double loads = plan->schedule->n_steps * (double)plan->schedule->demand.n_layers;
     alone->total_ps = (int64_t)((double)alone->total_ps * loads); /* of all first loads of layers */

@@ -37,7 +37,7 @@ simulate(const char *text)
     g_autofree char *messages = NULL;
     g_autoptr(moe_scenario) scenario = fixture_scenario(text, NULL, 0, &messages);
     MOE_CHECK(scenario, "%s\n%s", text, messages);
-    return scenario ? moe_scenario_simulate(scenario, 0, NULL, NULL) : moe_result_new();
+    return scenario ? moe_scenario_simulate(scenario, 0, NULL, NULL, NULL) : moe_result_new();
 }
 
 /* All experts at 2 bits by a table of int4 ones, and all experts in int2: the same run. */

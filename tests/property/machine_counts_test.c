@@ -15,7 +15,7 @@ typedef struct counts {
 static counts
 counts_of(const moe_scenario *scenario, size_t i)
 {
-    moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL);
+    moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL, NULL);
     counts c = {
         .loads = moe_result_metric(result, "loads"),
         .load_bytes = moe_result_metric(result, "load_bytes"),

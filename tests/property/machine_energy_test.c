@@ -186,7 +186,7 @@ adds_up(void)
         g_autoptr(moe_scenario) scenario = load(machine, experts[e], "device");
         if (!scenario)
             continue;
-        moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL);
+        moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL, NULL);
         check_sums(result, experts[e]);
         check_amounts(result, experts[e]);
         check_bounds(result, experts[e]);
@@ -212,11 +212,11 @@ each_number_takes_its_part(void)
     g_autofree char *plain = machine_file(folder, N_NUMBERS);
     for (size_t e = 0; e < MOE_COUNT(experts); e++) {
         g_autoptr(moe_scenario) before = load(plain, experts[e], "device");
-        moe_result *from = before ? moe_scenario_simulate(before, 0, NULL, NULL) : NULL;
+        moe_result *from = before ? moe_scenario_simulate(before, 0, NULL, NULL, NULL) : NULL;
         for (size_t i = 0; from && i < MOE_COUNT(takes); i++) {
             g_autofree char *machine = machine_file(folder, takes[i].number);
             g_autoptr(moe_scenario) after = load(machine, experts[e], "device");
-            moe_result *to = after ? moe_scenario_simulate(after, 0, NULL, NULL) : NULL;
+            moe_result *to = after ? moe_scenario_simulate(after, 0, NULL, NULL, NULL) : NULL;
             int64_t own = energy(from, takes[i].part, takes[i].name);
             int64_t more = to ? energy(to, takes[i].part, takes[i].name) - own : 0;
             MOE_CHECK(llabs(more - own) <= 16, "%s, %s of %s: %lld more than %lld", experts[e],
@@ -247,8 +247,8 @@ touches_nothing(void)
         g_autoptr(moe_scenario) without = load(machine, experts[e], "none");
         if (!with || !without)
             continue;
-        moe_result *a = moe_scenario_simulate(with, 0, NULL, NULL);
-        moe_result *b = moe_scenario_simulate(without, 0, NULL, NULL);
+        moe_result *a = moe_scenario_simulate(with, 0, NULL, NULL, NULL);
+        moe_result *b = moe_scenario_simulate(without, 0, NULL, NULL, NULL);
         for (size_t i = 0; i < n; i++) {
             double x = moe_result_metric(a, infos[i].name), y = moe_result_metric(b, infos[i].name);
             bool of_energy = strstr(infos[i].name, "energy") || strstr(infos[i].name, "power");
@@ -280,7 +280,7 @@ prices(void)
     double per_token[4];
     CU_ASSERT_PTR_NOT_NULL_FATAL(scenario);
     for (size_t i = 0; i < 4; i++) {
-        moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL);
+        moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL, NULL);
         double wall = moe_result_metric(result, "wall_s"),
                tokens = wall * moe_result_metric(result, "tokens_per_s"),
                joules = moe_result_metric(result, "energy_j"),

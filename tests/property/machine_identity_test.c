@@ -342,7 +342,7 @@ work(void *data)
 {
     const worker *w = data;
     for (size_t i = w->first; i < moe_scenario_runs(w->scenario); i += 2)
-        w->results[i] = moe_scenario_simulate(w->scenario, i, NULL, NULL);
+        w->results[i] = moe_scenario_simulate(w->scenario, i, NULL, NULL, NULL);
     return NULL;
 }
 
@@ -380,7 +380,7 @@ threads(void)
         g_thread_join(first);
         g_thread_join(second);
         for (size_t i = n; i-- > 0;) {
-            moe_result *alone = moe_scenario_simulate(again, i, NULL, NULL);
+            moe_result *alone = moe_scenario_simulate(again, i, NULL, NULL, NULL);
             MOE_CHECK(same_rows(results[i], alone), "scenario %zu, run %zu", s, i);
             moe_result_free(alone);
             moe_result_free(results[i]);

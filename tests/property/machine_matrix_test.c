@@ -66,7 +66,7 @@ static const char base[] =
 static void
 check_run(const moe_scenario *scenario, size_t i)
 {
-    moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL);
+    moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL, NULL);
     const moe_run *run = moe_scenario_run(scenario, i);
     GString *which = g_string_new(NULL);
     for (size_t k = 0; k < run->n_swept; k++)
@@ -238,8 +238,8 @@ same_twice(void)
     MOE_CHECK(scenario != NULL, "the scenario loads");
     if (!scenario)
         return;
-    moe_result *a = moe_scenario_simulate(scenario, 0, NULL, NULL);
-    moe_result *b = moe_scenario_simulate(scenario, 0, NULL, NULL);
+    moe_result *a = moe_scenario_simulate(scenario, 0, NULL, NULL, NULL);
+    moe_result *b = moe_scenario_simulate(scenario, 0, NULL, NULL, NULL);
     for (size_t t = 0; t < moe_result_tables(a); t++) {
         MOE_CHECK(moe_result_rows(a, t) == moe_result_rows(b, t), "table %s",
                   moe_result_table(a, t));

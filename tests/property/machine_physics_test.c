@@ -58,7 +58,7 @@ machine_file(const char *folder, const char *rate, const char *read)
 static double
 metric(const moe_scenario *scenario, size_t i, const char *name)
 {
-    moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL);
+    moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL, NULL);
     double value = moe_result_metric(result, name);
     moe_result_free(result);
     return value;
@@ -175,7 +175,7 @@ parts_fit_wholes(void)
     for (size_t i = 0; scenario && i < moe_scenario_runs(scenario); i++) {
         const moe_schedule *schedule = scenario->runs[i].plan.schedule;
         g_autofree char *name = which(moe_scenario_run(scenario, i));
-        moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL);
+        moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL, NULL);
         double steps = 0, tokens = 0;
         for (uint32_t s = schedule->measured; s < schedule->n_steps; s++)
             if (schedule->steps[s].phase == MOE_DECODE) {
@@ -246,7 +246,7 @@ extremes(void)
         g_autoptr(moe_scenario) scenario = fixture_load(cases[i].text);
         if (!scenario)
             continue;
-        moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL);
+        moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL, NULL);
         double wall = moe_result_metric(result, "wall_s");
         double tokens = moe_result_metric(result, "tokens_per_s") * wall;
         MOE_CHECK(wall > 0 && fabs(tokens - cases[i].tokens) < 1e-6 * cases[i].tokens,
@@ -267,7 +267,7 @@ only_prefill(void)
                      "experts: {home: dram}\n");
     if (!scenario)
         return;
-    moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL);
+    moe_result *result = moe_scenario_simulate(scenario, 0, NULL, NULL, NULL);
     MOE_CHECK(moe_result_metric(result, "prefill_tokens_per_s") > 0, "prefill");
     MOE_CHECK(isnan(moe_result_metric(result, "decode_tokens_per_s")), "%g tokens/s of decoding",
               moe_result_metric(result, "decode_tokens_per_s"));

@@ -6,7 +6,7 @@
 static char *
 simulated(const moe_scenario *scenario, size_t i)
 {
-    moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL);
+    moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL, NULL);
     GString *counts = g_string_new(NULL), *sums = g_string_new(NULL);
     for (size_t t = 0; t < moe_result_tables(result); t++)
         for (size_t r = 0; r < moe_result_rows(result, t); r++) {

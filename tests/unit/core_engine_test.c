@@ -347,7 +347,50 @@ marks(void)
     moe_engine_free(s.engine);
 }
 
+/* Tasks beyond the end of simulated time: alone, slowed down by a share, behind another's time, and
+ * among flows. They stop nothing else, can be cancelled, and are told. */
+static void
+endless(void)
+{
+    for (int k = 0; k < 5; k++) {
+        setup s = start();
+        const moe_task *found = NULL;
+        result r;
+        moe_task *first = kept(compute(&s, k == 2 ? MOE_TIME_NEVER - 5 : US), &r);
+        moe_task *last = k == 0 ? compute(&s, MOE_TIME_NEVER) : compute(&s, 6);
+        if (k == 1) {
+            last->work = MOE_TIME_NEVER / 2 + US;
+            last->n_shares = first->n_shares = 1;
+            last->shares[0] = first->shares[0] = (moe_share){s.memory, 1};
+            first->server = MOE_NO_SERVER;
+            first->work = MOE_TIME_NEVER / 2 + US;
+        } else if (k >= 3) {
+            moe_path_id slow = moe_engine_add_path(s.engine, &s.link, 1, 1e-3);
+            for (int t = 0; t < 2; t++) {
+                last = transfer(&s, 1000000000, 1);
+                last->server = t ? s.copy : MOE_NO_SERVER;
+                last->path = slow;
+                moe_task_submit(s.engine, last);
+            }
+        }
+        if (k == 0 || k == 2)
+            moe_task_after(s.engine, last, first);
+        moe_task_submit(s.engine, first);
+        if (k < 3)
+            moe_task_submit(s.engine, last);
+        moe_time end = moe_engine_run(s.engine);
+        MOE_CHECK(moe_engine_endless(s.engine, &found) && found == last, "case %d: not found", k);
+        if (k != 1)
+            expect_time("what comes before", end, k == 2 ? MOE_TIME_NEVER - 5 : US);
+        if (k == 4) {
+            moe_task_cancel(s.engine, last);
+            expect_time("after it is gone", moe_engine_run(s.engine), US);
+        }
+        moe_engine_free(s.engine);
+    }
+}
+
 MOE_TESTS({"chain", chain}, {"queue order", queue_order}, {"suspension", suspension},
           {"suspended latency", suspended_latency}, {"shared link", shared_link},
           {"shares", shares}, {"streams", streams}, {"cancelled", cancelled},
-          {"promotion", promotion}, {"marks", marks})
+          {"promotion", promotion}, {"marks", marks}, {"endless", endless})

@@ -194,8 +194,8 @@ replays_a_schedule(void)
         g_autofree char *captured =
             g_strdup_printf(form, trace, "batching: as-captured", evict[i % 3], prefetch[i % 3]);
         g_autoptr(moe_scenario) b = fixture_load(captured);
-        moe_result *first = moe_scenario_simulate(a, 0, NULL, NULL);
-        moe_result *second = moe_scenario_simulate(b, 0, NULL, NULL);
+        moe_result *first = moe_scenario_simulate(a, 0, NULL, NULL, NULL);
+        moe_result *second = moe_scenario_simulate(b, 0, NULL, NULL, NULL);
         g_autofree char *x = rows_text(first), *y = rows_text(second);
         MOE_CHECK(!strcmp(x, y), "%u: the replay of a schedule is another run", i);
         moe_result_free(first);

@@ -168,7 +168,7 @@ accuracy_of_an_oracle(void)
                              " prefetch: {kind: next-layer}}\n"
                              "sweep: {experts.join: [demanded, wanted]}\n");
     for (size_t i = 0; scenario && i < moe_scenario_runs(scenario); i++) {
-        moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL);
+        moe_result *result = moe_scenario_simulate(scenario, i, NULL, NULL, NULL);
         double accuracy = moe_result_metric(result, "prefetch_accuracy");
         MOE_CHECK(accuracy == 1, "run %zu: an accuracy of %g", i, accuracy);
         moe_result_free(result);
@@ -189,7 +189,7 @@ long_encoder_passes(void)
         "workload: {prompt: 2, output: 1, encoder: 3600s, batch: 4096, requests: 4096}\n",
         NULL, 0, &messages);
     if (scenario)
-        moe_result_free(moe_scenario_simulate(scenario, 0, NULL, NULL));
+        moe_result_free(moe_scenario_simulate(scenario, 0, NULL, NULL, NULL));
     MOE_CHECK(scenario || *messages, "neither a run nor a message");
 }
 
@@ -219,7 +219,7 @@ long_ways(void)
                             path, staging[i]);
         g_autoptr(moe_scenario) scenario = fixture_scenario(text, NULL, 0, &messages);
         if (scenario)
-            moe_result_free(moe_scenario_simulate(scenario, 0, NULL, NULL));
+            moe_result_free(moe_scenario_simulate(scenario, 0, NULL, NULL, NULL));
         MOE_CHECK(scenario || *messages, "neither a run nor a message");
         g_clear_pointer(&messages, g_free);
     }
