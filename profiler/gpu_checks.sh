@@ -101,7 +101,7 @@ bench()
 # The shipped model, recorded in every way; all files are small.
 capture_shipped()
 {
-    "$moesim" capture -o shipped --keep-raw -- "$moesim" capture -m "$source/profiler/smallmoe" \
+    "$moesim" capture -o shipped --keep-raw -- "$moesim" capture --force -m "$source/profiler/smallmoe" \
         -t "$source/profiler/smallmoe/prompts/mixed.ids.jsonl" --decode 8 --batch 7 --lookahead 2 \
         --ignore-end --backend cuda --times -o shipped-trace || return 1
     "$moesim" profile info shipped.db
@@ -118,7 +118,7 @@ overhead()
             for run in ids64:64:64 ids1:1:512; do
                 ids=${run%%:*} batch=${run#*:}
                 decode=${batch#*:} batch=${batch%:*}
-                set -- "$moesim" capture -m "$big/deepseek" -t "$ids.jsonl" --batch "$batch" --decode \
+                set -- "$moesim" capture --force -m "$big/deepseek" -t "$ids.jsonl" --batch "$batch" --decode \
                     "$decode" --ignore-end --lookahead 0 --backend cuda --dry-run
                 how=${kinds##*:}
                 [ "$how" = "$kinds" ] && how=node
@@ -162,7 +162,7 @@ capture_large()
         for run in ids512:1:64 ids64:64:32 ids1:1:64; do
             ids=${run%%:*} batch=${run#*:}
             decode=${batch#*:} batch=${batch%:*}
-            "$moesim" capture -m "$big/$shape" -t "$ids.jsonl" --batch "$batch" --chunk 512 \
+            "$moesim" capture --force -m "$big/$shape" -t "$ids.jsonl" --batch "$batch" --chunk 512 \
                 --decode "$decode" --ignore-end --lookahead 1 --backend cuda --times \
                 -o "$shape-$ids" || return 1
             cp "$shape-$ids.safetensors" "$keep/"
@@ -175,7 +175,7 @@ profile_large()
 {
     for shape in olmoe mixtral deepseek; do
         "$moesim" capture -f -o "profile-$shape" --trace=kernel,memop,nvtx -- \
-            "$moesim" capture -m "$big/$shape" -t ids64.jsonl --batch 64 --decode 8 --ignore-end \
+            "$moesim" capture --force -m "$big/$shape" -t ids64.jsonl --batch 64 --decode 8 --ignore-end \
             --lookahead 0 --backend cuda -o "profile-$shape-trace" || return 1
         "$moesim" profile stats "profile-$shape.db" || return 1
         gzip -9 <"profile-$shape.db" >"$keep/profile-$shape.db.gz"
@@ -187,14 +187,14 @@ profile_large()
 offload()
 {
     small=$source/profiler/smallmoe
-    "$moesim" capture -m "$small" -t "$small/prompts/mixed.ids.jsonl" --decode 16 --batch 7 \
+    "$moesim" capture --force -m "$small" -t "$small/prompts/mixed.ids.jsonl" --decode 16 --batch 7 \
         --lookahead 2 --ignore-end --backend cuda -o own >/dev/null || return 1
     status=0
     for evict in lru fifo lfu arc s3fifo sieve belady static; do
         for capacity in 12.5% 25% 50%; do
             for prefetch in none next-layer; do
                 echo "== $evict $capacity $prefetch"
-                "$moesim" capture -m "$small" --follow own.safetensors --batch 7 --lookahead 2 \
+                "$moesim" capture --force -m "$small" --follow own.safetensors --batch 7 --lookahead 2 \
                     --offload "$capacity" --offload-home dram --evict $evict --prefetch $prefetch \
                     --backend cuda --dry-run --decisions run.log >run.txt &&
                     "$moesim" trace replay run.log own.safetensors >>run.txt || status=1
@@ -208,7 +208,7 @@ offload()
                 [ $home$capacity = disk50% ] && continue
                 for prefetch in none next-layer; do
                     echo "== $shape $home $capacity $prefetch"
-                    "$moesim" capture -m "$big/$shape" -t ids1.jsonl --decode 16 --ignore-end \
+                    "$moesim" capture --force -m "$big/$shape" -t ids1.jsonl --decode 16 --ignore-end \
                         --lookahead 1 --offload $capacity --offload-home $home --scope layer \
                         --prefetch $prefetch --backend cuda --times -o "offload-$shape" || status=1
                     cp "offload-$shape.safetensors" \
@@ -223,7 +223,7 @@ offload()
 counters()
 {
     for set in moe tensor; do
-        MOESIM_LOG=counters.log "$moesim" counters -f -o "counters-$set" --set $set -- "$moesim" capture -m "$big/olmoe" \
+        MOESIM_LOG=counters.log "$moesim" counters -f -o "counters-$set" --set $set -- "$moesim" capture --force -m "$big/olmoe" \
             -t ids64.jsonl --batch 64 --decode 4 --ignore-end --lookahead 0 --backend cuda --eager \
             --dry-run || {
             status=$?

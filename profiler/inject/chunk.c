@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -75,6 +76,7 @@ moe_chunk_open(moe_chunk_file *file, const char *folder)
             return false;
         struct stat made;
         file->fd = moe_chunk_move_up(file->fd);
+        (void)flock(file->fd, LOCK_EX | LOCK_NB); /* says to `moesim capture -f` that we write it */
         if (fstat(file->fd, &made) == 0) {
             file->device = made.st_dev;
             file->inode = made.st_ino;

@@ -19,6 +19,7 @@ typedef struct calibrate_values {
     const char *device, *base, *kernels, *model, *output, *library, *plot, *rows;
     GPtrArray *only, *except;
     int64_t worst;
+    bool force;
 } calibrate_values;
 
 static const moe_option options[] = {
@@ -30,6 +31,7 @@ static const moe_option options[] = {
              "device of the rows."},
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "FILE",
      .help = "The preset to write. Without it, nothing is written."},
+    MOE_OPTION_FORCE('f', AT(force)),
     {"kernels", 0, MOE_OPTION_TEXT, AT(kernels), "LIB",
      .help = "The kernel library whose numbers are fitted to the rows of its kernels: a name or a "
              "path. Default: none, the base's own numbers are, and the preset names no library."},
@@ -225,7 +227,7 @@ run(const void *data, const char *const *operands, size_t n)
     const char *const outputs[] = {v->output, v->library, v->rows};
     for (size_t i = 0; i < MOE_COUNT(outputs) && code == MOE_EXIT_OK; i++)
         if (outputs[i])
-            code = moe_trace_spare_inputs(COMMAND, outputs[i], operands, n);
+            code = moe_trace_spare_inputs(COMMAND, outputs[i], v->force, operands, n);
     if (code)
         return code;
     if (read_inputs(table, v, operands, n, diag, &error)) {

@@ -29,6 +29,7 @@ static const moe_option options[] = {
              "package tokenizers). May be repeated."},
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "NAME",
      .help = "The trace to write; .safetensors is added where it is missing."},
+    MOE_OPTION_FORCE('f', AT(force)),
     {"decode", 'n', MOE_OPTION_INT, AT(decode), "N", NULL, 0, 1 << 24,
      "Tokens to decode behind each prompt. Default: 0, prefill only."},
     {"batch", 'b', MOE_OPTION_INT, AT(batch), "B", NULL, 1, 65536,

@@ -11,7 +11,7 @@ typedef struct moe_capture_values {
     GPtrArray *tokens, *text;
     int64_t decode, batch, chunk, lookahead, context, threads, seed;
     int backend, precision, grouped, offload_home; /* see sim/cli/capture_backend.h */
-    bool logits, times, exact, ignore_end, dry, eager;
+    bool logits, times, exact, ignore_end, dry, eager, force;
 } moe_capture_values;
 
 /* All that a capture is made of. */

@@ -75,16 +75,18 @@ moe_capture_places(const moe_capture_job *job)
     const char *output = job->values->dry ? NULL : job->output;
     g_autoptr(GPtrArray) inputs = list_inputs(job);
     const char *const *paths = (const char *const *)inputs->pdata;
+    bool force = job->values->force;
     int code = MOE_EXIT_OK;
     if (output)
-        code = moe_trace_spare_inputs(COMMAND, output, paths, inputs->len);
+        code = moe_trace_spare_inputs(COMMAND, output, true, paths, inputs->len);
     if (output)
         code = code ? code : check_folder(output);
     if (decisions && !code)
-        code = moe_trace_spare(COMMAND, "--decisions", decisions, paths, inputs->len);
-    if (code || !decisions || !output)
-        return code;
-    if (same_name(decisions, output))
+        code = moe_trace_spare(COMMAND, "--decisions", decisions, true, paths, inputs->len);
+    if (decisions && output && !code && same_name(decisions, output))
         return moe_say_usage(COMMAND, "'--decisions' and '-o' both name %s", output);
-    return moe_trace_spare(COMMAND, "--decisions", decisions, &output, 1);
+    if (decisions && output && !code)
+        code = moe_trace_spare(COMMAND, "--decisions", decisions, true, &output, 1);
+    code = code ? code : moe_out_room(output, force);
+    return code ? code : moe_out_room(decisions, force);
 }

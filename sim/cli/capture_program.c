@@ -286,6 +286,7 @@ capture_program(const void *data, const char *const *operands, size_t n)
     job.launch.hook = job.hook;
     int code = read_options(v, &job.launch);
     code = code ? code : choose(&job, n);
+    moe_capture_leave(&job);
     g_free(job.folder);
     g_free(job.database);
     g_free(job.trace);

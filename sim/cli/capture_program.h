@@ -29,6 +29,7 @@ typedef struct moe_program_job {
     const char *const *environment;  /* moesim's own, ended by NULL */
     char *folder, *database, *trace; /* NAME.d, NAME.db; NAME.safetensors or NULL */
     char *inject, *hook;
+    int lock; /* of the folder; 0: none */
     moe_launch_config launch;
     moe_launch_end plain, end; /* without and with recording */
     moe_profile_summary summary;
@@ -43,8 +44,10 @@ moe_probe *moe_capture_probe(const char *const *env);
 /* moesim capture --check; the exit code. */
 int moe_capture_check(const moe_program_job *job);
 
-/* Makes room: the folder is there and empty; the exit code after a message. */
-int moe_capture_room(const moe_program_job *job);
+/* Makes room: the folder is there, empty, and locked (flock) until moe_capture_leave, or until this
+ * process ends; the exit code after a message. */
+int moe_capture_room(moe_program_job *job);
+void moe_capture_leave(moe_program_job *job);
 /* Removes the raw logs, and their folder when nothing else is in it. */
 void moe_capture_clear(const moe_program_job *job);
 /* How long each raw log is now, by name; asked before they are decoded. */

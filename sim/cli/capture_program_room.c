@@ -5,7 +5,9 @@
 #include "sim/cli/output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,14 +97,66 @@ say_there(const moe_program_job *job)
     return MOE_EXIT_OUTPUT;
 }
 
-int
-moe_capture_room(const moe_program_job *job)
+void
+moe_capture_leave(moe_program_job *job)
 {
+    if (job->lock > 0)
+        close(job->lock);
+    job->lock = 0;
+}
+
+/* Takes the folder for as long as this process lives; false when another capture has it. */
+static bool
+lock_folder(moe_program_job *job)
+{
+    int folder = open(job->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0 && flock(folder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(folder);
+        return false;
+    }
+    moe_capture_leave(job);
+    job->lock = folder >= 0 ? folder : 0;
+    return true;
+}
+
+static void
+note_writer(void *context, const char *name, const char *path, gint64 bytes)
+{
+    (void)name;
+    (void)bytes;
+    int log = open(path, O_RDONLY | O_CLOEXEC);
+    bool taken = log >= 0 && flock(log, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    *(bool *)context |= taken;
+    if (log >= 0)
+        close(log);
+}
+
+/* Whether another capture, or a program that outlived its own, still writes there: not even -f
+ * takes that away. */
+static bool
+say_busy(moe_program_job *job)
+{
+    bool busy = !lock_folder(job);
+    if (!busy)
+        each_log(job, note_writer, &busy);
+    if (busy)
+        moe_say("%s is still being written by another capture: name another by -o, or wait for it",
+                job->folder);
+    return busy;
+}
+
+int
+moe_capture_room(moe_program_job *job)
+{
+    if (say_busy(job))
+        return MOE_EXIT_OUTPUT;
     if (job->values->force)
         moe_capture_clear(job);
     else if (say_there(job))
         return MOE_EXIT_OUTPUT;
     if (mkdir(job->folder, 0777) == 0) {
+        if (say_busy(job)) /* another -f came in between */
+            return MOE_EXIT_OUTPUT;
         if (job->trace)
             unlink(job->trace); /* -f: what stands there at the end is the program's */
         return MOE_EXIT_OK;

@@ -40,6 +40,12 @@ typedef struct moe_option {
     int64_t preset; /* INT */
 } moe_option;
 
+/* The option of every command that writes a file of its own: without it, none is replaced. */
+#define MOE_OPTION_FORCE(letter, offset)                                                           \
+    {                                                                                              \
+        "force", letter, MOE_OPTION_FLAG, offset, .help = "Replace what stands there already."     \
+    }
+
 typedef struct moe_command moe_command;
 struct moe_command {
     const char *name;

@@ -149,6 +149,7 @@ moe_counters_collect(const GPtrArray *plan, const char *name, bool force,
                                      .trace = MOE_LAUNCH_nvtx | MOE_LAUNCH_route,
                                      .engine = "none"};
     int code = collect(&job, plan);
+    moe_capture_leave(&job);
     g_free(job.folder);
     g_free(job.database);
     g_free(job.inject);

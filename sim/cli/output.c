@@ -60,6 +60,15 @@ moe_say(const char *fmt, ...)
 }
 
 int
+moe_out_room(const char *path, bool force)
+{
+    if (!path || force || !g_file_test(path, G_FILE_TEST_IS_REGULAR))
+        return MOE_EXIT_OK;
+    moe_say("%s exists; --force replaces it", path);
+    return MOE_EXIT_ENVIRONMENT;
+}
+
+int
 moe_say_diag(const moe_diag *diag)
 {
     g_autofree char *text = moe_diag_render(diag);

@@ -9,6 +9,9 @@ void moe_out(const char *fmt, ...) MOE_PRINTF(1, 2);
 void moe_out_text(const char *text);
 /* Writes a file, whole or not at all, and says so; false with an error. */
 bool moe_out_file(const char *path, const GString *text, GError **error);
+/* What a command writes stands nowhere yet: 0, or the exit code after a message that a regular file
+ * is at `path` (NULL: nothing is written) which --force would replace. */
+int moe_out_room(const char *path, bool force);
 /* Standard error, as one line "moesim: …". */
 void moe_say(const char *fmt, ...) MOE_PRINTF(1, 2);
 /* Prints all messages; MOE_EXIT_INPUT if there is an error among them, else 0. */

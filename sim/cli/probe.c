@@ -25,7 +25,7 @@ typedef struct probe_values {
 static const moe_option options[] = {
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "PRESET.yaml",
      .help = "The preset to write. Without it, nothing is written."},
-    {"force", 'f', MOE_OPTION_FLAG, AT(force), .help = "Replace files that are there."},
+    MOE_OPTION_FORCE('f', AT(force)),
     {"name", 0, MOE_OPTION_TEXT, AT(name), "NAME",
      .help = "What the machine is called. Default: the preset's file name."},
     {"disk", 0, MOE_OPTION_TEXT, AT(disk), "DIR",
@@ -237,16 +237,6 @@ is_name(const char *name)
     return g_ascii_isalpha(*name);
 }
 
-/* Whether something would be lost; then after a message. */
-static bool
-exists(const probe_values *v, const char *path)
-{
-    if (!path || v->force || !g_file_test(path, G_FILE_TEST_IS_REGULAR))
-        return false;
-    moe_say("%s exists; -f replaces it", path);
-    return true;
-}
-
 /* 0, or the exit code after a message. */
 static int
 check(const probe_values *v, unsigned parts, const char *name, uint64_t *memory)
@@ -280,7 +270,8 @@ check(const probe_values *v, unsigned parts, const char *name, uint64_t *memory)
         *memory = (uint64_t)size;
     if (v->output && v->rows && !strcmp(v->output, v->rows))
         return moe_say_usage(COMMAND, "'-o' and '--rows' both name %s", v->rows);
-    return exists(v, v->output) || exists(v, v->rows) ? MOE_EXIT_ENVIRONMENT : MOE_EXIT_OK;
+    int code = moe_out_room(v->output, v->force);
+    return code ? code : moe_out_room(v->rows, v->force);
 }
 
 /* Before minutes are spent on what cannot be written then. */

@@ -45,10 +45,9 @@ spare(const char *command, const profile_values *values, const char *input)
         if (strcmp(outputs[i], input) == 0)
             return moe_say_usage(command, "'%s' would replace the input: name another file",
                                  outputs[i]);
-        if (!values->force && g_file_test(outputs[i], G_FILE_TEST_EXISTS))
-            return moe_say_usage(command, "%s exists; -f replaces it", outputs[i]);
     }
-    return MOE_EXIT_OK;
+    int code = moe_out_room(values->output, values->force);
+    return code ? code : moe_out_room(values->trace, values->force);
 }
 
 /* ---- decode ---- */
@@ -57,7 +56,7 @@ static const moe_option options[] = {
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "NAME.db", .help = "The profile to write."},
     {"trace", 't', MOE_OPTION_TEXT, AT(trace), "NAME.safetensors",
      .help = "The routing trace to write, if routing was seen."},
-    {"force", 'f', MOE_OPTION_FLAG, AT(force), .help = "Replace files that exist."},
+    MOE_OPTION_FORCE('f', AT(force)),
 };
 
 static int
@@ -127,7 +126,7 @@ import(const void *data, const char *const *operands, size_t n)
 
 static const moe_option import_options[] = {
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "NAME.db", .help = "The profile to write."},
-    {"force", 'f', MOE_OPTION_FLAG, AT(force), .help = "Replace a file that exists."},
+    MOE_OPTION_FORCE('f', AT(force)),
 };
 
 static const moe_command import_command = {

@@ -15,6 +15,7 @@ typedef struct timeline_values {
     const char *output, *run;
     int64_t step, simulated_step;
     GPtrArray *simulated, *sets;
+    bool force;
 } timeline_values;
 
 #define AT(field) offsetof(timeline_values, field)
@@ -23,6 +24,7 @@ static const moe_option options[] = {
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "FILE",
      .help = "The timeline to write: .pftrace, Perfetto's own format, or .json, Chrome's trace "
              "events; with .gz behind it compressed."},
+    MOE_OPTION_FORCE('f', AT(force)),
     {"simulated", 0, MOE_OPTION_LIST, AT(simulated), "FILE",
      .help = "A simulated run beside it: a database of results (stored with store=timeline), or a "
              "scenario (.yaml), which is simulated now; may be repeated."},
@@ -172,6 +174,8 @@ run(const void *data, const char *const *operands, size_t n)
         return moe_say_usage(PATH, "'-o FILE' is missing");
     if (n == 0 && values->simulated->len == 0)
         return moe_say_usage(PATH, "wants a profile NAME.db, or --simulated FILE");
+    if ((code = moe_out_room(values->output, values->force)))
+        return code;
     int64_t step = values->step < 0 ? MOE_RECORDING_UNKNOWN : values->step;
     int64_t other = values->simulated_step < 0 ? step : values->simulated_step;
     g_autoptr(moe_timeline) timeline = moe_timeline_new();

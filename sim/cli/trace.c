@@ -102,13 +102,14 @@ same_file(const char *a, const char *b)
 }
 
 int
-moe_trace_spare_inputs(const char *command, const char *output, const char *const *inputs, size_t n)
+moe_trace_spare_inputs(const char *command, const char *output, bool force,
+                       const char *const *inputs, size_t n)
 {
-    return moe_trace_spare(command, "-o", output, inputs, n);
+    return moe_trace_spare(command, "-o", output, force, inputs, n);
 }
 
 int
-moe_trace_spare(const char *command, const char *option, const char *output,
+moe_trace_spare(const char *command, const char *option, const char *output, bool force,
                 const char *const *inputs, size_t n)
 {
     g_autofree char *index = g_strconcat(output, MOE_SHARDS_SUFFIX, NULL);
@@ -123,18 +124,21 @@ moe_trace_spare(const char *command, const char *option, const char *output,
             return moe_say_usage(command, "'%s %s' would replace the input %s: name another file",
                                  option, output, inputs[i]);
     }
-    return MOE_EXIT_OK;
+    int code = moe_out_room(output, force);
+    return code ? code : moe_out_room(index, force);
 }
 
 /* ---- sample ---- */
 
 typedef struct sample_values {
     const char *output;
+    bool force;
 } sample_values;
 
 static const moe_option sample_options[] = {
     {"output", 'o', MOE_OPTION_TEXT, offsetof(sample_values, output), "FILE",
      .help = "The trace to write."},
+    MOE_OPTION_FORCE('f', offsetof(sample_values, force)),
 };
 
 static int
@@ -143,6 +147,10 @@ sample(const void *data, const char *const *operands, size_t n)
     const sample_values *values = data;
     if (!values->output)
         return moe_say_usage("moesim trace sample", "'-o FILE' is missing");
+    int code =
+        moe_trace_spare_inputs("moesim trace sample", values->output, values->force, NULL, 0);
+    if (code)
+        return code;
     g_autoptr(moe_diag) diag = moe_diag_new();
     moe_generate_config config = moe_generate_sample();
     moe_routing_builder *builder = moe_generate(&config, (moe_loc){0}, diag);

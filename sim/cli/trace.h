@@ -15,11 +15,12 @@ int moe_trace_write_shards(moe_routing_builder *builder, const char *name, const
                            uint64_t shard_bytes, moe_diag *diag);
 
 /* Whether an output would replace one of the inputs (the same file under any name, or a shard of
- * an index that is an input): 0, or the exit code after a message of `command`. */
-int moe_trace_spare(const char *command, const char *option, const char *output,
+ * an index that is an input), or, without `force`, any file: 0, or the exit code after a message of
+ * `command`. */
+int moe_trace_spare(const char *command, const char *option, const char *output, bool force,
                     const char *const *inputs, size_t n);
 /* The same of what `-o` names. */
-int moe_trace_spare_inputs(const char *command, const char *output, const char *const *inputs,
-                           size_t n);
+int moe_trace_spare_inputs(const char *command, const char *output, bool force,
+                           const char *const *inputs, size_t n);
 
 #endif

@@ -6,6 +6,7 @@
 
 typedef struct export_values {
     const char *output;
+    bool force;
     int format; /* 0: by the output's name, else moe_exporters[format - 1] */
 } export_values;
 
@@ -20,6 +21,7 @@ static const moe_option options[] = {
      .help = "What to write (`moesim list exporters`). Default: by the name of the output."},
     {"output", 'o', MOE_OPTION_TEXT, offsetof(export_values, output), "OUT",
      .help = "The file to write."},
+    MOE_OPTION_FORCE(0, offsetof(export_values, force)),
 };
 
 static int
@@ -47,7 +49,8 @@ static int export(const void *data, const char *const *operands, size_t n)
     if (!exporter)
         return moe_say_usage("moesim trace export", "'%s' does not say the format; --format does",
                              values->output);
-    int code = moe_trace_spare_inputs("moesim trace export", values->output, operands, n);
+    int code =
+        moe_trace_spare_inputs("moesim trace export", values->output, values->force, operands, n);
     if (code)
         return code;
     if (moe_requests_recognise(operands[0]))

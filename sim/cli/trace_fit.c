@@ -13,12 +13,14 @@
 typedef struct fit_values {
     const char *output, *sequences, *select;
     int64_t tokens, numbers, rounds;
+    bool force;
 } fit_values;
 
 #define AT(field) offsetof(fit_values, field)
 
 static const moe_option options[] = {
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "OUT.yaml", .help = "The description to write."},
+    MOE_OPTION_FORCE('f', AT(force)),
     {"sequences", 0, MOE_OPTION_TEXT, AT(sequences), "A..B,C,…",
      .help = "Only these sequences, counted from 0; A..B is A, A+1, … B-1. All by default."},
     {"select", 0, MOE_OPTION_TEXT, AT(select), "FILE",
@@ -45,7 +47,8 @@ run(const void *data, const char *const *operands, size_t n)
     const fit_values *values = data;
     if (!values->output)
         return moe_say_usage("moesim trace fit", "'-o OUT.yaml' is missing");
-    int spared = moe_trace_spare_inputs("moesim trace fit", values->output, operands, n);
+    int spared =
+        moe_trace_spare_inputs("moesim trace fit", values->output, values->force, operands, n);
     if (spared)
         return spared;
     g_autoptr(moe_diag) diag = moe_diag_new();

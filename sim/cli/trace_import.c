@@ -14,7 +14,7 @@ typedef struct import_values {
     const char *output, *model, *licence, *memory, *shard_size;
     int format; /* 0: auto, else moe_importers[format - 1] */
     int64_t layers, experts, top_k, sequences, block_tokens, seed;
-    bool sort, renormalise, by_weight;
+    bool sort, renormalise, by_weight, force;
 } import_values;
 
 #define MOE_IMPORTER(symbol, name) "|" name
@@ -30,6 +30,7 @@ static const moe_option options[] = {
      .help = "What the files are (`moesim list importers`). Default: auto, by their content."},
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "OUT",
      .help = "The trace to write (.safetensors)."},
+    MOE_OPTION_FORCE(0, AT(force)),
     {"model", 'm', MOE_OPTION_TEXT, AT(model), "NAME",
      .help =
          "Model the routing was taken from, for the metadata; one of `moesim list models`, or a "
@@ -207,7 +208,8 @@ import(const void *data, const char *const *operands, size_t n)
     int64_t memory, shard_size;
     if (!values->output)
         return moe_say_usage("moesim trace import", "'-o OUT.safetensors' is missing");
-    int code = moe_trace_spare_inputs("moesim trace import", values->output, operands, n);
+    int code =
+        moe_trace_spare_inputs("moesim trace import", values->output, values->force, operands, n);
     code = code ? code : import_sizes(values, &memory, &shard_size);
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(GString) report = g_string_new(NULL);

@@ -7,13 +7,14 @@
 typedef struct synth_values {
     const char *output;
     int64_t tokens, sequences, seed;
-    bool keys;
+    bool keys, force;
 } synth_values;
 
 #define AT(field) offsetof(synth_values, field)
 
 static const moe_option options[] = {
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "OUT", .help = "The trace to write."},
+    MOE_OPTION_FORCE('f', AT(force)),
     {"tokens", 'n', MOE_OPTION_INT, AT(tokens), "N", NULL, 1, MOE_NONE - 1,
      "Tokens in all, shared out evenly among the sequences; prompts keep their share. Without "
      "--sequences as many sequences as keep the description's length nearest, at least one."},
@@ -73,7 +74,8 @@ run(const void *data, const char *const *operands, size_t n)
     if (!n || !values->output)
         return moe_say_usage("moesim trace synth",
                              n ? "'-o OUT' is missing" : "a description is missing");
-    int code = moe_trace_spare_inputs("moesim trace synth", values->output, operands, n);
+    int code =
+        moe_trace_spare_inputs("moesim trace synth", values->output, values->force, operands, n);
     if (code)
         return code;
     if (values->tokens && values->sequences > values->tokens)

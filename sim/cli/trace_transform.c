@@ -10,6 +10,7 @@
 typedef struct transform_values {
     const char *output;
     GPtrArray *steps;
+    bool force;
 } transform_values;
 
 #define AT(field) offsetof(transform_values, field)
@@ -20,6 +21,7 @@ static const moe_option options[] = {
              "repeated; steps are done in order."},
     {"output", 'o', MOE_OPTION_TEXT, AT(output), "OUT",
      .help = "The trace to write (.safetensors)."},
+    MOE_OPTION_FORCE('f', AT(force)),
 };
 
 /* The steps as a scenario would have them: a list, one element per --step. */
@@ -157,7 +159,8 @@ transform(const void *data, const char *const *operands, size_t n)
         return moe_say_usage("moesim trace transform", "'-o OUT.safetensors' is missing");
     if (values->steps->len == 0 && n == 1)
         return moe_say_usage("moesim trace transform", "'--step STEP' is missing");
-    int code = moe_trace_spare_inputs("moesim trace transform", values->output, operands, n);
+    int code = moe_trace_spare_inputs("moesim trace transform", values->output, values->force,
+                                      operands, n);
     if (code)
         return code;
     g_autoptr(moe_diag) diag = moe_diag_new();

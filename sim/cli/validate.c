@@ -17,7 +17,7 @@
 typedef struct validate_values {
     const char *device, *kernels, *fit, *output, *plot, *markdown;
     GPtrArray *only, *except;
-    bool brief, quiet;
+    bool brief, quiet, force;
     int64_t worst;
 } validate_values;
 
@@ -47,6 +47,7 @@ static const moe_option options[] = {
     {"brief", 'b', MOE_OPTION_FLAG, AT(brief), .help = "One line for each kind of row."},
     {"markdown", 0, MOE_OPTION_TEXT, AT(markdown), "FILE",
      .help = "Write the errors as tables of Markdown: those of hw/README.md."},
+    MOE_OPTION_FORCE('f', AT(force)),
     {"plot", 0, MOE_OPTION_TEXT, AT(plot), "DIR",
      .help = "Draw predicted against measured times, by kind and machine, below DIR (gnuplot)."},
     {"quiet", 'q', MOE_OPTION_FLAG, AT(quiet), .help = "No notes about the tables, no progress."},
@@ -148,7 +149,8 @@ run(const void *data, const char *const *operands, size_t n)
     const char *const outputs[] = {v->output, v->markdown};
     for (size_t i = 0; i < MOE_COUNT(outputs) && code == MOE_EXIT_OK; i++)
         if (outputs[i])
-            code = moe_trace_spare_inputs(COMMAND, outputs[i], operands, n);
+            code = moe_trace_spare_inputs(COMMAND, outputs[i], v->force || outputs[i] == v->output,
+                                          operands, n);
     if (code)
         return code;
     if (moe_tables_read(table, operands, n, diag, &error)) {

@@ -54,8 +54,10 @@ try -m m -t ids.txt -o m/
 try -m m -t ids.txt --offload 25% -o x --decisions ""
 
 # What is refused leaves the log of before, and none where there was none.
-try -m m -t beyond.txt --offload 25% -o x --decisions keep.log
+try -m m -t beyond.txt --offload 25% --force -o x --decisions keep.log
 try -m m -t beyond.txt --offload 25% -o x --decisions new.log
-try -m m -t ids.txt --offload 1B -o x --decisions keep.log
+try -m m -t ids.txt --offload 1B --force -o x --decisions keep.log
+try -m m -t ids.txt --offload 25% -o x --decisions keep.log
+try -m m -t ids.txt -o t
 find . -type f ! -name before | sort | xargs cksum | diff before - || echo "files changed"
 rm -r m sharded link hard.safetensors before

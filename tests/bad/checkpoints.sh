@@ -12,7 +12,7 @@ for fault in $wrong; do
     echo "exit $?"
 done
 for fault in none shards; do
-    "$moesim" capture --model $fault --tokens ids.txt -o trace >/dev/null 2>&1
+    "$moesim" capture --force --model $fault --tokens ids.txt -o trace >/dev/null 2>&1
     echo "$fault: exit $?"
 done
 rm -r $wrong none shards trace.safetensors ids.txt

@@ -3,7 +3,7 @@ command -v python3 >/dev/null || exit 77
 data=$source/tests/unit/data/engines
 import()
 {
-    "$moesim" trace import "$@" -o routing.safetensors 2>&1
+    "$moesim" trace import --force "$@" -o routing.safetensors 2>&1
     echo "exit $?"
 }
 # text WHAT OPTIONS TEXT: as rows of llama.cpp

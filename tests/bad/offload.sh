@@ -37,7 +37,7 @@ try capture -m m --follow "$source/traces/samples/quickstart.safetensors" -o x -
 "$moesim" capture -m m --follow t.safetensors --offload 40% --decisions run.log -o x --lookahead 2 \
     --predict "{kind: recorded, distance: 2}" --prefetch "{kind: next-layer, distance: 2}" >/dev/null || exit
 try trace replay run.log t.safetensors
-"$moesim" capture -m m --follow t.safetensors --offload 40% --decisions run.log -o x >/dev/null || exit
+"$moesim" capture --force -m m --follow t.safetensors --offload 40% --decisions run.log -o x >/dev/null || exit
 try trace replay run.log "$source/traces/samples/quickstart.safetensors"
 try trace replay gone.log t.safetensors
 try trace replay ids.txt t.safetensors

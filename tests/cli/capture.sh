@@ -12,7 +12,7 @@ cat >ids.jsonl <<JSON
 {"ids": [7, 1, 1, 50, 22], "domain": "prose"}
 {"ids": [12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24], "domain": "c"}
 JSON
-capture() { "$moesim" capture -m model "$@"; }
+capture() { "$moesim" capture --force -m model "$@"; }
 run="-t ids.jsonl --decode 12 --lookahead 3 --exact"
 
 # Threads change nothing; batches and chunks only which tokens ran together.

@@ -24,7 +24,7 @@ with open(sys.argv[1], "wb") as file:
     file.write(data)
 PY
 echo '{"ids": [5, 9, 17, 33, 2, 60, 41, 8, 8, 3], "prompt": 4}' >ids.jsonl
-capture() { "$moesim" capture -m model -t ids.jsonl --lookahead 2 "$@"; }
+capture() { "$moesim" capture --force -m model -t ids.jsonl --lookahead 2 "$@"; }
 capture -o cpu >/dev/null || failed=1
 capture -o cuda --backend cuda --precision f32 --times >/dev/null || failed=1
 python3 -B - <<'PY' || failed=1

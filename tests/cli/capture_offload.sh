@@ -9,7 +9,7 @@ cat >ids.jsonl <<JSON
 {"ids": [7, 1, 1, 50, 22], "domain": "prose"}
 {"ids": [12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24], "domain": "c"}
 JSON
-capture() { "$moesim" capture -m model "$@"; }
+capture() { "$moesim" capture --force -m model "$@"; }
 capture -t ids.jsonl --decode 8 --batch 2 --chunk 6 --lookahead 2 --exact -o one >/dev/null || failed=1
 again="--follow one.safetensors --batch 2 --chunk 6 --lookahead 2 --exact"
 

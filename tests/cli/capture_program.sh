@@ -176,4 +176,30 @@ for _ in range(1000):
     time.sleep(0.01)
 assert os.path.exists("went-on") and os.path.isdir("killed.d") and not os.path.exists("killed.db")
 PYTHON
+# What is being written is not taken away, not even by -f: by a capture that runs, or by a program
+# whose log it is.
+python3 - "$moesim" <<'PYTHON' || failed=1
+import fcntl, os, subprocess, sys
+def capture(*words, **more):
+    return subprocess.Popen([sys.argv[1], "capture", *words], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, **more)
+first = capture("-o", "busy", "--", "sh", "-c", "echo ready; read go; exit 3", stdin=subprocess.PIPE)
+assert first.stdout.readline() == "ready\n"
+for words in ([], ["-f"]):
+    second = capture(*words, "-o", "busy", "--", "touch", "ran")
+    said = second.communicate()[1]
+    assert second.returncode == 5 and "busy.d is still being written by another capture" in said, said
+first.communicate("go\n")
+assert first.returncode == 3 and os.path.exists("busy.db") and not os.path.exists("ran")
+os.remove("held.d/mine")
+with open("held.d/77.raw", "w") as log:
+    fcntl.flock(log, fcntl.LOCK_EX)
+    second = capture("-f", "-o", "held", "--", "true")
+    said = second.communicate()[1]
+    assert second.returncode == 5 and "held.d is still being written" in said, said
+    assert os.path.exists("held.d/77.raw"), "the log went"
+second = capture("-f", "-o", "held", "--", "true")
+said = second.communicate()[1]
+assert second.returncode == 0 and os.path.exists("held.db"), said
+PYTHON
 exit $failed

@@ -10,7 +10,7 @@ engine()
     wanted=$1
     options=$2
     shift 2
-    if ! "$moesim" trace import $options "$@" -o x.safetensors >out 2>&1; then
+    if ! "$moesim" trace import --force $options "$@" -o x.safetensors >out 2>&1; then
         echo "$*:"; cat out; failed=1
         return
     fi
@@ -23,7 +23,7 @@ same()
     as=$1
     options=$2
     shift 2
-    "$moesim" trace import $options "$@" -o y.safetensors >out 2>&1 || { echo "$*:"; cat out; failed=1; }
+    "$moesim" trace import --force $options "$@" -o y.safetensors >out 2>&1 || { echo "$*:"; cat out; failed=1; }
     cmp "$as" y.safetensors || { echo "$*: not as $as"; failed=1; }
 }
 
@@ -43,7 +43,7 @@ engine megatron "--format megatron --sequences 2" "$data/megatron_list.npz"
 engine "" "" "$data/plain.npy"
 engine "" "" "$data/two.npz"
 
-"$moesim" trace import --experts 16 "$data/plain.npy" -o plain.safetensors >out || failed=1
+"$moesim" trace import --force --experts 16 "$data/plain.npy" -o plain.safetensors >out || failed=1
 cp "$data/plain.npy" .
 gzip -k plain.npy
 command -v zstd >/dev/null && zstd -q plain.npy -o plain.npy.zst
@@ -58,15 +58,15 @@ same plain.safetensors "--experts 16 --format npy" pipe
 wait
 
 # Two files are two sequences, as two members are; two ranks that saw the same are one.
-"$moesim" trace import --experts 16 "$data/vllm_lists.json" "$data/vllm_encoding.json" -o x.safetensors >out
+"$moesim" trace import --force --experts 16 "$data/vllm_lists.json" "$data/vllm_encoding.json" -o x.safetensors >out
 "$moesim" trace info x.safetensors | grep -q '^sequences *2, of 12 .. 12 tokens' || { echo "two files"; failed=1; }
 cp "$data/trtllm_steady.safetensors" rank1.safetensors
-"$moesim" trace import --experts 16 "$data/trtllm_steady.safetensors" -o one.safetensors >out
+"$moesim" trace import --force --experts 16 "$data/trtllm_steady.safetensors" -o one.safetensors >out
 same one.safetensors "--experts 16" "$data/trtllm_steady.safetensors" rank1.safetensors
 grep -q 'rank1.safetensors: the same tokens as a rank before: left out' out || { cat out; failed=1; }
 
 # What came in is said, and that an answer is there twice.
-"$moesim" trace import --experts 16 "$data/vllm_lists.json" "$data/vllm_lists.json" -o x.safetensors >out 2>&1
+"$moesim" trace import --force --experts 16 "$data/vllm_lists.json" "$data/vllm_lists.json" -o x.safetensors >out 2>&1
 grep -q '^2 sequences, 24 tokens (10 prefill), 3 layers, 16 experts, top-4$' out || { cat out; failed=1; }
 grep -q 'warning: sequences 0 and 1 are equal throughout: was an answer given twice' out || { cat out; failed=1; }
 
@@ -80,6 +80,6 @@ head = \"{'descr': '<i2', 'fortran_order': False, 'shape': (%d, %d, %d), }\" % (
 rows = [struct.pack('<336h', *[(3 * t + 5 * l + 7 * j) % 64 for l in range(layers) for j in range(k)]) for t in range(64)]
 open('large.npy', 'wb').write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(head)) + head.encode() + b''.join(rows[t // 4 % 64] for t in range(n)))
 " || exit 77
-( ulimit -d 16000; exec "$moesim" trace import --memory 1MiB large.npy large.npy large.npy large.npy -o x.safetensors ) >out 2>&1 ||
+( ulimit -d 16000; exec "$moesim" trace import --force --memory 1MiB large.npy large.npy large.npy large.npy -o x.safetensors ) >out 2>&1 ||
     { cat out; failed=1; }
 exit $failed

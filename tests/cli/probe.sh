@@ -22,8 +22,8 @@ done
 expect 0 "decode" "$moesim" run "$source/scenarios/quickstart.yaml" --set hardware=mine.yaml \
     -o out.db --no-plot
 expect 0 "links.0.rate" "$moesim" calibrate rows.csv --device again --base mine.yaml -o again.yaml
-expect 3 "mine.yaml exists; -f replaces it" probe --seconds 1 -o mine.yaml
-expect 3 "rows.csv exists; -f replaces it" probe --seconds 1 --only memory --rows rows.csv
+expect 3 "mine.yaml exists; --force replaces it" probe --seconds 1 -o mine.yaml
+expect 3 "rows.csv exists; --force replaces it" probe --seconds 1 --only memory --rows rows.csv
 expect 0 "mine.yaml written" probe --seconds 1 --only memory,cpu -o mine.yaml -f
 grep -q "links: \[\]" mine.yaml || { echo "links without a disk"; failed=1; }
 expect 0 "^gpu  " probe --only gpu

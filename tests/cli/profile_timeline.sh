@@ -8,7 +8,7 @@ timeline() {
     name=$1
     shift
     for ending in json pftrace; do
-        "$moesim" profile timeline "$@" -o "$name.$ending" >said 2>&1 || { cat said; failed=1; }
+        "$moesim" profile timeline --force "$@" -o "$name.$ending" >said 2>&1 || { cat said; failed=1; }
     done
 }
 check() {

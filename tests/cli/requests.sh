@@ -11,7 +11,7 @@ TIMESTAMP,ContextTokens,GeneratedTokens
 2023-11-17 00:00:02.5000000,300,30
 END
 expect 0 "1 requests without output (failed) dropped, the first in azure.csv:4" \
-    "$moesim" trace import azure.csv -o azure.safetensors --licence MIT
+    "$moesim" trace import --force azure.csv -o azure.safetensors --licence MIT
 info=$("$moesim" trace info azure.safetensors)
 [ "$info" = "trace        azure.safetensors
 requests     3 over 3.00 s
@@ -23,14 +23,14 @@ prefixes     not known
 licence      MIT" ] || { echo "$info"; failed=1; }
 
 gzip -k azure.csv
-expect 0 "again.safetensors written" "$moesim" trace import --format azure azure.csv.gz \
+expect 0 "again.safetensors written" "$moesim" trace import --force --format azure azure.csv.gz \
     -o again.safetensors --licence MIT
 cmp azure.safetensors again.safetensors || failed=1
 
 tac azure.csv | sed '$d' | { head -n 1 azure.csv; cat; } >late.csv
-expect 1 "late.csv:4: error: arrives 2.5 s before" "$moesim" trace import late.csv -o late.safetensors
+expect 1 "late.csv:4: error: arrives 2.5 s before" "$moesim" trace import --force late.csv -o late.safetensors
 [ -e late.safetensors ] && { echo "late.safetensors was made"; failed=1; }
-expect 0 "sorted by time" "$moesim" trace import --sort late.csv -o late.safetensors --licence MIT
+expect 0 "sorted by time" "$moesim" trace import --force --sort late.csv -o late.safetensors --licence MIT
 cmp azure.safetensors late.safetensors || failed=1
 
 # Out and in again: the same bytes.
@@ -39,21 +39,21 @@ printf '5.25,a,1,"GPT-4, turbo",10,20,30,x\n7,b,1,ChatGPT,11,21,32,x\n7,a,1,,12,
 printf '{"timestamp": 3, "input_length": 600, "output_length": 5, "hash_ids": [70, 9]}\n' >mooncake.jsonl
 printf '{"timestamp": 4, "input_length": 513, "output_length": 6, "hash_ids": [70, 8]}\n' >>mooncake.jsonl
 for file in azure.csv burst.csv mooncake.jsonl; do
-    "$moesim" trace import "$file" -o one.safetensors >/dev/null || failed=1
-    expect 0 "one.csv written" "$moesim" trace export one.safetensors -o one.csv
-    "$moesim" trace import one.csv -o two.safetensors >/dev/null || failed=1
+    "$moesim" trace import --force "$file" -o one.safetensors >/dev/null || failed=1
+    expect 0 "one.csv written" "$moesim" trace export --force one.safetensors -o one.csv
+    "$moesim" trace import --force one.csv -o two.safetensors >/dev/null || failed=1
     cmp one.safetensors two.safetensors || { echo "$file is another after export"; failed=1; }
 done
 expect 2 "holds requests, which jsonl cannot; csv can" \
-    "$moesim" trace export one.safetensors -o one.jsonl
+    "$moesim" trace export --force one.safetensors -o one.jsonl
 if [ -c /dev/full ]; then
-    expect 3 "/dev/full" "$moesim" trace export --format csv one.safetensors -o /dev/full
+    expect 3 "/dev/full" "$moesim" trace export --force --format csv one.safetensors -o /dev/full
 fi
 
 expect 1 "no routing trace: metadata 'format' is 'moesim-requests'" \
     "$moesim" trace mrc azure.safetensors --slots 2
 expect 0 "mooncake" "$moesim" list importers
 if [ -c /dev/full ]; then
-    expect 3 "/dev/full" "$moesim" trace import azure.csv -o /dev/full
+    expect 3 "/dev/full" "$moesim" trace import --force azure.csv -o /dev/full
 fi
 exit $failed

@@ -91,11 +91,11 @@ def main():
     for number, ids in enumerate(prompts):
         options = ["--batch", "3", "--lookahead", "1"]
         cut = [] if every else ["--context", "72"]
-        call(moesim, "capture", "-m", model, "-t", ids, "--decode", "8", "--ignore-end", "-o", "one", *options,
+        call(moesim, "capture", "--force", "-m", model, "-t", ids, "--decode", "8", "--ignore-end", "-o", "one", *options,
              *cut)
         want = simulated(moesim, model, "one.safetensors", policies)
         rows = tensors("one.safetensors")
-        follow = [moesim, "capture", "-m", model, "--follow", "one.safetensors", "-o", "two",
+        follow = [moesim, "capture", "--force", "-m", model, "--follow", "one.safetensors", "-o", "two",
                   "--decisions", "run.log", *options]
         for at, (evict, scope, capacity) in enumerate(combinations):
             if not every and at % len(prompts) != number:
