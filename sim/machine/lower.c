@@ -360,6 +360,7 @@ moe_lowering_longest(const moe_lowering *lowering, uint32_t m, const moe_cost **
             const char *name;
             const moe_cost *cost;
         } stages[] = {{"projection", &s->projection},
+                      {"scores", &s->scores},
                       {"attention", &s->attention},
                       {"cross projection", &s->cross_projection},
                       {"cross attention", &s->cross},
