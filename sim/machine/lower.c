@@ -359,12 +359,9 @@ moe_lowering_longest(const moe_lowering *lowering, uint32_t m, const moe_cost **
         const struct {
             const char *name;
             const moe_cost *cost;
-        } stages[] = {{"projection", &s->projection},
-                      {"scores", &s->scores},
-                      {"attention", &s->attention},
-                      {"cross projection", &s->cross_projection},
-                      {"cross attention", &s->cross},
-                      {"dense", &s->dense},
+        } stages[] = {{"projection", &s->projection}, {"scores", &s->scores},
+                      {"attention", &s->attention},   {"cross projection", &s->cross_projection},
+                      {"cross attention", &s->cross}, {"dense", &s->dense},
                       {"router", &s->router}};
         for (size_t k = 0; k < MOE_COUNT(stages) && p->count[i] > 0; k++)
             if (!*cost || stages[k].cost->total_ps > (*cost)->total_ps) {
