@@ -211,8 +211,8 @@ uint32_t moe_measured_files(const moe_measured *table);
 /* What was understood, assumed and left out of tables of other layouts, "FILE: …"; borrowed. */
 const char *const *moe_measured_notes(const moe_measured *table, size_t *n);
 /* Whether the first line of a file names the columns of a table that can be read: for folders in
- * which other files lie, too. */
-bool moe_measured_understands(const char *path);
+ * which other files lie, too. Where it nearly does, *lacks is what it lacks, in words (yours). */
+bool moe_measured_understands(const char *path, char **lacks);
 /* The name of the i-th layout of another project that is understood, and what its rows become; NULL
  * behind the last one. */
 const char *moe_measured_layout(size_t i, const char **help);

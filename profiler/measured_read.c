@@ -362,7 +362,7 @@ read_source(moe_measured *table, moe_text_source *source, const char *name, moe_
 }
 
 bool
-moe_measured_understands(const char *path)
+moe_measured_understands(const char *path, char **lacks)
 {
     g_autoptr(moe_diag) diag = moe_diag_new();
     g_autoptr(moe_measured) table = moe_measured_new();
@@ -370,6 +370,7 @@ moe_measured_understands(const char *path)
     reader r = {.table = table};
     GError *error = NULL;
     bool known = false;
+    *lacks = NULL;
     if (!source)
         return true; /* whoever reads it says why */
     moe_measured_begin(table, path);
@@ -381,7 +382,10 @@ moe_measured_understands(const char *path)
     if (step == MOE_TEXT_LINE && moe_csv_split(&r.fields, &r.lines)) {
         const moe_layout *close = NULL;
         g_autofree char *missing = NULL;
-        known = is_ours(&r) || moe_layout_find(&r.fields, &close, &missing) || close;
+        known = is_ours(&r) || moe_layout_find(&r.fields, &close, &missing);
+        if (!known && close)
+            *lacks =
+                g_strdup_printf("a table like '%s' lacks the columns %s", close->name, missing);
     }
     g_clear_error(&error);
     moe_text_lines_clear(&r.lines);

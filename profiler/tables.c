@@ -103,6 +103,34 @@ note_unused(moe_foreign *f, const moe_csv_fields *header)
         moe_foreign_note(f, "columns that are not used: %s", unused->str);
 }
 
+/* Whether a column is one of the layout's. */
+static bool
+is_of_layout(const moe_foreign *f, const moe_csv_field *field)
+{
+    for (size_t c = 0; c < f->layout->n_columns; c++) {
+        const char *name = f->layout->columns[c].name;
+        if (field->n == strlen(name) && !memcmp(field->at, name, field->n))
+            return true;
+    }
+    return false;
+}
+
+/* Which of two columns with one name is meant nobody can tell. */
+static bool
+check_twice(const moe_foreign *f, const moe_csv_fields *header)
+{
+    for (uint32_t i = 0; i < header->n; i++) {
+        const moe_csv_field *field = &header->fields[i];
+        bool used = false;
+        for (size_t c = 0; c < f->layout->n_columns && !used; c++)
+            used = f->at[c] == (int)i;
+        if (!used && is_of_layout(f, field))
+            return moe_text_lines_fail(f->lines, field->place, "column '%.*s' twice", (int)field->n,
+                                       field->at);
+    }
+    return true;
+}
+
 bool
 moe_foreign_begin(moe_foreign *f, const moe_layout *layout, moe_measured *table,
                   moe_text_lines *lines, moe_csv_fields *fields)
@@ -118,6 +146,8 @@ moe_foreign_begin(moe_foreign *f, const moe_layout *layout, moe_measured *table,
         f->at[i] = field_of(fields, layout, i);
     f->base.file = moe_measured_files(table) - 1;
     f->row = f->base;
+    if (!check_twice(f, fields))
+        return false;
     note_unused(f, fields);
     if (layout->begin && !layout->begin(f))
         return false;
@@ -148,21 +178,14 @@ place_of(const moe_foreign *f, const struct moe_left_out *left)
     return (moe_loc){.file = f->lines->file, .line = (int)MIN(left->line, INT32_MAX)};
 }
 
-/* False where nothing is left of the table. */
-static bool
+static void
 say_skipped(const moe_foreign *f)
 {
     const struct moe_left_out *left = &f->skipped;
-    if (!left->rows)
-        return true;
-    if (!f->added && !f->aside.rows) {
-        moe_diag_error(f->lines->diag, place_of(f, left), "no row of it is modelled: %s",
-                       left->why);
-        return false;
-    }
-    moe_diag_warning(f->lines->diag, place_of(f, left),
-                     "%" PRIu64 " rows are left out, this one first: %s", left->rows, left->why);
-    return true;
+    if (left->rows)
+        moe_diag_warning(f->lines->diag, place_of(f, left),
+                         "%s left out as not modelled, this one first: %s",
+                         f->added || f->aside.rows ? "rows are" : "all rows are", left->why);
 }
 
 bool
@@ -170,8 +193,7 @@ moe_foreign_end(moe_foreign *f)
 {
     const struct moe_left_out *left = &f->aside;
     uint64_t all = f->added + left->rows;
-    if (!say_skipped(f))
-        return false;
+    say_skipped(f);
     if (!left->rows)
         return true;
     const char *unit = strstr(left->why, ": microseconds are wanted");

@@ -95,8 +95,8 @@ moe_foreign_real(moe_foreign *f, int column, double otherwise)
     if (moe_parse_real(text, &value) && value >= 0)
         return value;
     g_autofree char *said = g_utf8_make_valid(text, -1);
-    moe_foreign_fail(f, column, "'%s' wants a number, not '%s'", f->layout->columns[column].name,
-                     said);
+    moe_foreign_fail(f, column, "'%s' wants a number from 0, not '%s'",
+                     f->layout->columns[column].name, said);
     return otherwise;
 }
 

@@ -64,8 +64,11 @@ bool
 moe_csv_split(moe_csv_fields *f, const moe_text_lines *lines)
 {
     const char *at = lines->text, *end = at + lines->length;
+    const char *nul = memchr(at, 0, lines->length);
     size_t used = 0;
     f->n = 0;
+    if (nul)
+        return moe_text_lines_fail(lines, nul, "a byte 0 in a table of text");
     for (;; at++) {
         while (at < end && *at == ' ')
             at++;

@@ -31,6 +31,17 @@ entries_of(const char *folder, GError **error)
     return paths;
 }
 
+/* Of a folder: files that are no tables lie there, too. */
+static void
+read_known(moe_measured *table, const char *path, moe_diag *diag, GError **error)
+{
+    g_autofree char *lacks = NULL;
+    if (moe_measured_understands(path, &lacks))
+        moe_measured_read(table, path, diag, error);
+    else if (lacks)
+        moe_diag_warning(diag, (moe_loc){.file = path}, "left out: %s", lacks);
+}
+
 enum { DEEPEST = 8 };
 
 static bool
@@ -41,8 +52,8 @@ read_folder(moe_measured *table, const char *folder, int depth, moe_diag *diag, 
         const char *path = g_ptr_array_index(paths, i);
         if (g_file_test(path, G_FILE_TEST_IS_DIR) && depth < DEEPEST)
             read_folder(table, path, depth + 1, diag, error);
-        else if (is_table(path) && moe_measured_understands(path))
-            moe_measured_read(table, path, diag, error);
+        else if (is_table(path))
+            read_known(table, path, diag, error);
     }
     return !*error;
 }
@@ -57,8 +68,9 @@ moe_tables_read(moe_measured *table, const char *const *paths, size_t n, moe_dia
         if (folder ? !read_folder(table, paths[i], 0, diag, error)
                    : !moe_measured_read(table, paths[i], diag, error) && *error)
             return false;
-        if (folder && moe_measured_count(table) == before && !moe_diag_errors(diag))
-            moe_diag_error(diag, (moe_loc){.file = paths[i]}, "no table in this folder");
+        if (moe_measured_count(table) == before && !moe_diag_errors(diag))
+            moe_diag_error(diag, (moe_loc){.file = paths[i]}, "%s",
+                           folder ? "no table in this folder" : "no row of it is modelled");
     }
     return moe_diag_errors(diag) == 0;
 }

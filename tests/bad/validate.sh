@@ -32,7 +32,17 @@ rows()
 { echo "m,k,n,latency_us,mfu" && echo "8,64,64,5,0.1"; } >gemm_data.csv
 { echo "tokens,activated_experts,time_us" && echo 1,8,50; } >moe.csv
 echo "a,b" >other.csv
-mkdir -p empty
+head -n 3 gemm.csv | sed '1s/$/,m/; 2,$s/$/,7/' >twice.csv
+{ head -n 2 gemm.csv && printf "$who,gemm,lib,bfloat16,64,40\00096,4096,0.1\n"; } >nul.csv
+gzip -c gemm.csv | head -c 150 >cut.csv.gz
+{ echo $gemm && echo "$who,gemm,lib,bfloat16,64,4096,4096,1e308"; } >large.csv
+{ echo $gemm && echo "$who,gemm,lib,bfloat16,64,4096,4096,-1"; } >negative.csv
+{ echo $gemm && echo "$who,gemm,lib,bfloat16,64,4096,4096,1e400"; } >infinite.csv
+echo $gemm >header.csv
+: >nothing.csv
+{ head -n 21 gemm.csv && echo "$who,gemm,lib,bfloat16,64,4096,4096,0.9"; } >repeated.csv
+mkdir -p empty some
+cp gemm.csv column.csv some
 
 try "no table"
 try "no such table" none.csv
@@ -47,6 +57,16 @@ try "microseconds" microseconds.csv
 try "an unknown device" device.csv
 try "a name that does not say the model" moe.csv
 try "a folder without tables" empty
+try "a folder in which one is not known" some -b --worst 0 -q
+try "a column twice" twice.csv
+try "a byte 0" nul.csv
+try "compressed data that ends early" cut.csv.gz
+try "a number that is too large" large.csv
+try "a negative number" negative.csv
+try "a number beyond all" infinite.csv
+try "a header alone" header.csv
+try "an empty file" nothing.csv
+try "a measurement twice" repeated.csv -b --worst 0 -q
 try "no such machine" --device server-h1000 gemm.csv
 try "no such library" --kernels vllm-7 gemm.csv
 try "no such choice" --fit most gemm.csv
@@ -56,4 +76,4 @@ try "nothing left" --only dtype=fp8 gemm.csv
 try "no such column" --not dtipe=fp8 gemm.csv
 try "over its own input" gemm.csv --markdown gemm.csv
 try "a full disk" gemm.csv --markdown /dev/full -b --worst 0 -q
-rm -rf ./*.csv empty said
+rm -rf ./*.csv ./*.gz empty some said
