@@ -122,6 +122,41 @@ is_alike(const moe_hardware *a, const moe_hardware *b)
            about(a->places[x->place].read_bytes_per_s, b->places[y->place].read_bytes_per_s);
 }
 
+/* Whether all that a name says is said by another, too, makers and sockets aside. */
+static bool
+says_no_more(const GPtrArray *device, const char *other)
+{
+    static const char *const common[] = {"nvidia", "amd", "instinct", "geforce", "sxm"};
+    g_autoptr(GPtrArray) words = words_of(other);
+    bool model = false;
+    for (guint i = 0; i < device->len; i++) {
+        const char *word = g_ptr_array_index(device, i);
+        bool said = has_word(words, word);
+        for (size_t c = 0; c < MOE_COUNT(common) && !said; c++)
+            said = !strcmp(word, common[c]);
+        if (!said)
+            return false;
+        model = model || strpbrk(word, "0123456789") != NULL;
+    }
+    return model;
+}
+
+/* By a name that the machine says of its device, or by the machine's own. */
+static bool
+is_called(const moe_hardware *hw, const char *preset, const char *device)
+{
+    g_autofree char *spaced = g_strdelimit(g_strdup(device), "_-/", ' ');
+    g_autoptr(GPtrArray) words = words_of(spaced);
+    const char *names = hw->devices->matches ? hw->devices->matches : "";
+    g_auto(GStrv) each = g_strsplit(names, "|", -1);
+    if (moe_device_matches(hw->devices, device) || says_no_more(words, preset))
+        return true;
+    for (size_t i = 0; each[i]; i++)
+        if (says_no_more(words, each[i]))
+            return true;
+    return false;
+}
+
 bool
 moe_machines_has(const moe_machines *m, const char *preset, const char *device)
 {
@@ -131,7 +166,7 @@ moe_machines_has(const moe_machines *m, const char *preset, const char *device)
             of = machine_of(m, i);
     for (size_t i = 0; of && m->names[i]; i++) {
         const moe_hardware *hw = machine_of(m, i);
-        if (hw && moe_device_matches(hw->devices, device) && is_alike(hw, of))
+        if (hw && is_alike(hw, of) && is_called(hw, m->names[i], device))
             return true;
     }
     return false;

@@ -52,10 +52,18 @@ has_devices(void)
         const char *preset, *device;
         bool has;
     } rows[] = {
-        {"server-h100", "NVIDIA H100 80GB HBM3", true}, {"dgx-h100", "h100_sxm", true},
-        {"dgx-h100", "NVIDIA H100 PCIe", false},        {"server-h100", "NVIDIA H100 NVL", false},
-        {"server-b200", "NVIDIA B200", true},           {"server-b200", "NVIDIA B300", false},
+        {"server-h100", "NVIDIA H100 80GB HBM3", true},
+        {"dgx-h100", "h100_sxm", true},
+        {"dgx-h100", "NVIDIA H100 PCIe", false},
+        {"server-h100", "NVIDIA H100 NVL", false},
+        {"server-b200", "NVIDIA B200", true},
+        {"server-b200", "NVIDIA B300", false},
         {"no-such-preset", "NVIDIA B200", false},
+        {"gb200-nvl72", "gb200_sxm", true},
+        {"server-h200", "h200", true},
+        {"workstation-rtxpro6000", "RTXPRO6000", true},
+        {"server-h20", "NVIDIA H20-3e", false},
+        {"server-h200", "NVIDIA H200 NVL", false},
     };
     g_autoptr(moe_machines) machines = moe_machines_load();
     for (size_t i = 0; i < MOE_COUNT(rows); i++)
