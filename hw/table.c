@@ -62,7 +62,7 @@ static const moe_param rows[] = {
     ROW("host", TEXT, H(host), NULL, 0, 0, 0,
         "The device that is the host's CPU; absent: none that could run experts."),
     ROW("price_per_hour", REAL, H(price_per_hour), "0", 0, 1e9, SOURCED,
-        "Price of the machine per hour; 0: unknown."),
+        "Price of the machine per hour, in USD; 0: unknown."),
 
     LIST("places", H(places), moe_place_spec, MOE_HW_MAX_PLACES, "Memories, from fast to slow."),
     ROW("places.*.name", TEXT, P(name), NULL, 0, 0, NEED, "What scenarios call the place."),

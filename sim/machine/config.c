@@ -205,7 +205,8 @@ static const moe_param rows[] = {
     {"price.energy_per_kwh", MOE_PARAM_REAL, AT(price.energy_per_kwh), "0", 0, 1e6,
      .unit = "currency", .flags = ID, .help = "Price of energy, on top; wants `energy.mode`."},
     {"price.currency", MOE_PARAM_TEXT, AT(price.currency), "USD", .flags = ID,
-     .help = "Unit of the prices."},
+     .help = "Unit of the prices. What the hardware's file says is in USD and is not converted: "
+             "another unit wants `price.per_hour`."},
 };
 
 const moe_param_table moe_config_table = {"scenario", rows, MOE_COUNT(rows), sizeof(moe_config)};

@@ -1,6 +1,7 @@
 #include "sim/machine/energy.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <string.h>
 
 #define MICRO 1e6 /* microjoules in a joule */
@@ -35,53 +36,80 @@ side(moe_energy_mode mode)
     return mode == MOE_ENERGY_BOARD ? "board_energy" : "device_energy";
 }
 
+/* Notes "what of kind 'name'", each once. */
+MOE_PRINTF(2, 3)
+static void
+lacks(GPtrArray *unknown, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *text = g_strdup_vprintf(fmt, args);
+    va_end(args);
+    if (g_ptr_array_find_with_equal_func(unknown, text, g_str_equal, NULL))
+        g_free(text);
+    else
+        g_ptr_array_add(unknown, text);
+}
+
 /* What kernels of a device need: its arithmetic, reading its place. */
-static char *
-device_unknown(const moe_plan *plan, const moe_device *device)
+static void
+device_unknown(const moe_plan *plan, const moe_device *device, GPtrArray *unknown)
 {
     moe_energy_mode mode = mode_of(plan);
     double bits = moe_lowering_precision(plan->model, plan->config).activations;
     const moe_place *place = &plan->hw->places[device->place];
     if (moe_energy_flop(device, mode, bits) < 0)
-        return g_strdup_printf("%s of device '%s'", moe_energy_flop_key(device, mode, bits),
-                               device->name);
+        lacks(unknown, "%s of device '%s'", moe_energy_flop_key(device, mode, bits), device->name);
     if (moe_energy_read(place, mode) < 0)
-        return g_strdup_printf("%s.read of place '%s'", side(mode), place->name);
-    return NULL;
+        lacks(unknown, "%s.read of place '%s'", side(mode), place->name);
 }
 
-static char *
-link_unknown(const moe_plan *plan, const moe_hw_link *link)
+static void
+link_unknown(const moe_plan *plan, const moe_hw_link *link, GPtrArray *unknown)
 {
     moe_energy_mode mode = mode_of(plan);
     const moe_place *from = &plan->hw->places[link->from], *to = &plan->hw->places[link->to];
     if (moe_energy_read(from, mode) < 0)
-        return g_strdup_printf("%s.read of place '%s'", side(mode), from->name);
+        lacks(unknown, "%s.read of place '%s'", side(mode), from->name);
     if (moe_energy_write(to, mode) < 0)
-        return g_strdup_printf("%s.write of place '%s'", side(mode), to->name);
+        lacks(unknown, "%s.write of place '%s'", side(mode), to->name);
     if (moe_energy_link(link, mode) < 0)
-        return g_strdup_printf("%s of link '%s'", side(mode), link->name);
-    return NULL;
+        lacks(unknown, "%s of link '%s'", side(mode), link->name);
+}
+
+/* "a", "a and b", "a, b and c"; NULL of none. */
+static char *
+listed(const GPtrArray *words)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (guint i = 0; i < words->len; i++)
+        g_string_append_printf(text, "%s%s",
+                               i == 0               ? ""
+                               : i + 1 < words->len ? ", "
+                                                    : " and ",
+                               (const char *)words->pdata[i]);
+    return words->len ? g_string_free(g_steal_pointer(&text), false) : NULL;
 }
 
 char *
 moe_energy_unknown(const moe_plan *plan)
 {
     const moe_hardware *hw = plan->hw;
+    g_autoptr(GPtrArray) unknown = g_ptr_array_new_with_free_func(g_free);
     if (mode_of(plan) == MOE_ENERGY_NONE)
         return NULL;
     if (plan->config->workload.encoder_ps > 0)
-        return g_strdup("energy of an encoder pass, of which only the time is stated");
-    char *unknown = device_unknown(plan, &hw->devices[0]);
-    if (!unknown && uses_host(plan))
-        unknown = device_unknown(plan, &hw->devices[hw->host]);
-    for (uint32_t t = 0; !unknown && t < plan->n_tiers; t++)
-        for (int h = 0; !unknown && h < plan->n_hops[t]; h++)
-            unknown = link_unknown(plan, &hw->links[plan->hops[t][h]]);
-    for (int d = 0; !unknown && d < hw->n_devices; d++)
+        lacks(unknown, "energy of an encoder pass, of which only the time is stated");
+    device_unknown(plan, &hw->devices[0], unknown);
+    if (uses_host(plan))
+        device_unknown(plan, &hw->devices[hw->host], unknown);
+    for (uint32_t t = 0; t < plan->n_tiers; t++)
+        for (int h = 0; h < plan->n_hops[t]; h++)
+            link_unknown(plan, &hw->links[plan->hops[t][h]], unknown);
+    for (int d = 0; d < hw->n_devices; d++)
         if (moe_energy_idle(&hw->devices[d], mode_of(plan)) <= 0)
-            unknown = g_strdup_printf("power.idle of device '%s'", hw->devices[d].name);
-    return unknown;
+            lacks(unknown, "power.idle of device '%s'", hw->devices[d].name);
+    return listed(unknown);
 }
 
 double

@@ -30,8 +30,8 @@ typedef struct moe_energy_sums {
     int64_t kernels;                      /* compute, and memory but for loads */
 } moe_energy_sums;
 
-/* The first number that the run needs and nobody has stated, "board_energy.read of place 'dram'";
- * NULL: all are known. Yours to free. */
+/* The numbers that the run needs and nobody has stated, "board_energy.read of place 'dram' and
+ * power.idle of device 'gpu'"; NULL: all are known. Yours to free. */
 char *moe_energy_unknown(const moe_plan *plan);
 /* The numbers of the run, on one line. */
 void moe_energy_describe(const moe_plan *plan, GString *out);

@@ -479,10 +479,20 @@ check_clock(const maker *m)
     return false;
 }
 
+#define HARDWARE_CURRENCY "USD" /* of prices in descriptions of hardware */
+
 static bool
 check_price(const maker *m)
 {
     const moe_config *config = m->plan->config;
+    bool stated = config->price.per_hour > 0 || m->plan->hw->price_per_hour <= 0;
+    if (!stated && strcmp(config->price.currency, HARDWARE_CURRENCY) != 0) {
+        moe_diag_error(m->diag, at(m, "price.currency"),
+                       "the price of %s, %.4g per hour, is in " HARDWARE_CURRENCY
+                       ", not in %s, and is not converted: state 'price.per_hour'",
+                       m->plan->hw->name, m->plan->hw->price_per_hour, config->price.currency);
+        return false;
+    }
     if (config->price.energy_per_kwh <= 0 || config->energy.mode != MOE_ENERGY_NONE)
         return true;
     moe_diag_error(m->diag, at(m, "price.energy_per_kwh"),

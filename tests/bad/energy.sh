@@ -44,4 +44,9 @@ machine "$known" "$idle, device_energy: {bf16: 0.2pJ/FLOP}" 'latency: 1us'
 try "no energy of the link" 'energy: {mode: device}' 'experts: {home: dram}'
 try "nor of the host's arithmetic" 'energy: {mode: device}' 'experts: {home: dram, serve: {kind: host}}'
 try "which does not matter to experts that stay" 'energy: {mode: device}'
+try "a price in two currencies" 'price: {currency: EUR}'
+echo 'price_per_hour: 1.5' >>machine.yaml
+try "and where the machine has one" 'price: {currency: EUR, energy_per_kwh: 0.3}' 'energy: {mode: device}'
+try "which is said anew" 'price: {currency: EUR, per_hour: 1.4}'
+try "or left as it is" 'price: {currency: USD}'
 rm machine.yaml

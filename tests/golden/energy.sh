@@ -38,7 +38,7 @@ routing: {synthetic: {sequences: 4, prompt: 8, output: 12, skew: 0.6}}
 workload: {prompt: 8, output: 12, warmup: 1}
 experts: {home: dram, cache: {capacity: 50%, scope: layer}}
 energy: {mode: device}
-price: {energy_per_kwh: 0.25, currency: EUR}
+price: {per_hour: 2, energy_per_kwh: 0.25, currency: EUR}
 sweep:
   energy.mode: [device, board]
   experts.cache.evict: [lru, belady]
