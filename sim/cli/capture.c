@@ -6,6 +6,7 @@
 #include "sim/cli/capture_backend.h"
 #include "sim/cli/capture_offload.h"
 #include "sim/cli/capture_program.h"
+#include "sim/cli/cut_short.h"
 #include "sim/cli/command.h"
 #include "sim/cli/output.h"
 #include "sim/policy/policy.h"
@@ -203,6 +204,9 @@ capture(const void *data, const char *const *operands, size_t n)
     int code = check_usage(&job);
     code = code ? code : moe_capture_places_usage(&job);
     code = code ? code : load(&job);
+    g_autofree char *checkpoint =
+        g_strdup_printf("%s: a file of the checkpoint", job.values->model);
+    moe_cut_short(checkpoint);
     code = code ? code : moe_capture_places(&job);
     code = code ? code : moe_capture_read(&job);
     code = code ? code : moe_capture_backend_open(&job);
@@ -213,6 +217,7 @@ capture(const void *data, const char *const *operands, size_t n)
     moe_tokens_free(job.tokens);
     moe_weights_close(job.weights);
     g_free(job.output);
+    moe_cut_short("an input file");
     return code;
 }
 

@@ -2,6 +2,7 @@
 #include "profiler/gpu.h"
 #include "profiler/ranges.h"
 #include "sim/cli/command.h"
+#include "sim/cli/cut_short.h"
 #include "sim/cli/output.h"
 #include "sim/machine/scenario.h"
 #include "sim/policy/policy.h"
@@ -124,6 +125,7 @@ int
 main(int argc, char **argv)
 {
     ignore_signals();
+    moe_cut_short("an input file");
     moe_policy_check_all();
     return moe_out_finish(dispatch(argc, argv));
 }

@@ -89,4 +89,22 @@ pty.spawn(sys.argv[1:], lambda fd: os.read(fd, 4096))
 PYTHON
 grep -q "[0-9]* of 1300 tokens, [0-9.e+]* tokens/s, [0-9]* s to go" said || { cat said; failed=1; }
 grep -q "^.*shown.safetensors written" said || { cat said; failed=1; }
+# A file of the checkpoint that gets shorter meanwhile: an error, and what was saved stays a trace.
+cp -r model whole
+rm -f x.safetensors
+python3 - "$moesim" $run <<'PYTHON' || { cat said; failed=1; }
+import os, subprocess, sys, time
+process = subprocess.Popen(sys.argv[1:], stdout=open("said", "w"), stderr=subprocess.STDOUT)
+for _ in range(6000):
+    if os.path.exists("x.safetensors") and os.path.getsize("x.safetensors") > 100000:
+        break
+    time.sleep(0.01)
+os.truncate("model/model.safetensors", 100)
+code = process.wait(60)
+said = open("said").read()
+assert code == 3, code
+assert "moesim: model: a file of the checkpoint was cut short while it was read" in said, said
+PYTHON
+rm -r model && mv whole model
+expect 0 "^unfinished   the first [0-9]* of 90900 tokens" "$moesim" trace info x.safetensors
 exit $failed
