@@ -223,13 +223,31 @@ append_alike_axes(GString *out, const moe_panel *panel)
     g_string_append(out, "set title offset 0,-0.6\n");
 }
 
+/* Cells stand at whole numbers: where there are few, gnuplot would name halves between them. */
+static void
+append_whole_tics(GString *out, const moe_panel *panel)
+{
+    enum { FEW = 8 };
+    const curve *cells = g_ptr_array_index(panel->curves, 0);
+    const double *points = (const double *)(const void *)cells->points->data;
+    for (int axis = 0; axis < 2; axis++) {
+        double low = INFINITY, high = -INFINITY;
+        for (size_t i = 0; i < cells->points->len; i++) {
+            low = fmin(low, points[4 * i + (size_t)axis]);
+            high = fmax(high, points[4 * i + (size_t)axis]);
+        }
+        if (high - low <= FEW)
+            g_string_append_printf(out, "set %ctics 1\n", "xy"[axis]);
+    }
+}
+
 static void
 append_axes(GString *out, const moe_panel *panel)
 {
     const moe_panel_config *config = &panel->config;
     set_text(out, "xlabel", config->x_label);
     set_text(out, "ylabel", config->y_label);
-    g_string_append(out, "set tics scale 0.5 nomirror\n");
+    g_string_append(out, "set tics scale 0.5 nomirror\nset xtics autofreq\nset ytics autofreq\n");
     if (config->z_label) {
         set_text(out, "title", config->title);
         g_string_append(out, "set title offset 0,-0.5\n");
@@ -240,6 +258,7 @@ append_axes(GString *out, const moe_panel *panel)
                         "0.75 '#2171b5', 1 '#08224e')\nset cbrange [0:*]\nset border 15 lw 0.7\n"
                         "set yrange [*:*] reverse\nset autoscale fix\nunset key\n"
                         "set tics out\nset cbtics in\n");
+        append_whole_tics(out, panel);
         return;
     }
     if (config->alike) {

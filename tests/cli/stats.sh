@@ -59,5 +59,11 @@ if command -v gnuplot >/dev/null; then
     awk '$4 != "NaN" && $4 - $3 > 1.5 {wide = 1} END {exit !wide}' figures/hits.dat && seen=0 || seen=1
     grep -q "filledcurves.* title '95 % interval'" figures/hits.gp
     [ $? = $seen ] || { echo "hits: intervals"; failed=1; }
+    # Few layers are named one by one, not by halves.
+    printf 'sequences: 4\nlayers: 2\nexperts: 16\nprompt: 40\noutput: 40\n' >two.yaml
+    "$moesim" trace synth two.yaml -o two.safetensors >said 2>&1 || { cat said; failed=1; }
+    "$moesim" trace stats two.safetensors --plot two >said 2>&1 || { cat said; failed=1; }
+    grep -q "^set ytics 1$" two/popularity.gp && ! grep -q "^set xtics 1$" two/popularity.gp ||
+        { echo "popularity: halves of layers"; failed=1; }
 fi
 exit $failed
