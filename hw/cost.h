@@ -109,12 +109,13 @@ moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double 
  *              instead of 44 %.)
  *   alone'   = max(1, alone * sms / blocks): fewer blocks than processors take the time of a block,
  *              not their share of it; one that need not share its processor is faster, by `alone`
- *   tile     = tile, or up to coarse_tile by what an expert has on average, as the software chooses
- *   passes   = matrices * width + hidden elements for each row, at pass_efficiency of the
- *              bandwidth: the gate's function reads its inputs and writes its result, the sum reads
- *              the down product's. vLLM's buffers hold the rows of other devices' experts, too, and
- *              the passes go over them: without this its H100 tables (ai-dynamo/aiconfigurator
- *              at 095f58a) are off by 20 % at the mean, with it by 8 %.
+ *   tile     = tile, or up to coarse_tile by what an expert has on average, as the software
+ * chooses: where the choice changes, one token more may take slightly less time, as it does with
+ * the software passes   = matrices * width + hidden elements for each row, at pass_efficiency of
+ * the bandwidth: the gate's function reads its inputs and writes its result, the sum reads the down
+ * product's. vLLM's buffers hold the rows of other devices' experts, too, and the passes go over
+ * them: without this its H100 tables (ai-dynamo/aiconfigurator at 095f58a) are off by 20 % at the
+ * mean, with it by 8 %.
  *
  * Sums over the experts are order-free. More waves of blocks than one are not rounded up: blocks of
  * several per processor begin and end apart, and the tables show no steps (a fitted share of the
