@@ -92,9 +92,11 @@ moe_cost_finish(moe_cost cost)
 
     int64_t fixed_ps = moe_add_times(cost.launch_ps, moe_add_times(cost.blocks_ps, cost.tail_ps));
     cost.total_ps = moe_add_times(fixed_ps, moe_picoseconds(body));
+    int64_t busy_ps = cost.total_ps;
     if (cost.host_ps > 0)
         cost.total_ps =
-            moe_picoseconds(moe_overlap((double)cost.total_ps / 1e12, (double)cost.host_ps / 1e12));
+            moe_picoseconds(moe_overlap((double)busy_ps / 1e12, (double)cost.host_ps / 1e12));
+    cost.waiting_ps = cost.total_ps - busy_ps;
     return cost;
 }
 
@@ -229,6 +231,7 @@ moe_cost_add(moe_cost a, moe_cost b)
         .launch_ps = moe_add_times(a.launch_ps, b.launch_ps),
         .blocks_ps = moe_add_times(a.blocks_ps, b.blocks_ps),
         .tail_ps = moe_add_times(a.tail_ps, b.tail_ps),
+        .waiting_ps = moe_add_times(a.waiting_ps, b.waiting_ps),
         .bytes = a.bytes + b.bytes,
         .bytes_per_s = average(a.bytes, a.bytes_per_s, b.bytes, b.bytes_per_s),
         .flops = a.flops + b.flops,
@@ -313,5 +316,7 @@ moe_cost_explain(const moe_cost *cost, GString *out)
         append_time(out, " + tail ", cost->tail_ps);
     if (cost->host_ps > 0)
         append_time(out, ", joined with the host's ", cost->host_ps);
+    else if (cost->waiting_ps > 0)
+        append_time(out, " + waiting for the host ", cost->waiting_ps);
     append_time(out, cost->total_ps < MOE_LONGEST ? " = " : " = more than ", cost->total_ps);
 }

@@ -53,8 +53,9 @@ typedef struct moe_cost {
     double pass_bytes, pass_bytes_per_s;
     int64_t host_ps; /* what the host needs for it, joined with all the rest; 0: nothing, or it runs
                         ahead */
-    bool joined;     /* bytes and FLOPs hide each other as overlap() says, not as max() */
-    double exposed;  /* share of the shorter of streaming and computing that is not hidden */
+    int64_t waiting_ps; /* by how much the host makes it longer */
+    bool joined;        /* bytes and FLOPs hide each other as overlap() says, not as max() */
+    double exposed;     /* share of the shorter of streaming and computing that is not hidden */
     int kernels;
     const char *formula; /* static text that names the form used */
 } moe_cost;

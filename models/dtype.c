@@ -5,7 +5,9 @@
 #include <string.h>
 
 /* mxfp4: 32 weights of 4 bits share an 8-bit scale (OCP Microscaling Formats v1.0, section 5.2);
- * nvfp4: 16 weights of 4 bits share an 8-bit scale. tf32 is stored as 32 bits. */
+ * nvfp4: 16 weights of 4 bits share an 8-bit scale. tf32 is stored as 32 bits. fp8_block: a scale
+ * for each block of 128 x 128 weights (0.002 bits, not counted), as DeepSeek's checkpoints have
+ * them. */
 #define DTYPES(X)                                                                                  \
     X("f32", 32)                                                                                   \
     X("fp32", 32)                                                                                  \
@@ -14,6 +16,7 @@
     X("f16", 16)                                                                                   \
     X("fp16", 16)                                                                                  \
     X("fp8", 8)                                                                                    \
+    X("fp8_block", 8)                                                                              \
     X("int8", 8)                                                                                   \
     X("int4", 4)                                                                                   \
     X("mxfp4", 4.25)                                                                               \

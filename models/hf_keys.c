@@ -127,7 +127,8 @@ moe_hf_dtype(moe_hf_reader *r, const char *fallback)
     if (!strcmp(method, "mxfp4"))
         r->spec.experts = dtype_index("mxfp4");
     else if (!strcmp(method, "fp8"))
-        r->spec.weights = r->spec.experts = dtype_index("fp8");
+        r->spec.weights = r->spec.experts = dtype_index(
+            cJSON_HasObjectItem(quantisation, "weight_block_size") ? "fp8_block" : "fp8");
     else
         moe_diag_warning(r->diag, moe_hf_loc(r),
                          "key quantization_config: quant_method '%s' is not read; weights are "

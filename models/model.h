@@ -165,8 +165,8 @@ double moe_shared_flops(const moe_model *model, const moe_ffn *ffn);
 double moe_dense_flops(const moe_model *model, const moe_ffn *ffn);
 double moe_router_flops(const moe_model *model, const moe_ffn *ffn);
 
-/* Bits of a dtype name: f32 fp32 tf32 bf16 f16 fp16 fp8 int8 int4 mxfp4 (4.25) nvfp4 (4.5) int3
- * int2; "native" is the caller's. 0: unknown. */
+/* Bits of a dtype name: f32 fp32 tf32 bf16 f16 fp16 fp8 fp8_block int8 int4 mxfp4 (4.25) nvfp4
+ * (4.5) int3 int2; "native" is the caller's. 0: unknown. */
 double moe_dtype_bits(const char *dtype);
 extern const char *const moe_dtype_names[]; /* NULL-terminated */
 /* Bytes of `params` weights at `bits`, rounded up. */

@@ -29,7 +29,7 @@
     }
 
 /* Names of moe_dtype_names; a unit test compares the two. */
-#define DTYPES "f32|fp32|tf32|bf16|f16|fp16|fp8|int8|int4|mxfp4|nvfp4|int3|int2"
+#define DTYPES "f32|fp32|tf32|bf16|f16|fp16|fp8|fp8_block|int8|int4|mxfp4|nvfp4|int3|int2"
 
 #define S_BOOL(k, field, help_) BOOL("stacks.*." k, moe_stack_spec, field, help_)
 #define S_INT(k, field, fallback_, min_, max_, help_)                                              \

@@ -94,9 +94,10 @@ moe_model_canonical(const moe_model *model, GString *out)
     moe_format_real(experts, model->expert_bits);
     g_string_append_printf(out,
                            "model hidden=%d vocab=%d tied=%d head_bias=%d norm_bias=%d "
-                           "weight_bits=%s expert_bits=%s\n",
+                           "weight_bits=%s expert_bits=%s weights=%s experts=%s\n",
                            model->hidden, model->vocab, model->tied, model->head_bias,
-                           model->norm_bias, weights, experts);
+                           model->norm_bias, weights, experts, model->weight_dtype,
+                           model->expert_dtype);
     for (int s = 0; s < model->n_stacks; s++) {
         const moe_stack *stack = &model->stacks[s];
         g_string_append_printf(out, "stack %s layers=%d\n", stack_name(stack->kind),

@@ -82,7 +82,7 @@ typedef struct moe_config {
 } moe_config;
 
 /* '|'-separated dtype names, the first being "native". */
-#define MOE_DTYPES "native|f32|bf16|fp16|fp8|int8|mxfp4|nvfp4|int4|int3|int2"
+#define MOE_DTYPES "native|f32|bf16|fp16|fp8|int8|mxfp4|nvfp4|int4|int3|int2|fp8_block"
 
 extern const moe_param_table moe_config_table;
 

@@ -161,6 +161,12 @@ passes_and_host(void)
     k.host_ps = 100000000;
     c = product(&d, &k, 64, 64, 640, 8);
     expect("host", &c, overlap((double)plain.total_ps / 1e6, 100));
+    CU_ASSERT_EQUAL(c.waiting_ps, c.total_ps - plain.total_ps);
+    moe_cost both = moe_cost_add(c, plain);
+    g_autoptr(GString) sum = g_string_new(NULL);
+    moe_cost_explain(&both, sum);
+    CU_ASSERT_EQUAL(both.waiting_ps, c.waiting_ps);
+    MOE_CHECK(strstr(sum->str, " + waiting for the host "), "%s", sum->str);
     c = product(&graph, &k, 64, 64, 640, 8);
     expect("graph", &c, (double)plain.total_ps / 1e6 - 0.5);
     g_autoptr(GString) text = g_string_new(NULL);
