@@ -144,7 +144,7 @@ const moe_attention_kernel *
 moe_device_attention(const moe_device *device, int form, double kv_bits, double key_dim)
 {
     const moe_attention_kernel *kernel =
-        moe_kernels_attention(device->kernels, form, kv_bits, key_dim);
+        moe_kernels_attention(device->kernels, device->capability, form, kv_bits, key_dim);
     /* blocks are dealt out to processors, of which there must be a number */
     return kernel && (kernel->tile_rows <= 0 || device->sms > 0) ? kernel : &device->attention;
 }

@@ -63,6 +63,7 @@ build_device(const moe_hardware_spec *spec, const moe_device_spec *d, const moe_
         .kind = (moe_device_kind)d->kind,
         .place = moe_spec_place(spec, d->place),
         .peak = d->peak,
+        .capability = d->capability,
         .sms = d->sms,
         .l2_bytes = d->l2,
         .kernels = kernels,

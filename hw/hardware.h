@@ -33,8 +33,9 @@ typedef struct moe_device {
     moe_device_kind kind;
     int place; /* index of the memory it computes from */
     moe_rates peak;
-    int64_t sms;      /* processors that work side by side on a kernel's blocks; 0: unknown */
-    int64_t l2_bytes; /* cache that they share; 0: unknown */
+    double capability; /* compute capability of CUDA, which says its architecture; 0: unknown */
+    int64_t sms;       /* processors that work side by side on a kernel's blocks; 0: unknown */
+    int64_t l2_bytes;  /* cache that they share; 0: unknown */
     /* Its own kernels, for what the library has none for. */
     moe_gemm_kernel gemm;
     moe_expert_kernel experts;

@@ -141,7 +141,8 @@ check_repeated(const moe_kernels *k, const moe_yaml *root, moe_diag *diag)
     for (size_t i = 1; i < k->n_attention; i++)
         for (size_t j = 0; j < i; j++) {
             const moe_attention_kernel *a = &k->attention[i], *b = &k->attention[j];
-            if (a->dtype == b->dtype && a->form == b->form && a->head_dim == b->head_dim)
+            if (a->dtype == b->dtype && a->form == b->form && a->head_dim == b->head_dim &&
+                a->from == b->from && a->below == b->below)
                 check_twins("attention", a->name, b->name, i, root, diag);
         }
     for (size_t i = 1; i < k->n_operations; i++)

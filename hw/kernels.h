@@ -124,9 +124,10 @@ typedef enum moe_attention_split {
  * (tile_rows) is another formula than one that is not: hw/cost_attention.h. */
 typedef struct moe_attention_kernel {
     const char *name;
-    int dtype;        /* of the keys and values in the cache, and of the products with them */
-    int form;         /* moe_attention_form */
-    int64_t head_dim; /* widest keys that it takes; 0: any */
+    int dtype;          /* of the keys and values in the cache, and of the products with them */
+    int form;           /* moe_attention_form */
+    int64_t head_dim;   /* widest keys that it takes; 0: any */
+    double from, below; /* compute capabilities of the devices that it is used on; 0: any */
     double efficiency, stream_efficiency;
     double pass_efficiency; /* of new keys and values into the cache; 0: free */
     double half_keys; /* keys that a query of a prompt sees at half of the highest rate; 0: rows are
@@ -240,7 +241,7 @@ bool moe_kernel_is_of_type(int dtype, const moe_kernel_wanted *wanted);
 bool moe_expert_kernel_suits(const moe_expert_kernel *kernel, double experts, double width);
 /* kv_bits: of the cache. The first of the form that takes keys so wide, else such a one of heads.
  */
-const moe_attention_kernel *moe_kernels_attention(const moe_kernels *kernels, int form,
-                                                  double kv_bits, double key_dim);
+const moe_attention_kernel *moe_kernels_attention(const moe_kernels *kernels, double capability,
+                                                  int form, double kv_bits, double key_dim);
 
 #endif

@@ -137,14 +137,24 @@ moe_kernels_experts(const moe_kernels *kernels, const moe_kernel_wanted *wanted)
                    : NULL;
 }
 
+/* On such a device; on any where that is not known. */
+static bool
+is_used(const moe_attention_kernel *kernel, double capability)
+{
+    return capability <= 0 ||
+           (capability >= kernel->from && (kernel->below <= 0 || capability < kernel->below));
+}
+
 const moe_attention_kernel *
-moe_kernels_attention(const moe_kernels *kernels, int form, double kv_bits, double key_dim)
+moe_kernels_attention(const moe_kernels *kernels, double capability, int form, double kv_bits,
+                      double key_dim)
 {
     const moe_attention_kernel *of_heads = NULL;
 
     for (size_t i = 0; kernels && i < kernels->n_attention; i++) {
         const moe_attention_kernel *k = &kernels->attention[i];
-        if (!is_wide(k->dtype, kv_bits, 0) || (k->head_dim && (double)k->head_dim < key_dim))
+        if (!is_wide(k->dtype, kv_bits, 0) || !is_used(k, capability) ||
+            (k->head_dim && (double)k->head_dim < key_dim))
             continue;
         if (k->form == form)
             return k;

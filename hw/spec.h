@@ -21,6 +21,7 @@ typedef struct moe_device_spec {
     const char *name, *place, *kernels, *matches;
     int kind; /* moe_device_kind */
     moe_rates peak;
+    double capability;
     int64_t sms, l2;
     moe_gemm_kernel gemm;
     moe_expert_kernel experts;

@@ -108,6 +108,9 @@ static const moe_param rows[] = {
         "Dense INT8 rate; 0: not supported."),
     ROW("devices.*.peak.fp4", FLOPS, D(peak.fp4), "0", 0, 1e19, SOURCED,
         "Dense FP4 rate; 0: not supported."),
+    ROW("devices.*.capability", REAL, D(capability), "0", 0, 100, SOURCED,
+        "Compute capability of CUDA (9.0: Hopper), by which software chooses among its kernels; 0: "
+        "unknown, the first that there is."),
     ROW("devices.*.sms", INT, D(sms), "0", 0, 65536, SOURCED,
         "Processors that work side by side on a kernel's blocks (SMs, compute units, cores); 0: "
         "unknown, kernels are not cut into waves."),

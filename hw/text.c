@@ -67,6 +67,7 @@ canonical_device(const moe_device *d, GString *out)
     real(out, "fp8", d->peak.fp8);
     real(out, "int8", d->peak.int8);
     real_unless(out, "fp4", d->peak.fp4, 0);
+    real_unless(out, "capability", d->capability, 0);
     integer_unless(out, "sms", d->sms, 0);
     integer_unless(out, "l2", d->l2_bytes, 0);
     real(out, "gemm_efficiency", d->gemm.efficiency);

@@ -160,6 +160,9 @@ machine_init(machine *m, const pairing *p, moe_diag *diag)
     if (!m->set || !m->library)
         return false;
     moe_candidate_init(&m->candidate, moe_hardware_get(m->set), moe_kernels_get(m->library), NULL);
+    /* the library's kernel for its own device, not what it has for this one */
+    if (p == &carried_a100 || p == &carried_h100)
+        m->candidate.devices[0].capability = 0;
     return true;
 }
 

@@ -362,6 +362,37 @@ choice(void)
     CU_ASSERT(!moe_attention_expands(&d, 16, 64));
 }
 
+/* Of two that differ by the devices that they are for, that of the device; the first where its
+ * architecture is not known. */
+static void
+architectures(void)
+{
+    static const char text[] =
+        "attention:\n"
+        "  - {name: third, dtype: bf16, from: 9.0, below: 10.0, efficiency: 50%,"
+        " stream_efficiency: 50%}\n"
+        "  - {name: second, dtype: bf16, below: 9.0, efficiency: 50%, stream_efficiency: 50%}\n";
+    static const struct {
+        double capability;
+        const char *name;
+    } cases[] = {{0, "third"}, {8.0, "second"}, {8.9, "second"}, {9.0, "third"}, {10.0, NULL}};
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    g_autoptr(moe_kernels_set) set = moe_kernels_parse("k.yaml", text, strlen(text), diag);
+    g_autofree char *messages = moe_diag_render(diag);
+    moe_device d = device();
+
+    MOE_CHECK(set, "%s", messages);
+    if (!set)
+        return;
+    d.kernels = moe_kernels_get(set);
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        d.capability = cases[i].capability;
+        const moe_attention_kernel *found = moe_device_attention(&d, MOE_FORM_HEADS, 16, 128);
+        const char *name = found == &d.attention ? NULL : found->name;
+        MOE_CHECK(!g_strcmp0(name, cases[i].name), "%g: %s", d.capability, name ? name : "its own");
+    }
+}
+
 /* A state of 100 * 100 per head: as many FLOPs as 100 keys; chunks add theirs. A decode streams
  * the state in and out, whatever came before. */
 static void
@@ -390,4 +421,5 @@ linear(void)
 
 MOE_TESTS({"prompt by hand", prompt_by_hand}, {"decode by hand", decode_by_hand},
           {"always cut", always_cut}, {"around", around}, {"monotonic", monotonic},
-          {"explained", explained}, {"choice", choice}, {"linear", linear})
+          {"explained", explained}, {"choice", choice}, {"architectures", architectures},
+          {"linear", linear})
