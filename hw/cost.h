@@ -83,11 +83,15 @@ moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double 
  *
  *   time     = launch + max(streaming, computing) + exposed * min(streaming, computing) + decode +
  *              passes
- *   launch   = (kernels + begun) * launch + fixed + n * per_expert + (hidden + width) *
- * per_element; begun: a CUDA graph that begins with the layer takes about as long to be under way
+ *   launch   = (kernels + begun) * launch + fixed + n * per_expert +
+ *              (hidden + width) * per_element
+ *              begun: a CUDA graph that begins with the layer takes about as long to be under way
  *              as one more of its kernels (0.3 to 2.4 us, 1 us at the median of vLLM's and
  *              TensorRT-LLM's kernels on an H100: what benches of one call a graph take longer than
  *              of five, where both do the same)
+ *              per_element: of a block's steps along the inner dimension, one after the other;
+ *              coarse_per_element where coarse tiles have shorter steps (SGLang's untuned kernel
+ *              takes 64 elements in a step with 16 rows and 32 with 64: fitted are 3.5 and 7.0 ns)
  *   streaming = (weights + activations) / (stream_efficiency * bandwidth)
  *              weights: of each distinct expert once, whatever its tokens; those found in the
  *              cache as fast as that is (2.7 times) (benches call a layer again and again, and find
@@ -111,12 +115,16 @@ moe_cost moe_cost_gemm(const moe_hardware *hw, const moe_device *device, double 
  *   alone'   = max(1, alone * sms / blocks): fewer blocks than processors take the time of a block,
  *              not their share of it; one that need not share its processor is faster, by `alone`
  *   tile     = tile, or up to coarse_tile by what an expert has on average, as the software
- * chooses: where the choice changes, one token more may take slightly less time, as it does with
- * the software passes   = matrices * width + hidden elements for each row, at pass_efficiency of
- * the bandwidth: the gate's function reads its inputs and writes its result, the sum reads the down
- * product's. vLLM's buffers hold the rows of other devices' experts, too, and the passes go over
- * them: without this its H100 tables (ai-dynamo/aiconfigurator at 095f58a) are off by 20 % at the
- * mean, with it by 8 %.
+ *              chooses: where the choice changes, one token more may take slightly less time, as it
+ *              does with the software
+ *   passes   = matrices * width + hidden elements for each row, at pass_efficiency of the
+ *              bandwidth: the gate's function reads its inputs and writes its result, the sum reads
+ *              the down product's. vLLM's buffers hold the rows of other devices' experts, too, and
+ *              the passes go over them: without this its H100 tables (ai-dynamo/aiconfigurator
+ *              at 095f58a) are off by 20 % at the mean, with it by 8 %. Further, at the streaming
+ *              rate, for each token that enters, with an expert here or not: its result of hidden
+ *              elements of 16 bits is written, and where activations are narrower it is read and
+ *              quantised before.
  *
  * Sums over the experts are order-free. More waves of blocks than one are not rounded up: blocks of
  * several per processor begin and end apart, and the tables show no steps (a fitted share of the

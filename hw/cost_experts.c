@@ -4,7 +4,8 @@
 /* Sorting tokens by expert, gate and up, activation, down, and adding up the outputs take about
  * this many kernels (vLLM's fused_moe: align in 2, gather-GEMM, activation, GEMM, sum). */
 #define EXPERT_KERNELS 6
-#define STEP 64 /* of a block along its product's inner dimension */
+#define RESULT_BITS 16.0 /* of what the layer gives on, at least */
+#define STEP 64          /* of a block along its product's inner dimension */
 
 /* Tokens of all experts together: small integers, so the sum is exact in any order. */
 static double
@@ -38,6 +39,13 @@ tiles_of(const uint32_t *tokens, uint32_t n, uint32_t tile)
     return (double)tiles;
 }
 
+/* Tokens that enter the layer. */
+static double
+entering_of(const moe_expert_shape *shape, double all)
+{
+    return shape->entering > 0 ? shape->entering : all / moe_larger(1, shape->top_k);
+}
+
 /* Rows of a block, as the software chooses them. */
 static uint32_t
 tile_for(const moe_expert_kernel *kernel, const moe_expert_shape *shape, double all, uint32_t n)
@@ -48,8 +56,7 @@ tile_for(const moe_expert_kernel *kernel, const moe_expert_shape *shape, double 
     if (kernel->coarse_tile <= tile)
         return (uint32_t)tile;
     if (kernel->tiles_by == MOE_TILES_BY_TOKENS) {
-        double entering = shape->entering > 0 ? shape->entering : all / moe_larger(1, shape->top_k);
-        return (uint32_t)(entering <= experts ? tile : kernel->coarse_tile);
+        return (uint32_t)(entering_of(shape, all) <= experts ? tile : kernel->coarse_tile);
     }
     double mean = shape->mean_rows > 0 ? shape->mean_rows : all / experts;
     while ((double)tile < mean && tile < kernel->coarse_tile)
@@ -137,11 +144,19 @@ add_passes(moe_cost *cost, const moe_hardware *hw, const moe_device *device,
 {
     double rows = kernel->own_passes ? all : moe_larger(all, shape->rows);
     double elements = shape->params / shape->hidden + shape->hidden;
+    double results = entering_of(shape, all) * shape->hidden;
 
     if (kernel->pass_efficiency <= 0 || shape->part != MOE_EXPERT_WHOLE)
         return;
-    cost->pass_bytes = rows * elements * shape->activation_bits / 8;
-    cost->pass_bytes_per_s = moe_streaming_rate(hw, device, kernel->pass_efficiency);
+    double bytes = rows * elements * shape->activation_bits / 8;
+    double bits = moe_larger(shape->activation_bits, RESULT_BITS);
+    if (shape->activation_bits < RESULT_BITS)
+        bits += RESULT_BITS + shape->activation_bits;
+    double written = results * bits / 8;
+    double seconds = bytes / moe_streaming_rate(hw, device, kernel->pass_efficiency) +
+                     written / moe_streaming_rate(hw, device, kernel->stream_efficiency);
+    cost->pass_bytes = bytes + written;
+    cost->pass_bytes_per_s = cost->pass_bytes / seconds;
 }
 
 static const moe_expert_kernel *
@@ -164,7 +179,10 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
     const moe_expert_kernel *kernel = shape->kernel ? shape->kernel : kernel_for(device, shape, n);
     double all = sum_of(tokens, n);
     uint32_t tile = tile_for(kernel, shape, all, n);
-    bool coarse = kernel->coarse_stream_efficiency > 0 && tile > kernel->tile;
+    bool coarse = tile > kernel->tile;
+    bool other = coarse && kernel->coarse_stream_efficiency > 0;
+    int64_t element_ps =
+        coarse && kernel->coarse_element_ps > 0 ? kernel->coarse_element_ps : kernel->element_ps;
 
     if (!n)
         return (moe_cost){.formula = moe_roofline};
@@ -174,11 +192,10 @@ moe_cost_experts(const moe_hardware *hw, const moe_device *device, const moe_exp
     int kernels = shape->part == MOE_EXPERT_WHOLE ? EXPERT_KERNELS : 1;
     moe_cost cost = {
         .launch_ps = moe_times(device->launch_ps, kernels + shape->begun) + kernel->fixed_ps +
-                     n * kernel->expert_ps +
-                     kernel->element_ps * (int64_t)(shape->hidden + shape->width),
+                     n * kernel->expert_ps + element_ps * (int64_t)(shape->hidden + shape->width),
         .bytes = weight_bytes(shape, n) + activations * shape->activation_bits / 8,
         .bytes_per_s = moe_streaming_rate(
-            hw, device, coarse ? kernel->coarse_stream_efficiency : kernel->stream_efficiency),
+            hw, device, other ? kernel->coarse_stream_efficiency : kernel->stream_efficiency),
         .flops = shape->flops * all,
         .flops_per_s = peak * all / (tiles * tile + n * kernel->half_rows),
         .exposed = kernel->exposed,

@@ -90,14 +90,15 @@ typedef struct moe_expert_kernel {
                          of 16; 0: it does not matter */
     double alone; /* of a block's time among many, what it takes when it has a processor alone */
     int64_t tile; /* tokens of an expert are computed in blocks of so many */
-    int64_t coarse_tile; /* the largest such block; 0: always `tile` */
-    int tiles_by;        /* moe_tiles_by: what chooses between them */
-    int64_t columns;     /* of the result in a block; 0: not in whole blocks */
-    bool own_passes;     /* passes leave out rows of experts that another device has */
-    int64_t fixed_ps;    /* of a layer */
-    int64_t expert_ps;   /* per distinct expert */
-    int64_t block_ps;    /* of a block */
-    int64_t element_ps;  /* per element of a token and of an expert's width */
+    int64_t coarse_tile;       /* the largest such block; 0: always `tile` */
+    int tiles_by;              /* moe_tiles_by: what chooses between them */
+    int64_t columns;           /* of the result in a block; 0: not in whole blocks */
+    bool own_passes;           /* passes leave out rows of experts that another device has */
+    int64_t fixed_ps;          /* of a layer */
+    int64_t expert_ps;         /* per distinct expert */
+    int64_t block_ps;          /* of a block */
+    int64_t coarse_element_ps; /* the same with other tiles than the finest; 0: the same */
+    int64_t element_ps;        /* per element of a token and of an expert's width */
 } moe_expert_kernel;
 
 /* What an attention kernel works on: heads with keys and values of their own or of their group;

@@ -142,6 +142,8 @@ static const moe_param rows[] = {
     ROW("experts.*.per_element", TIME, E(element_ps), "0", 0, 1e9, SOURCED,
         "Further fixed cost per element of a token and of an expert's width: the steps of a block "
         "along its products' inner dimension follow each other."),
+    ROW("experts.*.coarse_per_element", TIME, E(coarse_element_ps), "0", 0, 1e9, SOURCED,
+        "The same with tiles of more rows than `tile`, whose steps may be shorter; 0: the same."),
 
     LIST("attention", K(attention), moe_attention_kernel, "Attention without its projections."),
     ROW("attention.*.name", TEXT, A(name), NULL, 0, 0, NEED, "What the software calls the kernel."),

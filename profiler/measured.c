@@ -93,12 +93,14 @@ moe_measured_brings_strays(const char *version)
     return g_ascii_strtoull(version + strlen(series), NULL, 10) <= 10;
 }
 
-/* Its kernels for mxfp4 were always timed as they are. */
+/* SGLang's kernels for mxfp4 were always timed as they are; since 0.5.11 so are those of models
+ * whose router is more than a softmax, which Gemma 4's is not. */
 static bool
 brings_strays(const moe_measured_row *row)
 {
+    bool gemma = row->hidden == 2816 && row->width * row->tp == 704;
     return row->ep > 1 && !strcmp(row->framework, "sglang") && !strstr(row->dtype, "mxfp4") &&
-           moe_measured_brings_strays(row->version);
+           (gemma || moe_measured_brings_strays(row->version));
 }
 
 const char *
@@ -109,12 +111,13 @@ moe_measured_spread(moe_measured *table, moe_measured_row *row)
                          .ranks = MAX(row->ep, 1),
                          .experts = row->experts * MAX(row->ep, 1),
                          .strays = brings_strays(row),
+                         .in_order = row->ordered,
                          .groups = row->groups,
                          .kept = row->kept};
     g_autofree char *key = g_strdup_printf(
-        "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %" PRId64 " %" PRId64 " %s",
+        "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %d %" PRId64 " %" PRId64 " %s",
         spread.tokens, spread.top_k, spread.ranks, spread.experts, (int)spread.strays,
-        spread.groups, spread.kept, row->distribution);
+        (int)spread.in_order, spread.groups, spread.kept, row->distribution);
     moe_draws *draws = g_hash_table_lookup(table->spreads, key);
     if (!draws) {
         moe_draws made = {0};
@@ -130,6 +133,7 @@ moe_measured_spread(moe_measured *table, moe_measured_row *row)
     row->n_loads = draws->ends[draws->n - 1];
     row->since = draws->since;
     row->drawn = true;
+    row->strays = spread.strays;
     return NULL;
 }
 
@@ -194,6 +198,12 @@ moe_measured_add(moe_measured *table, const moe_measured_row *row, const char **
         return false;
     moe_measured_append(table, &copy);
     return true;
+}
+
+void
+moe_measured_mark_odd(moe_measured *table, size_t i, const char *why)
+{
+    g_array_index(table->rows, moe_measured_row, i).odd = moe_measured_intern(table, why);
 }
 
 size_t

@@ -163,6 +163,8 @@ typedef struct moe_measured_row {
     /* Of each load's expert, how long ago its weights were read (profiler/routing_draws.h); NULL:
        by the call before, which read what this one reads. */
     const uint32_t *since;
+    bool ordered;  /* a power law is drawn by the first rule (profiler/routing_draws.h) */
+    bool strays;   /* draws are of the tokens that reach the device, with all of their choices */
     bool drawn;    /* the distribution says it all: loads need not be written */
     int64_t group; /* rows with different groups are held back apart; 0: the shape says it all */
     uint64_t line; /* in its file; 0: not from a file */

@@ -44,6 +44,8 @@ const char *moe_measured_complete(moe_measured *table, moe_measured_row *row, co
 moe_measured_row moe_measured_blank(moe_measured *table);
 /* Appends a complete row as it is. */
 void moe_measured_append(moe_measured *table, const moe_measured_row *row);
+/* Sets a row aside. */
+void moe_measured_mark_odd(moe_measured *table, size_t i, const char *why);
 /* Keeps a note about the file begun last. */
 void moe_measured_note(moe_measured *table, const char *text);
 /* Loads as the row's distribution says; NULL or what is wrong. */

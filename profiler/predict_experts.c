@@ -67,6 +67,7 @@ moe_predict_experts(const moe_candidate *candidate, const moe_device *device,
         .experts = (double)row->experts,
         .entering = (double)row->tokens,
         .mean_rows = rows / ((double)row->experts * (double)row->ep),
+        .top_k = (double)row->top_k,
         .part = parts[row->part],
         .begun = row->calls ? 1.0 / (double)row->calls : 0,
     };
@@ -74,6 +75,8 @@ moe_predict_experts(const moe_candidate *candidate, const moe_device *device,
     for (uint32_t i = 0; i < row->draws; i++) {
         uint32_t n = 0;
         const uint32_t *loads = moe_measured_draw(row, i, &n);
+        if (row->strays) /* of what is computed, nothing is of other devices */
+            shape.rows = shape.entering = shape.mean_rows = 0;
         shape.found = found_of(device, row, params * row->weight_bits / 8, loads, n);
         moe_cost cost = moe_cost_experts(&candidate->hw, device, &shape, loads, n);
         sum = i ? moe_cost_add(sum, cost) : cost;

@@ -8,6 +8,10 @@
 #include <math.h>
 #include <string.h>
 
+typedef struct dealt {
+    uint32_t tokens, expert;
+} dealt;
+
 static const char power_law[] = "power_law_";
 
 bool
@@ -89,18 +93,64 @@ settle(const moe_spread *s, uint32_t *all, int64_t missing)
     }
 }
 
+/* The same as the rule was before: one by one, to (from) the least loaded expert of all, then the
+ * next; but what is above the cap, as many as it takes, to one after the other. Of experts that are
+ * loaded alike the last comes first. */
+static int
+least_first(const void *a, const void *b)
+{
+    const dealt *x = a, *y = b;
+    if (x->tokens != y->tokens)
+        return x->tokens < y->tokens ? -1 : 1;
+    return (x->expert < y->expert) - (x->expert > y->expert);
+}
+
+static void
+sort_experts(const moe_spread *s, const uint32_t *all, dealt *order)
+{
+    for (int64_t e = 0; e < s->experts; e++)
+        order[e] = (dealt){all[e], (uint32_t)e};
+    qsort(order, (size_t)s->experts, sizeof *order, least_first);
+}
+
+static void
+settle_in_order(const moe_spread *s, uint32_t *all, int64_t above, int64_t missing)
+{
+    g_autofree dealt *order = g_new(dealt, (size_t)s->experts);
+
+    sort_experts(s, all, order);
+    for (int64_t i = 0; i < s->experts && above; i++) {
+        uint32_t *to = &all[order[i].expert];
+        int64_t n = MIN(above, s->tokens - *to);
+        *to += (uint32_t)n;
+        above -= n;
+    }
+    sort_experts(s, all, order);
+    for (int64_t i = 0; missing; i++) {
+        uint32_t *e = &all[order[i % s->experts].expert];
+        if (missing > 0 ? *e >= s->tokens : !*e)
+            continue;
+        *e += missing > 0 ? 1 : UINT32_MAX;
+        missing -= missing > 0 ? 1 : -1;
+    }
+}
+
 static void
 draw_tokens(const moe_spread *s, double exponent, moe_stream *stream, double *shares, uint32_t *all)
 {
-    int64_t wanted = s->tokens * s->top_k, given = 0;
+    int64_t wanted = s->tokens * s->top_k, given = 0, above = 0;
 
     draw_shares(s, exponent, stream, shares);
     for (int64_t e = 0; e < s->experts; e++) {
         int64_t n = (int64_t)rint(shares[e] * (double)wanted);
         all[e] = (uint32_t)MIN(n, s->tokens);
-        given += all[e];
+        given += n;
+        above += n - all[e];
     }
-    settle(s, all, wanted - given);
+    if (s->in_order)
+        settle_in_order(s, all, above, wanted - given);
+    else
+        settle(s, all, wanted - given + above);
 }
 
 static int64_t
@@ -141,10 +191,6 @@ check(const moe_spread *s)
 }
 
 /* ---- which tokens ---- */
-
-typedef struct dealt {
-    uint32_t tokens, expert;
-} dealt;
 
 static int
 most_first(const void *a, const void *b)

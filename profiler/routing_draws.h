@@ -11,6 +11,9 @@
  *                 loaded expert of each. The device is the rank with the largest sum: it is the one
  *                 that was timed. The tables' times are means over such draws, so there are
  *                 MOE_POWER_LAW_DRAWS of them.
+ * The first rule, of vLLM's tables until 0.14, gave what was missing to the least
+ * loaded experts of all, of those alike the last first: of few tokens, most to neighbours on one
+ * device. What was above the cap filled one expert after the other.
  * Strays: SGLang's tables until 0.5.10 were measured on the tokens that have any choice on the
  * device, and what they chose elsewhere was given to its first expert. A token's choices are those
  * that the counts give when the experts, the most loaded first, are dealt to the tokens in turn.
@@ -39,8 +42,10 @@ typedef struct moe_spread {
     int64_t tokens, top_k; /* that enter the layer */
     int64_t experts;       /* of all ranks, a multiple of `ranks` */
     int64_t ranks;
-    bool strays; /* tokens that reach the device bring all of their choices, and those of other
-                    devices' experts are computed by its first one */
+    bool strays;   /* tokens that reach the device bring all of their choices, and those of other
+                      devices' experts are computed by its first one */
+    bool in_order; /* a power law's differences go to (from) experts by their load, whatever their
+                      ranks: the first rule */
     int64_t groups, kept; /* of experts, by the router; 0: it has none */
 } moe_spread;
 

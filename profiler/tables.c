@@ -145,6 +145,7 @@ moe_foreign_begin(moe_foreign *f, const moe_layout *layout, moe_measured *table,
     for (size_t i = 0; i < layout->n_columns; i++)
         f->at[i] = field_of(fields, layout, i);
     f->base.file = moe_measured_files(table) - 1;
+    f->first = moe_measured_count(table);
     f->row = f->base;
     if (!check_twice(f, fields))
         return false;
@@ -193,6 +194,8 @@ moe_foreign_end(moe_foreign *f)
 {
     const struct moe_left_out *left = &f->aside;
     uint64_t all = f->added + left->rows;
+    if (f->layout->end)
+        f->layout->end(f);
     say_skipped(f);
     if (!left->rows)
         return true;

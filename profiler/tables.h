@@ -32,6 +32,8 @@ typedef struct moe_layout {
     bool (*begin)(moe_foreign *f);
     /* The line at hand, as rows given to moe_foreign_add. */
     void (*row)(moe_foreign *f);
+    /* All lines were read: for what rows say of each other. May be NULL. */
+    void (*end)(moe_foreign *f);
 } moe_layout;
 
 #define MOE_LAYOUT(symbol) extern const moe_layout moe_layout_##symbol;
@@ -53,6 +55,7 @@ struct moe_foreign {
     moe_measured_row base;          /* what all rows of the file say */
     moe_measured_row row;           /* the row at hand, which begins as the base */
     int64_t shape[8];               /* of the file's name, as the layout wants it */
+    size_t first;                   /* of the table's rows, that is of this file */
     bool failed;                    /* a message was made about the line at hand */
     bool listed;                    /* the dtypes that are known were said */
     unsigned said;                  /* moe_foreign_first */
@@ -75,6 +78,9 @@ bool moe_foreign_end(moe_foreign *f);  /* false after a message */
 
 /* Why a row of a file is to be set aside; NULL: it is not. */
 const char *moe_known_odd(const moe_measured_row *row, const char *file);
+
+/* Sets aside rows of a file, from `first` on, whose kernels may not be tuned (tables_odd.c). */
+void moe_known_odd_tuning(moe_measured *table, size_t first);
 
 /* ---- for layouts: columns are numbers in the layout's list ---- */
 

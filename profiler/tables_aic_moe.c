@@ -68,6 +68,14 @@ set_groups(moe_measured_row *row, int64_t inter, int64_t experts)
     row->kept = v3 && own ? 4 : 0;
 }
 
+/* Who was timed before the rule of draws changed. */
+static bool
+is_ordered(const moe_measured_row *row)
+{
+    return !strcmp(row->framework, "vllm") && g_str_has_prefix(row->version, "0.1") &&
+           g_ascii_strtoull(row->version + 2, NULL, 10) <= 14;
+}
+
 /* Calls in one CUDA graph: SGLang's bench captures five, whatever their routing; vLLM's and
  * TensorRT-LLM's one call of each draw, which is one of a balanced layer. */
 static int64_t
@@ -123,6 +131,7 @@ read_moe(moe_foreign *f)
     all = MAX(all, moe_foreign_whole(f, SLOTS, 0, 0)); /* copies of experts, too */
     row->matrices = matrices_of(row, inter);
     row->calls = calls_of(row);
+    row->ordered = is_ordered(row);
     set_groups(row, inter, all);
     row->experts = all / row->ep;
     row->width = (inter + row->tp - 1) / row->tp;
@@ -130,6 +139,12 @@ read_moe(moe_foreign *f)
         moe_foreign_skip(f, "experts that cannot be shared out evenly");
     else
         moe_foreign_add(f, moe_foreign_real(f, AIC_LATENCY, 0));
+}
+
+static void
+end_moe(moe_foreign *f)
+{
+    moe_known_odd_tuning(f->table, f->first);
 }
 
 const moe_layout moe_layout_aic_moe = {
@@ -141,6 +156,7 @@ const moe_layout moe_layout_aic_moe = {
     .microseconds = 1000,
     .begin = moe_aic_begin,
     .row = read_moe,
+    .end = end_moe,
 };
 
 enum { GEMM_DTYPE = AIC_OWN, M, N, K, N_GEMM };

@@ -285,12 +285,14 @@ kinds_of_kernels(void)
     moe_expert_shape apart = expert;
     int64_t fused = moe_cost_experts(&hw, &d, &apart, tokens, 3).total_ps;
     d.experts.pass_efficiency = 0.5;
-    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &apart, tokens, 3).pass_bytes, 34 * 2000 * 2);
+    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &apart, tokens, 3).pass_bytes,
+                    34 * 2000 * 2 + 34 * 1000 * 2);
     MOE_CHECK(near(moe_cost_experts(&hw, &d, &apart, tokens, 3).total_ps - fused,
-                   ps(34 * 2000 * 2 / 0.5e12)),
+                   ps(34 * 2000 * 2 / 0.5e12 + 34 * 1000 * 2 / 0.25e12)),
               "%lld", (long long)fused);
     apart.rows = 340;
-    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &apart, tokens, 3).pass_bytes, 340 * 2000 * 2);
+    CU_ASSERT_EQUAL(moe_cost_experts(&hw, &d, &apart, tokens, 3).pass_bytes,
+                    340 * 2000 * 2 + 34 * 1000 * 2);
     d.experts.pass_efficiency = 0;
     decode.new_bytes = 1e6;
     decoded = moe_cost_attention(&hw, &d, &decode).total_ps;

@@ -82,14 +82,17 @@ by_hand(void)
     CU_ASSERT_EQUAL(c.launch_ps, 6 * 1000000 + 5000000 + 3 * 20000 + 1536 * 1000);
     CU_ASSERT_EQUAL(c.bytes, 3 * 3.0 * 1024 * 512 * 2 + 2 * 25 * 1536.0 * 2);
     CU_ASSERT_EQUAL(c.bytes_per_s, 0.8e12);
-    CU_ASSERT_EQUAL(c.pass_bytes, 25 * (3 * 512 + 1024.0) * 2);
-    CU_ASSERT_EQUAL(c.pass_bytes_per_s, 0.25e12);
+    /* passes over the rows, and 25 tokens' results, written as weights are streamed */
+    double results = 25 * 1024.0 * 2, rowwise = 25 * (3 * 512 + 1024.0) * 2;
+    double passes = rowwise / 0.25e12 + results / 0.8e12;
+    CU_ASSERT_EQUAL(c.pass_bytes, rowwise + results);
+    MOE_CHECK(is_near(c.pass_bytes / c.pass_bytes_per_s, passes), "%g", c.pass_bytes_per_s);
     /* up and down: 4 * 8 blocks each, less than half of the 100 processors */
     double rows = 4 * 16 + 3 * 10, alone = 0.5 / 0.32;
     double seconds = 2 * rows * 3 * 1024 * 512 / 0.5e14 * alone + 2 * 0.32 * 300e-9 * alone;
     MOE_CHECK(is_near(c.flops / c.flops_per_s, seconds), "%g, %g", c.flops / c.flops_per_s,
               seconds);
-    double streamed = c.bytes / 0.8e12, passes = c.pass_bytes / 0.25e12;
+    double streamed = c.bytes / 0.8e12;
     double body = fmax(streamed, seconds) + 0.1 * fmin(streamed, seconds) + passes;
     MOE_CHECK(fabs((double)(c.total_ps - c.launch_ps) - body * 1e12) <= 2, "%lld, %g",
               (long long)(c.total_ps - c.launch_ps), body * 1e12);
@@ -200,6 +203,29 @@ shapes(void)
     int64_t plain = of(&r, tokens, 4).launch_ps;
     r.shape.begun = 0.2;
     CU_ASSERT_EQUAL(of(&r, tokens, 4).launch_ps, plain + 200000);
+
+    /* coarse tiles' steps */
+    r.kernel.coarse_element_ps = 3000;
+    CU_ASSERT(tokens[0] > 16);
+    CU_ASSERT_EQUAL(of(&r, tokens, 4).launch_ps, plain + 200000 + 1536 * 2000);
+}
+
+/* Results are of all tokens that enter, quantised ones are read and written before. */
+static void
+results_of_all(void)
+{
+    static const uint32_t tokens[] = {5, 17, 3};
+    rig r;
+    set_up(&r);
+    r.shape.entering = 25;
+    double few = of(&r, tokens, 3).pass_bytes;
+    r.shape.entering = 1025;
+    MOE_CHECK(is_near(of(&r, tokens, 3).pass_bytes, few + 1000 * 1024.0 * 2), "%g", few);
+    r.shape.activation_bits = 8;
+    r.device.peak.fp8 = 2e14;
+    double rowwise = 25 * (3 * 512 + 1024.0);
+    MOE_CHECK(is_near(of(&r, tokens, 3).pass_bytes, rowwise + 1025 * 1024.0 * (2 + 2 + 1)), "%g",
+              of(&r, tokens, 3).pass_bytes);
 }
 
 /* What is read again is found in half a cache, not in what is larger than all of it. */
@@ -266,5 +292,5 @@ skew(void)
 
 MOE_TESTS({"by_hand", by_hand}, {"one_expert_one_tile", one_expert_one_tile},
           {"blocks_are_fed", blocks_are_fed}, {"tiles_are_chosen", tiles_are_chosen},
-          {"shapes", shapes}, {"found_again", found_again}, {"holds_for_any", holds_for_any},
-          {"skew", skew})
+          {"shapes", shapes}, {"found_again", found_again}, {"results_of_all", results_of_all},
+          {"holds_for_any", holds_for_any}, {"skew", skew})

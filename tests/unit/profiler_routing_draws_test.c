@@ -111,10 +111,10 @@ refuses(void)
         {{8, 2, 8, 3}, "balanced", "the experts cannot"},
         {{8, 2, 8, 16}, "balanced", "too many"},
         {{1 << 25, 2, 8, 1}, "balanced", "too many"},
-        {{8, 2, 8, 1, false, 3, 2}, "balanced", "such groups"},
-        {{8, 2, 8, 1, false, 4, 5}, "balanced", "such groups"},
-        {{8, 4, 8, 1, false, 4, 1}, "power_law_1.2", "such groups"},
-        {{8, 2, 128, 1, false, 128, 2}, "balanced", "such groups"},
+        {{8, 2, 8, 1, .groups = 3, .kept = 2}, "balanced", "such groups"},
+        {{8, 2, 8, 1, .groups = 4, .kept = 5}, "balanced", "such groups"},
+        {{8, 4, 8, 1, .groups = 4, .kept = 1}, "power_law_1.2", "such groups"},
+        {{8, 2, 128, 1, .groups = 128, .kept = 2}, "balanced", "such groups"},
         {{1 << 24, 8, 8, 1, true}, "balanced", "too many choices"},
     };
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
@@ -236,5 +236,35 @@ since(void)
     moe_draws_clear(&draws);
 }
 
-MOE_TESTS({"groups", groups}, {"since", since}, {"strays_go_to_the_first", strays_go_to_the_first},
-          {"balanced", balanced}, {"power law", power_law}, {"skew", skew}, {"refuses", refuses})
+/* By the first rule what is missing of few tokens' choices goes to neighbours: the busiest rank has
+ * most of them, by the later one its share and a few. */
+static void
+first_rule(void)
+{
+    moe_spread spread = {.tokens = 2, .top_k = 8, .experts = 256, .ranks = 16};
+    moe_draws now = {0}, first = {0};
+
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "power_law_1.2", &now));
+    spread.in_order = true;
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "power_law_1.2", &first));
+    for (uint32_t i = 0; i < now.n; i++) {
+        uint32_t a = sum_of(now.loads, i ? now.ends[i - 1] : 0, now.ends[i]);
+        uint32_t b = sum_of(first.loads, i ? first.ends[i - 1] : 0, first.ends[i]);
+        MOE_CHECK(a >= 1 && a <= 4 && b > 8 && b <= 16, "draw %u: %u, %u", i, a, b);
+    }
+    moe_draws_clear(&now);
+    moe_draws_clear(&first);
+
+    /* all choices are given, none above the cap */
+    spread = (moe_spread){.tokens = 100, .top_k = 6, .experts = 8, .ranks = 1, .in_order = true};
+    CU_ASSERT_PTR_NULL_FATAL(moe_draws_make(&spread, "power_law_2", &first));
+    for (uint32_t i = 0; i < first.n; i++)
+        CU_ASSERT_EQUAL(sum_of(first.loads, i ? first.ends[i - 1] : 0, first.ends[i]), 600);
+    for (uint32_t e = 0; e < first.ends[first.n - 1]; e++)
+        CU_ASSERT(first.loads[e] <= 100);
+    moe_draws_clear(&first);
+}
+
+MOE_TESTS({"first_rule", first_rule}, {"groups", groups}, {"since", since},
+          {"strays_go_to_the_first", strays_go_to_the_first}, {"balanced", balanced},
+          {"power law", power_law}, {"skew", skew}, {"refuses", refuses})

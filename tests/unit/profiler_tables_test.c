@@ -346,6 +346,48 @@ reads(void)
     AIC "moe_dtype,num_tokens,hidden_size,inter_size,topk,num_experts,moe_tp_size,moe_ep_size,"    \
         "distribution,latency\n"
 
+/* Two shapes that are cut to one name for what the tuner found, or to one that begins the other's.
+ */
+static void
+shared_tuning(void)
+{
+#define TRT "TRTLLM,1.3.0rc20,NVIDIA Z9,moe,"
+    static const char text[] = MOE_HEAD TRT
+        "moe_torch_flow_cutlass,fp8,3,64,96,2,8,2,2,balanced,0.25\n"           /* 64_48_4, first */
+        TRT "moe_torch_flow_cutlass,fp8,3,64,96,4,16,2,4,balanced,0.25\n"      /* 64_48_4, second */
+        TRT "moe_torch_flow_cutlass,fp8,3,64,96,2,8,1,8,balanced,0.25\n"       /* 64_96_1 */
+        TRT "moe_torch_flow_cutlass,fp8,3,64,96,2,12,1,1,balanced,0.25\n"      /* 64_96_12 */
+        TRT "moe_torch_flow_cutlass,bfloat16,3,64,96,2,8,1,1,balanced,0.25\n"  /* alone */
+        TRT "moe_torch_flow_cutlass,fp8_block,3,64,96,2,8,2,2,balanced,0.25\n" /* not tuned */
+        TRT "moe_torch_flow_cutlass,fp8_block,3,64,96,4,16,2,4,balanced,0.25\n" WHO
+        "moe,cutlass,fp8,3,64,96,2,8,1,8,balanced,0.25\n"; /* another framework */
+    static const bool odd[] = {true, true, true, false, false, false, false, false};
+    g_autoptr(moe_measured) table = parse("moe_perf.csv", text, NULL);
+    CU_ASSERT_EQUAL_FATAL(moe_measured_count(table), MOE_COUNT(odd));
+    for (size_t i = 0; i < MOE_COUNT(odd); i++)
+        MOE_CHECK((*moe_measured_at(table, i)->odd != 0) == odd[i], "row %zu: '%s'", i,
+                  moe_measured_at(table, i)->odd);
+#undef TRT
+}
+
+/* DeepSeek-V3's router is run by vLLM's bench, not by TensorRT-LLM's: five experts and one. */
+static void
+routers(void)
+{
+    static const char text[] = MOE_HEAD
+        "VLLM,0.24.0,Z9,moe,vllm_tritonexperts,fp8_block,1,7168,2048,8,256,1,8,balanced,0.25\n"
+        "TRTLLM,1.3,Z9,moe,moe_torch_flow,fp8_block,1,7168,2048,8,256,1,8,balanced,0.25\n"
+        "SGLang,0.5.14,Z9,moe,sglang_fused,fp8_block,1,7168,2048,8,256,1,8,balanced,0.25\n"
+        "VLLM,0.24.0,Z9,moe,vllm_tritonexperts,fp8_block,1,7168,2048,8,384,1,8,balanced,0.25\n";
+    static const int64_t distinct[] = {5, 1, 5, 1}, calls[] = {1, 1, 5, 1};
+    g_autoptr(moe_measured) table = parse("moe_perf.csv", text, NULL);
+    CU_ASSERT_EQUAL_FATAL(moe_measured_count(table), MOE_COUNT(distinct));
+    for (size_t i = 0; i < MOE_COUNT(distinct); i++)
+        MOE_CHECK(moe_measured_at(table, i)->distinct == distinct[i] &&
+                      moe_measured_at(table, i)->calls == calls[i],
+                  "row %zu: %lld", i, (long long)moe_measured_at(table, i)->distinct);
+}
+
 static void
 refuses(void)
 {
@@ -436,4 +478,5 @@ skips(void)
               "%s", none);
 }
 
-MOE_TESTS({"reads", reads}, {"refuses", refuses}, {"notes", notes}, {"skips", skips})
+MOE_TESTS({"shared_tuning", shared_tuning}, {"routers", routers}, {"reads", reads},
+          {"refuses", refuses}, {"notes", notes}, {"skips", skips})
