@@ -110,6 +110,7 @@ moe_hardware_set *moe_hardware_parse(const char *path, const char *text, size_t 
 moe_hardware_set *moe_hardware_of_device(const char *device, GError **error);
 void moe_hardware_free(moe_hardware_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_hardware_set, moe_hardware_free)
+/* Borrowed from the set. */
 const moe_hardware *moe_hardware_get(const moe_hardware_set *set);
 /* Every number that a run can depend on, and the names that a scenario can refer to. */
 void moe_hardware_canonical(const moe_hardware *hw, GString *out);

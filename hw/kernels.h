@@ -203,6 +203,7 @@ moe_kernels_set *moe_kernels_parse(const char *path, const char *text, size_t le
                                    moe_diag *diag);
 void moe_kernels_free(moe_kernels_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_kernels_set, moe_kernels_free)
+/* Borrowed from the set. */
 const moe_kernels *moe_kernels_get(const moe_kernels_set *set);
 /* Whether one of its kernels has this name: the very text, which stays the library's own where
  * lists of kernels are copied or joined. */

@@ -41,6 +41,7 @@ struct moe_calibration {
     size_t first[MOE_MEASURED_KINDS + 1]; /* of each kind's rows */
 };
 
+/* The number that a tunable stands for, in the candidate's machine or library; in its own unit. */
 double moe_tunable_get(const moe_tunable *tunable, const moe_candidate *candidate);
 void moe_tunable_set(const moe_tunable *tunable, moe_candidate *candidate, double value);
 /* All numbers that rows can say something about. */

@@ -6,6 +6,7 @@
 
 #include "sim/base/base.h"
 
+/* runtime: cudaLaunchKernel and its like; else the driver's (cuLaunchKernel). Static text. */
 const char *moe_cuda_call(bool runtime, uint32_t cbid);
 
 #endif

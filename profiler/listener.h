@@ -20,6 +20,7 @@ typedef struct moe_listener_rows {
 moe_listener *moe_listener_new(const moe_arch *arch, uint32_t max_rows);
 void moe_listener_free(moe_listener *listener);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_listener, moe_listener_free)
+/* Tells one step, all its layers; rows are borrowed for the call. */
 void moe_listener_tell(moe_listener *listener, const moe_listener_rows *rows);
 
 #endif

@@ -143,6 +143,8 @@ typedef struct moe_measured_cpu {
     moe_spread launch;               /* seconds: handing work to all threads, and waiting */
 } moe_measured_cpu;
 
+/* Products of experts and hand-overs on the host's cores, as the execution core does them; `out`
+ * is to be cleared. False with error. */
 bool moe_measure_cpu(const moe_measure *how, moe_measured_cpu *out, GError **error);
 void moe_measured_cpu_clear(moe_measured_cpu *cpu);
 /* peak, stream and half_rows of the points that are there. */

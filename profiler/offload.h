@@ -74,6 +74,7 @@ bool moe_offload_finish(moe_offload *offload, GError **error);
 void moe_offload_free(moe_offload *offload);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_offload, moe_offload_free)
 
+/* What was done so far; counts by layer with experts, from 0, and of all layers. Borrowed. */
 uint32_t moe_offload_layers(const moe_offload *offload);
 const moe_offload_counts *moe_offload_counted(const moe_offload *offload, uint32_t layer);
 const moe_tier_counts *moe_offload_residency(const moe_offload *offload);

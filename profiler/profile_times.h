@@ -11,6 +11,7 @@ typedef struct moe_times moe_times;
 moe_times *moe_times_new(sqlite3 *db, int64_t pid, uint32_t n_layers);
 void moe_times_free(moe_times *times);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_times, moe_times_free)
+/* How many layers each step has; whether its times are the device's, or else the host's. */
 uint32_t moe_times_layers(const moe_times *times);
 bool moe_times_device(const moe_times *times);
 /* [layers, MOE_STAGES] ns of a step; steps in rising order. Stages of no layer: embed is layer 0's,

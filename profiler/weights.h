@@ -76,9 +76,13 @@ typedef struct moe_weights {
 
 typedef struct moe_weights_set moe_weights_set; /* owns weights, mappings and arch */
 
+/* The checkpoint in `folder`: its files are mapped, checked against config.json, not read. NULL
+ * with messages in diag, or with error. A file that is cut short later raises SIGBUS where it is
+ * read (sim/cli/cut_short.h). */
 moe_weights_set *moe_weights_open(const char *folder, moe_diag *diag, GError **error);
 void moe_weights_close(moe_weights_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_weights_set, moe_weights_close)
+/* Borrowed from the set. */
 const moe_weights *moe_weights_get(const moe_weights_set *set);
 /* The files of the checkpoint, whether they are there or not: config.json, tokenizer.json, the
  * index if there is one, and all that hold weights. */
