@@ -105,9 +105,6 @@ moe_hardware_set *moe_hardware_load(const char *name, const char *beside, moe_lo
  * (NULL: after the path). */
 moe_hardware_set *moe_hardware_parse(const char *path, const char *text, size_t length,
                                      const char *name, moe_diag *diag);
-/* The preset whose first device is called `device` by a driver or a table; yours. NULL: there is
- * none, or after an error. */
-moe_hardware_set *moe_hardware_of_device(const char *device, GError **error);
 void moe_hardware_free(moe_hardware_set *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(moe_hardware_set, moe_hardware_free)
 /* Borrowed from the set. */

@@ -1,6 +1,5 @@
 /* Which preset describes a device that a driver or a table names. */
 #include "hw/hardware.h"
-#include "sim/base/data.h"
 
 #include <string.h>
 
@@ -32,24 +31,4 @@ moe_device_matches(const moe_device *device, const char *name)
         at += n + (at[n] == '|');
     }
     return false;
-}
-
-moe_hardware_set *
-moe_hardware_of_device(const char *device, GError **error)
-{
-    g_auto(GStrv) names = moe_data_presets("hw/presets");
-
-    for (size_t i = 0; names && names[i]; i++) {
-        g_autoptr(moe_diag) diag = moe_diag_new();
-        GError *failed = NULL;
-        g_autoptr(moe_hardware_set) set =
-            moe_hardware_load(names[i], NULL, (moe_loc){0}, diag, &failed);
-        if (failed) {
-            g_propagate_error(error, failed);
-            return NULL;
-        }
-        if (set && moe_device_matches(moe_hardware_get(set)->devices, device))
-            return g_steal_pointer(&set);
-    }
-    return NULL;
 }

@@ -113,7 +113,5 @@ bool moe_machines_has(const moe_machines *machines, const char *preset, const ch
 /* The kernel libraries of a framework, that of the version first, then the others, the newest
  * first. */
 char **moe_framework_libraries(const char *framework, const char *version);
-/* The first of them; NULL: there is none. */
-char *moe_framework_kernels(const char *framework, const char *version);
 
 #endif

@@ -88,13 +88,6 @@ moe_framework_libraries(const char *framework, const char *version)
     return found;
 }
 
-char *
-moe_framework_kernels(const char *framework, const char *version)
-{
-    g_auto(GStrv) found = moe_framework_libraries(framework, version);
-    return g_strdup(found[0]);
-}
-
 /* ---- several as one ---- */
 
 static const moe_kernels *

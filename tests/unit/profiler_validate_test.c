@@ -433,11 +433,12 @@ libraries_by_version(void)
         {"frontier", "2", "frontier"},
     };
     for (size_t i = 0; i < MOE_COUNT(cases); i++) {
-        g_autofree char *got = moe_framework_kernels(cases[i][0], cases[i][1]);
-        MOE_CHECK(got && !strcmp(got, cases[i][2]), "%s %s: %s", cases[i][0], cases[i][1],
-                  got ? got : "none");
+        g_auto(GStrv) got = moe_framework_libraries(cases[i][0], cases[i][1]);
+        MOE_CHECK(got[0] && !strcmp(got[0], cases[i][2]), "%s %s: %s", cases[i][0], cases[i][1],
+                  got[0] ? got[0] : "none");
     }
-    CU_ASSERT_PTR_NULL(moe_framework_kernels("nobody", "1"));
+    g_auto(GStrv) none = moe_framework_libraries("nobody", "1");
+    CU_ASSERT_PTR_NULL(none[0]);
 }
 
 /* Rows of a library that lacks their kernel go to another one of its framework, those of a type
