@@ -87,7 +87,7 @@ moe_attention_linear(double sequences, double queries, double heads, double key_
         .kv_bytes = 2 * sequences * heads * state * state_bits / 8,
         .key_bytes = 2 * state * state_bits / 8 / keys,
         .activation_bits = 16,
-        .kv_bits = 16, /* the kernel is that of 16-bit values, whatever the state holds */
+        .kv_bits = MOE_STATE_KERNEL_BITS,
         .form = MOE_FORM_STATE,
     };
 }

@@ -88,6 +88,7 @@ bool moe_attention_absorbs(const moe_device *device, double kv_bits, double late
  * with `queries` tokens each. A prompt works in chunks of `chunk` tokens: within one as if they
  * were its keys, to and from the state with key_dim * value_dim multiply-adds each, which is as
  * many keys again; the state is read and written once a call. */
+#define MOE_STATE_KERNEL_BITS 16 /* its kernel is that of such values, whatever the state holds */
 moe_attention_work moe_attention_linear(double sequences, double queries, double heads,
                                         double key_dim, double value_dim, double state_bits,
                                         double chunk);

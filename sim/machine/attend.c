@@ -3,7 +3,6 @@
 #include "hw/cost_attention.h"
 
 #define EXPANDED_BITS 16.0 /* of keys and values of each head, whatever the cache holds */
-#define INDEX_BITS 8.0
 #define ACTIVATION_BITS 16.0 /* of what linear attention reads and writes beside its state */
 
 /* What the current step has of a request: contexts of its first and last prompt token. */
@@ -199,8 +198,8 @@ score(const moe_attend *a, uint32_t n, moe_phase phase, const moe_attention *att
         .keys = r.scored / n,
         .new_bytes = r.added * key_bytes,
         .heads = r.caches,
-        .activation_bits = INDEX_BITS,
-        .kv_bits = INDEX_BITS,
+        .activation_bits = MOE_INDEX_BITS,
+        .kv_bits = MOE_INDEX_BITS,
         .form = MOE_FORM_SCORES,
         .sequences = r.caches,
         .query_heads = heads,
@@ -298,7 +297,7 @@ moe_attend_peak(const moe_attend *a, const moe_attention *attention)
     if (attention->kind == MOE_ATTENTION_LINEAR)
         peak = MAX(peak, moe_peak_flops(a->device, ACTIVATION_BITS));
     if (attention->index_top_k)
-        peak = MAX(peak, moe_peak_flops(a->device, INDEX_BITS));
+        peak = MAX(peak, moe_peak_flops(a->device, MOE_INDEX_BITS));
     return peak;
 }
 

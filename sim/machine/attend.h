@@ -17,6 +17,8 @@
 
 #include "sim/machine/lower.h"
 
+#define MOE_INDEX_BITS 8 /* of an indexer's keys, and of what it computes with */
+
 typedef struct moe_attend moe_attend;
 
 /* Borrows all of it. */

@@ -1,7 +1,8 @@
 /* For what a run wants kernels, and what stands in where its library has none. */
 #include "sim/machine/kernels.h"
 
-#include "hw/cost.h"
+#include "hw/cost_attention.h"
+#include "sim/machine/attend.h"
 
 /* ---- for what ---- */
 
@@ -116,26 +117,46 @@ tell_experts(const moe_plan *plan, const moe_precision *bits, const moe_device *
     tell(plan, &t, out);
 }
 
-/* Of a layer's attention: which kernel, and for what. */
+/* Of a layer's attention: which kernel does what in such a form, and whether it was made for it.
+ * One of heads stands in for others, but for none with a state. */
 static taken
-take_attention(const moe_precision *bits, const moe_device *device, const moe_attention *attention)
+take_attention(const moe_device *device, const char *what, int form, double bits, double dim)
 {
-    static const moe_attention_kernel own = {.name = NULL};
-    bool latent = attention->kind == MOE_ATTENTION_MLA;
-    bool linear = attention->kind == MOE_ATTENTION_LINEAR;
-    int dim = latent ? attention->kv_lora + attention->rope_dim : attention->head_dim;
-    int form = latent ? MOE_FORM_LATENT : MOE_FORM_HEADS;
-    double width = linear ? attention->state_bits : bits->kv;
-    const moe_attention_kernel *k = moe_device_attention(device, linear ? MOE_FORM_STATE : form,
-                                                         width, linear ? attention->key_dim : dim);
-    char number[32];
+    const moe_attention_kernel *k = moe_device_attention(device, form, bits, dim);
+    bool of_form = k->form == form;
 
-    if (linear && k->form != MOE_FORM_STATE)
-        k = &own;
-    g_ascii_formatd(number, sizeof number, "%.4g", width);
-    return (taken){linear ? "linear attention" : "attention",
-                   g_strdup_printf("a %s of %s bits", linear ? "state" : "cache", number), true,
-                   k->name, k->dtype};
+    if (form == MOE_FORM_STATE && !of_form)
+        k = &device->attention;
+    return (taken){.what = what, .of_type = of_form, .name = k->name, .dtype = k->dtype};
+}
+
+static void
+tell_attention(const moe_plan *plan, const moe_precision *bits, const moe_device *device,
+               const moe_attention *a, GPtrArray *out)
+{
+    double kv = bits->kv;
+    taken t;
+
+    if (a->kind == MOE_ATTENTION_LINEAR) {
+        t = take_attention(device, "linear attention", MOE_FORM_STATE, MOE_STATE_KERNEL_BITS,
+                           a->key_dim);
+        t.type = g_strdup_printf("a state of %d bits", a->state_bits);
+    } else {
+        bool latent = a->kind == MOE_ATTENTION_MLA;
+        char number[32];
+        g_ascii_formatd(number, sizeof number, "%.4g", kv);
+        t = latent ? take_attention(device, "latent attention", MOE_FORM_LATENT, kv,
+                                    a->kv_lora + a->rope_dim)
+                   : take_attention(device, "attention", MOE_FORM_HEADS, kv, a->head_dim);
+        t.type = g_strdup_printf("a cache of %s bits", number);
+    }
+    tell(plan, &t, out);
+    if (!a->index_top_k)
+        return;
+    t = take_attention(device, "an indexer's scores", MOE_FORM_SCORES, MOE_INDEX_BITS,
+                       a->index_dim);
+    t.type = g_strdup_printf("keys of %d bits", MOE_INDEX_BITS);
+    tell(plan, &t, out);
 }
 
 /* Each kind once. */
@@ -150,8 +171,7 @@ tell_attentions(const moe_plan *plan, const moe_precision *bits, const moe_devic
         if (told >> attention->kind & 1)
             continue;
         told |= 1U << attention->kind;
-        taken t = take_attention(bits, device, attention);
-        tell(plan, &t, out);
+        tell_attention(plan, bits, device, attention, out);
     }
 }
 

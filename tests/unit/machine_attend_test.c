@@ -3,6 +3,7 @@
 #include "sim/machine/attend.h"
 
 #include "hw/cost_attention.h"
+#include "sim/machine/kernels.h"
 #include "tests/unit/machine_fixture.h"
 
 enum { REQUESTS = 3, SHORT = 200, LONG = 2200, OUTPUT = 3 };
@@ -222,4 +223,56 @@ memory(void)
     }
 }
 
-MOE_TESTS({"sparse", sparse}, {"linear", linear}, {"memory", memory})
+static bool
+told(const run *r, const char *what)
+{
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    bool any = false;
+    moe_kernels_stand_in(r->plan, lines);
+    for (guint i = 0; i < lines->len; i++)
+        any |= strstr(lines->pdata[i], what) != NULL;
+    return any;
+}
+
+#define KERNEL "efficiency: 50%, stream_efficiency: 50%}\n"
+#define HEADS "  - {name: heads, dtype: bf16, " KERNEL "  - {name: narrow, dtype: fp8, " KERNEL
+#define STATE "  - {name: scan, dtype: bf16, form: state, " KERNEL
+#define LATENT "  - {name: latent, dtype: bf16, form: latent, " KERNEL
+#define SCORES "  - {name: scores, dtype: fp8, form: scores, " KERNEL
+
+/* What is told of a library is what is taken of it: a state's kernel for states of 32 bits, too;
+ * one of heads in the place of others. */
+static void
+stand_in(void)
+{
+    static const struct {
+        const char *model, *kernels, *what;
+        bool told;
+    } cases[] = {
+        {"qwen3-next-80b-a3b", HEADS, "linear attention in a state of 32 bits", true},
+        {"qwen3-next-80b-a3b", HEADS STATE, "linear attention", false},
+        {"deepseek-v3.2", HEADS,
+         "latent attention in a cache of 16 bits: taken is that of vllm-0.24", true},
+        {"deepseek-v3.2", HEADS LATENT, "latent attention", false},
+        {"deepseek-v3.2", HEADS LATENT, "scores in keys of 8 bits: taken is the nearest", true},
+        {"deepseek-v3.2", HEADS SCORES, "scores", false},
+        {"mixtral-8x7b", HEADS, "attention", false},
+    };
+    g_autofree char *folder = g_dir_make_tmp("moesim-XXXXXX", NULL);
+    g_autofree char *file = g_build_filename(folder, "library.yaml", NULL);
+    g_autofree char *key = g_strdup_printf("kernels: %s\n", file);
+
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        g_autofree char *text =
+            g_strconcat("name: library\nsource: a test\nattention:\n", cases[i].kernels, NULL);
+        run r;
+        MOE_CHECK(g_file_set_contents(file, text, -1, NULL), "%s", file);
+        start(&r, cases[i].model, key, SHORT);
+        MOE_CHECK(told(&r, cases[i].what) == cases[i].told, "case %zu: %s", i, cases[i].what);
+        end(&r);
+    }
+    g_remove(file);
+    g_rmdir(folder);
+}
+
+MOE_TESTS({"sparse", sparse}, {"linear", linear}, {"memory", memory}, {"stand in", stand_in})
