@@ -8,8 +8,8 @@
 
 static const char *cut_short_what;
 
-/* Only calls that are safe in a handler. Bus errors of other reasons (broken memory) stay what they
- * are. */
+/* Only calls that are safe in a handler. Bus errors of other reasons (broken memory, a kill) stay
+ * what they are: the signal comes again when the handler returns. */
 static void
 cut_short_caught(int number, siginfo_t *info, void *context)
 {
@@ -17,7 +17,8 @@ cut_short_caught(int number, siginfo_t *info, void *context)
     static const char before[] = "moesim: ", after[] = " was cut short while it was read\n";
     if (info->si_code != BUS_ADRERR) {
         signal(number, SIG_DFL);
-        return; /* and happens again */
+        raise(number);
+        return;
     }
     const char *what = cut_short_what;
     if (write(STDERR_FILENO, before, sizeof before - 1) < 0 ||

@@ -2,7 +2,7 @@
 
 #include "hw/cost_attention.h"
 
-#define EXPANDED_BITS 16.0 /* of keys and values of each head, whatever the cache holds */
+#define EXPANDED_BITS 16.0   /* of keys and values of each head, whatever the cache holds */
 #define ACTIVATION_BITS 16.0 /* of what linear attention reads and writes beside its state */
 
 /* What the current step has of a request: contexts of its first and last prompt token. */

@@ -30,6 +30,9 @@ code=$(end SIGKILL)
 expect 0 "^unfinished   the first [0-9]* of 90900 tokens" "$moesim" trace info x.safetensors
 grep -q "(900 prefill, [1-9][0-9]* decode)" said || { cat said; failed=1; }
 
+code=$(end SIGBUS) # sent, not of a file: ends the program as it would any
+[ "$code" = -7 ] || { echo "SIGBUS: exit $code"; cat said; failed=1; }
+
 for signal in SIGINT:130 SIGTERM:143; do
     code=$(end ${signal%:*})
     if [ "$code" != "${signal#*:}" ] ||
