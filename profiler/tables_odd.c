@@ -129,6 +129,8 @@ moe_known_odd_tuning(moe_measured *table, size_t first)
                      (uint64_t)(row->ep << 40 | row->tp << 20 | row->top_k), i};
         g_array_append_val(all, one);
     }
+    if (!all->len)
+        return;
     qsort(all->data, all->len, sizeof(tuned), by_name);
     mark(table, (const tuned *)(const void *)all->data, all->len);
 }
