@@ -150,7 +150,7 @@ attention_amounts(const moe_measured_row *row, double *flops, double *bytes)
     if (row->kv_rank)
         *bytes = (double)(row->sequences * (row->kv_rank + row->rope_dim)) * keys;
     else
-        *bytes = 2 * dim * (double)row->kv_heads * keys;
+        *bytes = (row->variant == MOE_MEASURED_SCORES ? 1 : 2) * dim * (double)row->kv_heads * keys;
     *bytes *= row->kv_bits / 8;
 }
 

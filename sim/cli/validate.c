@@ -186,7 +186,7 @@ const moe_command moe_validate_command = {
     "\n"
     "  moesim validate h100_sxm__moe__vllm__0.24.0__moe_perf.csv.gz\n"
     "  moesim validate measured --brief -o errors.db --plot figures\n"
-    "  moesim validate nccl_perf.csv --fit 'ranks<8' --device server-h100\n",
+    "  moesim validate nccl_perf.csv --fit 'ranks<8' --device dgx-h100\n",
     options,
     MOE_COUNT(options),
     sizeof(validate_values),

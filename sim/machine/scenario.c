@@ -3,7 +3,6 @@
 #include "sim/base/data.h"
 #include "sim/base/hash.h"
 #include "sim/machine/energy.h"
-#include "sim/machine/kernels.h"
 #include "sim/machine/scenario_private.h"
 #include "sim/policy/policy.h"
 #include "sim/policy/prefetch/prefetch.h"
@@ -411,57 +410,6 @@ clear_run(moe_prepared *run)
     moe_plan_clear(&run->plan);
 }
 
-/* Cache keys without a home elsewhere have no effect: probably the home was forgotten. */
-static void
-warn_resident(const moe_scenario *scenario, moe_diag *diag)
-{
-    static const char *const keys[] = {"experts.cache", "experts.staging", "experts.prefetch"};
-    for (size_t i = 0; i < scenario->n_runs; i++)
-        if (scenario->runs[i].plan.offloaded)
-            return;
-    where w = {scenario, 0};
-    for (size_t k = 0; scenario->n_runs > 0 && k < MOE_COUNT(keys); k++) {
-        moe_loc at = locate(&w, keys[k]), above = locate(&w, "experts");
-        if (at.line != above.line || at.column != above.column)
-            moe_diag_warning(diag, at,
-                             "'%s' has no effect: all experts are in the device's own memory; "
-                             "'experts.home' says where else they live",
-                             keys[k]);
-    }
-}
-
-/* Runs whose energy cannot be given for want of a number. */
-static void
-warn_energy(const moe_scenario *scenario, moe_diag *diag)
-{
-    for (size_t i = 0; i < scenario->n_runs; i++) {
-        const moe_plan *plan = &scenario->runs[i].plan;
-        g_autofree char *unknown = moe_energy_unknown(plan);
-        where w = {scenario, scenario->runs[i].point};
-        if (unknown)
-            moe_diag_warning(diag, locate(&w, "energy.mode"),
-                             "no energy of runs on %s: it does not say the %s", plan->hw->name,
-                             unknown);
-    }
-}
-
-/* Work that a library has no kernel for, once each. */
-static void
-warn_kernels(const moe_scenario *scenario, moe_diag *diag)
-{
-    g_autoptr(GHashTable) said = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    for (size_t i = 0; i < scenario->n_runs; i++) {
-        g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
-        where w = {scenario, scenario->runs[i].point};
-        moe_kernels_stand_in(&scenario->runs[i].plan, lines);
-        for (guint l = 0; l < lines->len; l++) {
-            const char *line = g_ptr_array_index(lines, l);
-            if (g_hash_table_add(said, g_strdup(line)))
-                moe_diag_warning(diag, locate(&w, "precision"), "%s", line);
-        }
-    }
-}
-
 static bool
 expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **error)
 {
@@ -485,9 +433,7 @@ expand(moe_scenario *scenario, moe_settings *base, moe_diag *diag, GError **erro
         if (*error || moe_diag_errors(diag) > 64) /* enough to show */
             return false;
     }
-    warn_resident(scenario, diag);
-    warn_energy(scenario, diag);
-    warn_kernels(scenario, diag);
+    moe_scenario_warn(scenario, diag);
     if (repeated > 0)
         moe_diag_warning(diag, (moe_loc){.file = scenario->path},
                          "%zu of %zu points of the sweep repeat another run: what they sweep does "

@@ -51,6 +51,9 @@ void moe_scenario_routing_free(moe_shared_routing *shared);
 /* scenario.c: where run i gets the value of `key` from. */
 moe_loc moe_scenario_locate(const moe_scenario *scenario, size_t i, const char *key);
 
+/* warn.c: once all runs are known. */
+void moe_scenario_warn(const moe_scenario *scenario, moe_diag *diag);
+
 /* simulate.c: the error of a run whose machine stopped because simulated time ended. */
 void moe_scenario_endless(const moe_scenario *scenario, size_t i, const moe_machine *machine,
                           moe_diag *diag);

@@ -17,7 +17,7 @@ ranges() {
     name=$1
     shift
     "$moesim" capture -o "$name" --trace=nvtx --engine=none -- "$moesim" capture -m model \
-        -t ids.jsonl --decode 3 --chunk 4 --ignore-end -o trace "$@" >said 2>&1 || {
+        -t ids.jsonl --decode 3 --chunk 4 --ignore-end -o trace --force "$@" >said 2>&1 || {
         cat said
         failed=1
     }
