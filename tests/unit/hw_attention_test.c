@@ -419,7 +419,38 @@ linear(void)
     CU_ASSERT(microseconds(&d, &decode) >= decode.kv_bytes / 1e6);
 }
 
+/* vLLM's library on what came before Hopper: none of Hopper's kernels, however wide its heads. */
+static void
+before_hopper(void)
+{
+    static const struct {
+        double capability, kv_bits, key_dim;
+        const char *name;
+    } cases[] = {
+        {8.0, 16, 64, "flash_attn"},
+        {8.9, 16, 128, "flash_attn"},
+        {8.9, 16, 256, "flash_attn"},
+        {8.9, 16, 512, NULL},
+        {8.9, 8, 128, NULL},
+        {9.0, 16, 128, "flash_attn_fa3"},
+        {9.0, 16, 512, "flash_attn_fa4"},
+        {9.0, 8, 128, "flash_attn_fa3"},
+    };
+    g_autoptr(moe_diag) diag = moe_diag_new();
+    moe_kernels_set *set = moe_kernels_load("vllm-0.24", NULL, (moe_loc){0}, diag, NULL);
+
+    CU_ASSERT_FATAL(set != NULL);
+    for (size_t i = 0; i < MOE_COUNT(cases); i++) {
+        const moe_attention_kernel *k =
+            moe_kernels_attention(moe_kernels_get(set), cases[i].capability, MOE_FORM_HEADS,
+                                  cases[i].kv_bits, cases[i].key_dim);
+        MOE_CHECK(!g_strcmp0(k ? k->name : NULL, cases[i].name), "case %zu: %s", i,
+                  k ? k->name : "its own");
+    }
+    moe_kernels_free(set);
+}
+
 MOE_TESTS({"prompt by hand", prompt_by_hand}, {"decode by hand", decode_by_hand},
           {"always cut", always_cut}, {"around", around}, {"monotonic", monotonic},
           {"explained", explained}, {"choice", choice}, {"architectures", architectures},
-          {"linear", linear})
+          {"before Hopper", before_hopper}, {"linear", linear})
