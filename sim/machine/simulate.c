@@ -104,7 +104,8 @@ moe_scenario_endless(const moe_scenario *scenario, size_t i, const moe_machine *
         g_string_append_printf(which, "%s%s %s", k ? ", " : "with ", run->keys[k], run->values[k]);
     if (which->len)
         g_string_append(which, ": ");
-    moe_diag_error(diag, moe_scenario_locate(scenario, i, "hardware"), "%s%s", which->str, why);
+    moe_diag_error(diag, moe_scenario_locate(scenario, scenario->runs[i].point, "hardware"), "%s%s",
+                   which->str, why);
 }
 
 moe_result *
