@@ -92,11 +92,20 @@ moe_cost_finish(moe_cost cost)
 
     int64_t fixed_ps = moe_add_times(cost.launch_ps, moe_add_times(cost.blocks_ps, cost.tail_ps));
     cost.total_ps = moe_add_times(fixed_ps, moe_picoseconds(body));
+    cost.waiting_ps = 0;
+    return moe_cost_launched(cost, cost.host_ps);
+}
+
+moe_cost
+moe_cost_launched(moe_cost cost, int64_t host_ps)
+{
     int64_t busy_ps = cost.total_ps;
-    if (cost.host_ps > 0)
+
+    cost.host_ps = host_ps;
+    if (host_ps > 0)
         cost.total_ps =
-            moe_picoseconds(moe_overlap((double)busy_ps / 1e12, (double)cost.host_ps / 1e12));
-    cost.waiting_ps = cost.total_ps - busy_ps;
+            moe_picoseconds(moe_overlap((double)busy_ps / 1e12, (double)host_ps / 1e12));
+    cost.waiting_ps = moe_add_times(cost.waiting_ps, cost.total_ps - busy_ps);
     return cost;
 }
 

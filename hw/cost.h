@@ -206,6 +206,8 @@ moe_device moe_device_in_graph(const moe_device *device);
 /* Adds b to a (stages fused into one task): times, bytes and FLOPs add up, the rates become the
  * averages that lead to the same times. */
 moe_cost moe_cost_add(moe_cost a, moe_cost b);
+/* The cost when the host needs host_ps to launch all of it, beside it; 0: it runs ahead. */
+moe_cost moe_cost_launched(moe_cost cost, int64_t host_ps);
 /* "3 kernels in 7.50 us + max(2.82 GB / 1.78 TB/s, 1.2 GFLOP / 45 TFLOP/s) = 1.59 ms" */
 void moe_cost_explain(const moe_cost *cost, GString *out);
 /* Of two things that hide each other: (a^4 + b^4)^(1/4), near the larger, a fifth more where they

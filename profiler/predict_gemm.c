@@ -117,11 +117,7 @@ by_library(const moe_hardware *hw, const moe_device *device, const moe_measured_
         return moe_cost_operation(hw, device, kernel, bytes, rows(row));
     moe_cost cost =
         moe_cost_add(product, moe_cost_operation(hw, &in_graph, kernel, bytes, rows(row)));
-    if (!device->in_graph) {
-        cost.host_ps = kernel->host_ps;
-        cost.total_ps = (int64_t)moe_overlap((double)cost.total_ps, (double)cost.host_ps);
-    }
-    return cost;
+    return device->in_graph ? cost : moe_cost_launched(cost, kernel->host_ps);
 }
 
 moe_cost

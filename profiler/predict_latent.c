@@ -196,13 +196,9 @@ hosted(const module *m)
 {
     const moe_attention_kernel *kernel =
         moe_device_attention(m->device, MOE_FORM_LATENT, m->row->kv_bits, m->rank + m->rope);
-    moe_cost cost = m->sum;
+    bool ahead = m->device->in_graph || m->row->queries <= 1 || !kernel->host_ps;
 
-    if (m->device->in_graph || m->row->queries <= 1 || !kernel->host_ps)
-        return cost;
-    cost.host_ps = kernel->host_ps;
-    cost.total_ps = (int64_t)moe_overlap((double)cost.total_ps, (double)cost.host_ps);
-    return cost;
+    return ahead ? m->sum : moe_cost_launched(m->sum, kernel->host_ps);
 }
 
 moe_cost

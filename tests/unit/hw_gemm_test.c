@@ -166,6 +166,9 @@ passes_and_host(void)
     g_autoptr(GString) sum = g_string_new(NULL);
     moe_cost_explain(&both, sum);
     CU_ASSERT_EQUAL(both.waiting_ps, c.waiting_ps);
+    moe_cost all = moe_cost_launched(both, 2 * both.total_ps);
+    CU_ASSERT_EQUAL(all.waiting_ps, both.waiting_ps + all.total_ps - both.total_ps);
+    CU_ASSERT(all.total_ps > all.host_ps && all.host_ps == 2 * both.total_ps);
     MOE_CHECK(strstr(sum->str, " + waiting for the host "), "%s", sum->str);
     c = product(&graph, &k, 64, 64, 640, 8);
     expect("graph", &c, (double)plain.total_ps / 1e6 - 0.5);
